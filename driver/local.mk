@@ -1,0 +1,1 @@
+# The libvirt driver module and its daemon.

@@ -1,0 +1,1 @@
+# Domain XML templates and the quick start.

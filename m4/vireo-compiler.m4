@@ -1,0 +1,24 @@
+dnl VIREO_COMPILER_FLAGS: the language, the warnings, --enable-werror and --enable-sanitizers.
+AC_DEFUN([VIREO_COMPILER_FLAGS], [
+  AC_ARG_ENABLE([werror],
+    [AS_HELP_STRING([--enable-werror], [treat compiler warnings as errors])],
+    [], [enable_werror=no])
+  AC_ARG_ENABLE([sanitizers],
+    [AS_HELP_STRING([--enable-sanitizers], [build with AddressSanitizer and UndefinedBehaviorSanitizer])],
+    [], [enable_sanitizers=no])
+
+  VIREO_CFLAGS="-std=gnu17 -fno-strict-aliasing -fno-common"
+  VIREO_WARNINGS="-Wall -Wextra -Wimplicit-fallthrough -Wvla -Wformat=2 -Wmissing-prototypes -Wshadow"
+  VIREO_WARNINGS="$VIREO_WARNINGS -Wstrict-prototypes -Wpointer-arith -Wundef"
+  AS_IF([test "$enable_werror" = yes], [VIREO_WARNINGS="$VIREO_WARNINGS -Werror"])
+  VIREO_LDFLAGS="-Wl,-z,relro -Wl,-z,noexecstack"
+  AS_IF([test "$enable_sanitizers" = yes], [
+    VIREO_CFLAGS="$VIREO_CFLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+    VIREO_LDFLAGS="$VIREO_LDFLAGS -fsanitize=address,undefined"
+    AC_DEFINE([VIREO_SANITIZERS], [1], [Built with AddressSanitizer and UndefinedBehaviorSanitizer.])
+  ])
+  AM_CONDITIONAL([SANITIZERS], [test "$enable_sanitizers" = yes])
+  AC_SUBST([VIREO_CFLAGS])
+  AC_SUBST([VIREO_WARNINGS])
+  AC_SUBST([VIREO_LDFLAGS])
+])

@@ -1,0 +1,1 @@
+# The QMP protocol, linked by the monitor and by the driver (hence position-independent).
