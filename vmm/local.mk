@@ -6,6 +6,59 @@ noinst_LIBRARIES += libvmm.a
 libvmm_a_CFLAGS = $(VMM_CFLAGS)
 libvmm_a_SOURCES =
 
+# base
+libvmm_a_SOURCES += \
+	vmm/base/error.c vmm/base/error.h \
+	vmm/base/fd.c vmm/base/fd.h \
+	vmm/base/io_loop.h \
+	vmm/base/rcu.h
+
+# config
+libvmm_a_SOURCES += \
+	vmm/config/options.h \
+	vmm/config/property.h
+
+# kvm
+
+# memory
+libvmm_a_SOURCES += \
+	vmm/memory/address_space.h \
+	vmm/memory/guest_memory.h \
+	vmm/memory/memory_backend.h
+
+# x86
+
+# block
+libvmm_a_SOURCES += \
+	vmm/block/block.h
+
+# net
+libvmm_a_SOURCES += \
+	vmm/net/net.h
+
+# chardev
+libvmm_a_SOURCES += \
+	vmm/chardev/chardev.h
+
+# device model
+libvmm_a_SOURCES += \
+	vmm/device/device.h \
+	vmm/device/interrupt.h \
+	vmm/device/services.h \
+	vmm/device/state.h
+
+# pci
+libvmm_a_SOURCES += \
+	vmm/pci/pci.h
+
+# chipset
+
+# virtio
+
+# machine
+
+# monitor
+
 bin_PROGRAMS += vireo
 vireo_CFLAGS = $(VMM_CFLAGS)
 vireo_SOURCES = vmm/main.c

@@ -1,0 +1,35 @@
+/*
+ * error.c: the monitor's errors
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/base/error.h"
+
+#include <stdarg.h>
+
+G_DEFINE_QUARK(vireo-error-quark, vireo_error)
+
+bool error_fail(GError **error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	if (error)
+		*error = g_error_new_valist(VIREO_ERROR, VIREO_ERROR_FAILED, format, args);
+	va_end(args);
+	return false;
+}
+
+bool error_fail_errno(GError **error, int errnum, const char *format, ...)
+{
+	g_autofree char *what = NULL;
+	va_list args;
+
+	va_start(args, format);
+	what = g_strdup_vprintf(format, args);
+	va_end(args);
+	g_set_error(error, VIREO_ERROR, VIREO_ERROR_FAILED, "%s: %s", what, g_strerror(errnum));
+	return false;
+}

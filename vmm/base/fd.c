@@ -1,0 +1,67 @@
+/*
+ * fd.c: descriptors that close themselves, and eventfds
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/base/fd.h"
+#include "vmm/base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+
+void fd_close(int *fd)
+{
+	int saved_errno = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	errno = saved_errno;
+}
+
+int fd_new_event(GError **error)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	if (fd < 0)
+		error_fail_errno(error, errno, "cannot make an eventfd");
+	return fd;
+}
+
+void fd_event_signal(int fd)
+{
+	uint64_t one = 1;
+	ssize_t written;
+
+	/* EAGAIN means that the counter is full: the reader is already going to wake. */
+	do {
+		written = write(fd, &one, sizeof(one));
+	} while (written < 0 && errno == EINTR);
+}
+
+bool fd_event_take(int fd)
+{
+	uint64_t count;
+	ssize_t got;
+
+	do {
+		got = read(fd, &count, sizeof(count));
+	} while (got < 0 && errno == EINTR);
+	return got == sizeof(count);
+}
+
+bool fd_set_nonblocking(int fd, bool nonblocking, GError **error)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0) {
+		flags = nonblocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+		if (fcntl(fd, F_SETFL, flags) == 0)
+			return true;
+	}
+	return error_fail_errno(error, errno, "cannot set flags of descriptor %d", fd);
+}

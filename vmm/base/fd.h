@@ -1,0 +1,37 @@
+/*
+ * fd.h: descriptors that close themselves, and eventfds
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+/* Close *@fd unless it is negative, and set it to -1; errno is kept. Any thread. */
+void fd_close(int *fd);
+
+/* Take the descriptor out of *@fd, leaving -1: for handing ownership on. */
+static inline int fd_steal(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return taken;
+}
+
+/* Closes at the end of scope: autofd int fd = -1; */
+#define autofd __attribute__((cleanup(fd_close)))
+
+/* Make a non-blocking, close-on-exec eventfd; -1 and @error where the host has none left. */
+int fd_new_event(GError **error);
+
+/* Add one to eventfd @fd: wakes whoever waits on it. Never blocks. Any thread. */
+void fd_event_signal(int fd);
+
+/* Read eventfd @fd back to zero; returns whether it had been signalled. Never blocks. */
+bool fd_event_take(int fd);
+
+/* Set O_NONBLOCK on @fd (any kind). Fails with @error when fcntl does. */
+bool fd_set_nonblocking(int fd, bool nonblocking, GError **error);

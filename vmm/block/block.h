@@ -1,0 +1,114 @@
+/*
+ * block.h: block nodes, the host side of disks (-blockdev)
+ *
+ * A node serves requests of a device on the device's I/O loop: the device attaches the node to the
+ * loop, submits BlockRequests there, and each completes there. Data goes straight between guest
+ * memory (the iovec) and the host.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "vmm/base/io_loop.h"
+
+typedef struct BlockNode BlockNode;
+typedef struct BlockNodes BlockNodes;
+typedef struct BlockRequest BlockRequest;
+
+typedef enum BlockOperation {
+	BLOCK_READ,
+	BLOCK_WRITE,
+	BLOCK_FLUSH,
+	BLOCK_DISCARD,	    /* offset and size; may be ignored by the host */
+	BLOCK_WRITE_ZEROES, /* offset and size; unmap if @may_unmap */
+	BLOCK_N_OPERATIONS,
+} BlockOperation;
+
+/* Embedded in the device's own request. Alive until @complete has run. */
+struct BlockRequest {
+	BlockOperation operation;
+	bool may_unmap; /* BLOCK_WRITE_ZEROES */
+	bool fua;	/* BLOCK_WRITE: stable storage before completion */
+	uint64_t offset; /* bytes */
+	uint64_t size;	 /* bytes; equals the iovec's sum for reads and writes */
+	struct iovec *iov;
+	unsigned n_iov;
+	/*
+	 * Loop thread. @result: 0 or negative errno. Short transfers are retried inside the node;
+	 * a read past the end of file gives zeroes up to the node's size.
+	 */
+	void (*complete)(BlockRequest *request, int result);
+
+	/* The node's own. */
+	BlockNode *node;
+	IoOperation io;
+	uint64_t done;
+	int64_t start_ns;
+	struct iovec *advanced;
+	void *bounce;
+};
+
+/* What a device needs to know of a node. */
+typedef struct BlockLimits {
+	uint64_t size;			 /* bytes */
+	uint32_t logical_block_size;	 /* bytes: what the host can address (direct I/O) */
+	uint32_t physical_block_size;	 /* bytes */
+	uint32_t opt_io_size;		 /* bytes; 0 unknown */
+	uint32_t discard_granularity;	 /* bytes; 0: no discard */
+	uint32_t max_discard_segments;
+	bool read_only;
+	bool can_write_zeroes;
+} BlockLimits;
+
+/* Told of changes; main thread. */
+typedef struct BlockNodeListener {
+	void (*resized)(void *opaque, uint64_t size);
+} BlockNodeListener;
+
+/* The nodes of one machine by name. */
+BlockNodes *block_nodes_new(void);
+void block_nodes_free(BlockNodes *nodes);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockNodes, block_nodes_free)
+BlockNode *block_nodes_find(BlockNodes *nodes, const char *node_name);
+void block_nodes_foreach(BlockNodes *nodes, void (*func)(BlockNode *, gpointer), gpointer data);
+
+const char *block_node_name(const BlockNode *node);
+void block_node_get_limits(BlockNode *node, BlockLimits *limits);
+
+/*
+ * Claim @node for one user, called @user in errors, and serve it on @loop. @listener may be NULL.
+ * False and @error when another has it. Main thread.
+ */
+bool block_node_attach(BlockNode *node, const char *user, IoLoop *loop, bool writable,
+		       const BlockNodeListener *listener, void *opaque, GError **error);
+
+/* Give it back; no request may be in flight. Main thread. */
+void block_node_detach(BlockNode *node);
+
+/* Start @request; completion is always later, never inside this call. Loop thread. */
+void block_node_submit(BlockNode *node, BlockRequest *request);
+
+/* Wait until nothing of @node is in flight. Main thread, submitters stopped. */
+void block_node_drain(BlockNode *node);
+
+/* Make every write reach stable storage before it completes (false: write-back). Any thread. */
+void block_node_set_write_cache(BlockNode *node, bool enabled);
+
+/* Grow or shrink to @size bytes; tells the listener. Main thread. */
+bool block_node_resize(BlockNode *node, uint64_t size, GError **error);
+
+/* Counters for query-blockstats, written by the loop thread, read by any. */
+typedef struct BlockStatistics {
+	uint64_t operations[BLOCK_N_OPERATIONS];
+	uint64_t bytes[BLOCK_N_OPERATIONS];
+	uint64_t failed[BLOCK_N_OPERATIONS];
+	uint64_t total_ns[BLOCK_N_OPERATIONS];
+	uint64_t highest_write_offset; /* bytes */
+} BlockStatistics;
+void block_node_get_statistics(BlockNode *node, BlockStatistics *statistics);

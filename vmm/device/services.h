@@ -1,0 +1,54 @@
+/*
+ * services.h: what a machine offers to its devices
+ *
+ * Devices never see the machine: they get this. A device test fills one in with fakes.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "vmm/device/interrupt.h"
+
+typedef struct AddressSpace AddressSpace;
+typedef struct BlockNode BlockNode;
+typedef struct Chardev Chardev;
+typedef struct DeviceServices DeviceServices;
+typedef struct GuestMemory GuestMemory;
+typedef struct IoLoop IoLoop;
+typedef struct Netdev Netdev;
+typedef struct QmpEventSink QmpEventSink;
+typedef struct RngBackend RngBackend;
+
+/* What a device may ask of the machine as a whole. */
+typedef enum RunRequest {
+	RUN_REQUEST_GUEST_SHUTDOWN, /* the guest powered itself off (S5) */
+	RUN_REQUEST_GUEST_RESET,    /* the guest asked for a reset */
+	RUN_REQUEST_GUEST_PANIC,    /* pvpanic */
+	RUN_REQUEST_IO_ERROR,	    /* an I/O error whose policy is to stop the guest */
+	RUN_REQUEST_EXIT,	    /* isa-debug-exit: end the process with @value as status */
+} RunRequest;
+
+struct DeviceServices {
+	GuestMemory *memory;
+	AddressSpace *mmio;
+	AddressSpace *pio;
+	InterruptController *interrupts;
+	QmpEventSink *events;	    /* any thread may emit */
+	GMainContext *main_context; /* where device timers go */
+	IoLoop *default_io_loop;    /* for devices without an iothread property */
+
+	/* Any thread; returns at once, the main thread acts. */
+	void (*request)(DeviceServices *services, RunRequest request, int value);
+
+	/* Whether vCPUs run now (false: paused). Any thread. */
+	bool (*is_running)(DeviceServices *services);
+
+	/* Look up a back end by its id; NULL when there is none. Main thread. */
+	BlockNode *(*find_block_node)(DeviceServices *services, const char *node_name);
+	Netdev *(*find_netdev)(DeviceServices *services, const char *id);
+	Chardev *(*find_chardev)(DeviceServices *services, const char *id);
+	RngBackend *(*find_rng)(DeviceServices *services, const char *id);
+	IoLoop *(*find_io_loop)(DeviceServices *services, const char *id);
+};

@@ -1,0 +1,64 @@
+/*
+ * state.h: the saved state of a device, described by a table of its fields
+ *
+ * A table lists the fields of a C structure that make up guest-visible state; saving, loading and
+ * comparing go by the table alone. In the stream each table is a section: its name, its version,
+ * the byte length, then the fields in order, big-endian. Loading checks all of these before it
+ * touches the object; a stream is foreign bytes.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct StateTable StateTable;
+
+typedef enum StateFieldKind {
+	STATE_BOOL,
+	STATE_UINT8,
+	STATE_UINT16,
+	STATE_UINT32,
+	STATE_UINT64,
+	STATE_INT64,
+	STATE_BYTES,  /* element_size bytes */
+	STATE_STRUCT, /* described by sub_table */
+} StateFieldKind;
+
+typedef struct StateField {
+	const char *name; /* NULL ends the list */
+	StateFieldKind kind;
+	size_t offset;	     /* in the structure */
+	size_t element_size; /* bytes: STATE_BYTES and STATE_STRUCT */
+	uint32_t count;	     /* array elements; 0 means one */
+	bool is_pointer;     /* the structure holds a pointer to the elements */
+	/* Array with a run-time count: offset of a uint32_t; @count is then its upper bound. */
+	bool has_count_offset;
+	size_t count_offset;
+	const StateTable *sub_table;
+	uint32_t since_version; /* absent from older streams, which leave the field alone */
+} StateField;
+
+struct StateTable {
+	const char *name;
+	uint32_t version;
+	uint32_t minimum_version; /* oldest that can still be loaded */
+	const StateField *fields;
+	/* Bring fields up to date before saving; may be NULL. */
+	void (*before_save)(void *object);
+	/* Check and apply what was loaded; false and @error refuses the stream. May be NULL. */
+	bool (*after_load)(void *object, GError **error);
+};
+
+/* Append @object, as @table describes it, to @stream. The device is quiescent. */
+void state_save(const StateTable *table, void *object, GByteArray *stream);
+
+/*
+ * Load @object from @data of @size bytes; *@used is how many of them were taken. False and
+ * @error, naming the section and field, on anything that does not fit.
+ */
+bool state_load(const StateTable *table, void *object, const uint8_t *data, size_t size,
+		size_t *used, GError **error);

@@ -1,0 +1,59 @@
+/*
+ * guest_memory.h: guest RAM as the guest sees it, and the one place where it is accessed
+ *
+ * Guest-physical addresses (GPA) come from the guest and are hostile: every access goes through
+ * these functions, which check the whole range. The region table is immutable and replaced under
+ * RCU; RAM itself stays mapped until the machine ends, so a host address obtained here stays
+ * valid (hot-unplugged RAM excepted: that quiesces the users first).
+ *
+ * What is read may change under the reader at any time: copy once, check the copy, use the copy.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct GuestMemory GuestMemory;
+
+/* A piece of guest RAM: consecutive guest-physical addresses backed by consecutive host ones. */
+typedef struct GuestMemoryRegion {
+	uint64_t gpa;	 /* bytes */
+	uint64_t size;	 /* bytes */
+	uint8_t *hva;	 /* where it is mapped in this process */
+	int fd;		 /* its memfd or file, or -1; borrowed (vhost-user, migration) */
+	uint64_t offset; /* of the region within fd, bytes */
+	bool read_only;	 /* ROM: guest writes exit, and guest_memory_write() refuses */
+} GuestMemoryRegion;
+
+GuestMemory *guest_memory_new(void);
+void guest_memory_free(GuestMemory *memory);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestMemory, guest_memory_free)
+
+/*
+ * Add @region (copied; the mapping stays the caller's). False and @error when it overlaps another
+ * or wraps. Main thread.
+ */
+bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GError **error);
+
+/* The regions in ascending order of address; valid inside an RCU read section. */
+const GuestMemoryRegion *guest_memory_regions(const GuestMemory *memory, size_t *n_regions);
+
+/* Bytes of RAM in all (ROM excluded). */
+uint64_t guest_memory_size(const GuestMemory *memory);
+
+/*
+ * The host address of @size bytes at @gpa, or NULL unless all of them lie in one region (and, for
+ * @writable, in one that is RAM). @size may be 0. Any thread.
+ */
+void *guest_memory_hva(const GuestMemory *memory, uint64_t gpa, uint64_t size, bool writable);
+
+/*
+ * Copy between @buffer and guest RAM; ranges that span adjacent regions work. False, with nothing
+ * said about the part already copied, when any byte is outside RAM. Any thread.
+ */
+bool guest_memory_read(const GuestMemory *memory, uint64_t gpa, void *buffer, size_t size);
+bool guest_memory_write(GuestMemory *memory, uint64_t gpa, const void *buffer, size_t size);

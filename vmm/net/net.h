@@ -1,0 +1,78 @@
+/*
+ * net.h: netdevs, the host side of network cards (-netdev)
+ *
+ * Frames are pulled: the card watches for readiness and receives straight into guest buffers.
+ * Each frame starts with a virtio_net_hdr_v1 of NET_HEADER_SIZE bytes in both directions; a
+ * netdev without offloads sends and delivers zeroed ones.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "vmm/base/io_loop.h"
+
+#define NET_HEADER_SIZE 12u
+/* Largest frame with header that a netdev delivers. */
+#define NET_FRAME_MAX 65562u
+
+typedef struct Netdev Netdev;
+typedef struct Netdevs Netdevs;
+
+/* Offloads that the guest has negotiated for reception (it can take such frames). */
+typedef enum NetOffload {
+	NET_OFFLOAD_CHECKSUM = 1 << 0,
+	NET_OFFLOAD_TSO4 = 1 << 1,
+	NET_OFFLOAD_TSO6 = 1 << 2,
+	NET_OFFLOAD_TSO_ECN = 1 << 3,
+	NET_OFFLOAD_UFO = 1 << 4,
+} NetOffload;
+
+typedef struct NetdevListener {
+	void (*readable)(void *opaque);	/* loop thread: netdev_receive() will give a frame */
+	void (*writable)(void *opaque); /* loop thread: after netdev_send() said -EAGAIN */
+	void (*link_changed)(void *opaque, bool up); /* main thread */
+} NetdevListener;
+
+Netdevs *netdevs_new(void);
+void netdevs_free(Netdevs *netdevs);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Netdevs, netdevs_free)
+Netdev *netdevs_find(Netdevs *netdevs, const char *id);
+void netdevs_foreach(Netdevs *netdevs, void (*func)(Netdev *, gpointer), gpointer data);
+
+const char *netdev_id(const Netdev *netdev);
+
+/* Claim @netdev for the card called @user, serving it on @loop. Main thread. */
+bool netdev_attach(Netdev *netdev, const char *user, IoLoop *loop, const NetdevListener *listener,
+		   void *opaque, GError **error);
+void netdev_detach(Netdev *netdev);
+
+/* Which offloads the host side can take from the guest and deliver to it (NetOffload bits). */
+unsigned netdev_offloads(const Netdev *netdev);
+/* Say what the guest can receive. Loop thread or main thread while the card is idle. */
+void netdev_set_offloads(Netdev *netdev, unsigned offloads);
+
+/* Start and stop calling listener->readable; starts off. Loop thread. */
+void netdev_watch_readable(Netdev *netdev, bool enabled);
+
+/*
+ * Receive one frame, header first, into @iov. Returns its bytes, -EAGAIN when there is none,
+ * -EMSGSIZE when it did not fit (it is dropped), another negative errno when the host side is
+ * gone. Loop thread.
+ */
+ssize_t netdev_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov);
+
+/*
+ * Send one frame, header first. Returns 0, -EAGAIN (listener->writable follows; send it again),
+ * or another negative errno (the frame is dropped). Loop thread.
+ */
+int netdev_send(Netdev *netdev, const struct iovec *iov, unsigned n_iov);
+
+/* Link state as set_link sets it; false makes both directions drop. */
+bool netdev_link_up(const Netdev *netdev);
+void netdev_set_link(Netdev *netdev, bool up);

@@ -1,0 +1,109 @@
+/*
+ * pci.h: PCI functions and buses
+ *
+ * A PciDevice has its 4 KiB of configuration space with masks that say which bits the guest may
+ * write, up to six BARs, capabilities, and MSI-X. The bus routes configuration cycles; the BARs
+ * follow what the guest programs.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "vmm/device/device.h"
+#include "vmm/memory/address_space.h"
+
+#define PCI_CONFIG_SIZE 4096u
+#define PCI_BARS 6
+
+typedef struct PciBus PciBus;
+typedef struct PciDevice PciDevice;
+typedef struct PciMsix PciMsix;
+
+typedef struct PciDeviceType {
+	DeviceType device;
+	uint16_t vendor_id, device_id;
+	uint16_t subsystem_vendor_id, subsystem_id;
+	uint32_t class_code; /* 24 bits: class, subclass, interface */
+	uint8_t revision;
+	bool is_bridge;	 /* type 1 header */
+	bool is_express; /* gets a PCI Express capability when not on the root bus */
+	/*
+	 * After the default handling of a configuration write of @size bytes at @offset; may be
+	 * NULL. vCPU thread, device lock held.
+	 */
+	void (*config_written)(PciDevice *pci, unsigned offset, unsigned size);
+	/* Before a read: refresh bytes that are not plain storage; may be NULL. Lock held. */
+	void (*config_reading)(PciDevice *pci, unsigned offset, unsigned size);
+} PciDeviceType;
+
+typedef struct PciBar {
+	IoRegion *region; /* NULL: not implemented */
+	bool is_io, is_64bit, prefetchable;
+	uint64_t size;
+} PciBar;
+
+struct PciDevice {
+	Device device;
+	PciBus *bus;
+	int32_t address; /* device << 3 | function; property "addr" */
+	bool multifunction;
+	uint8_t config[PCI_CONFIG_SIZE];
+	uint8_t write_mask[PCI_CONFIG_SIZE];	   /* bits that the guest may write */
+	uint8_t write_1_clear_mask[PCI_CONFIG_SIZE]; /* bits that writing 1 clears */
+	PciBar bars[PCI_BARS];
+	unsigned next_capability;  /* where the next one goes, below 0x100 */
+	unsigned last_capability, last_extended_capability;
+	PciMsix *msix; /* NULL: none */
+};
+
+/* "addr" and "multifunction", for DeviceType.properties of every PCI type. */
+extern const Property pci_device_properties[];
+/* Configuration space and MSI-X state, for a STATE_STRUCT field of every PCI type. */
+extern const StateTable pci_device_state;
+
+/* The type of @pci, as the table it is. */
+const PciDeviceType *pci_device_type(const PciDevice *pci);
+
+/*
+ * First thing in a PCI type's realize: fills in the header from the type. And the last in its
+ * unrealize: unmaps BARs, frees MSI-X.
+ */
+void pci_device_init(PciDevice *pci);
+void pci_device_finish(PciDevice *pci);
+
+/* Reset configuration space writable bits, BAR mappings and MSI-X; call from the type's reset. */
+void pci_device_reset(PciDevice *pci);
+
+/*
+ * Add a BAR (during realize). @region->size must be a power of two, at least 16 (I/O: 4). A
+ * 64-bit BAR takes two slots.
+ */
+void pci_device_add_bar(PciDevice *pci, unsigned index, IoRegion *region, bool is_io,
+			bool is_64bit, bool prefetchable);
+
+/*
+ * Add a capability of @size bytes, header included, zeroed and read-only; returns its offset in
+ * configuration space. During realize.
+ */
+unsigned pci_device_add_capability(PciDevice *pci, uint8_t id, unsigned size);
+unsigned pci_device_add_extended_capability(PciDevice *pci, uint16_t id, uint8_t version,
+					    unsigned size);
+
+/* Whether the guest has allowed it to act as bus master. Any thread. */
+bool pci_device_is_bus_master(const PciDevice *pci);
+
+/*
+ * Give it MSI-X (PCIe §6.1.4.2) with @n_vectors, table and pending bits in a BAR of their own at
+ * @bar_index. During realize. False and @error on no eventfds.
+ */
+bool pci_msix_init(PciDevice *pci, unsigned n_vectors, unsigned bar_index, GError **error);
+
+/* Interrupt the guest through @vector, or pend it while masked; nothing if out of range. Any
+ * thread; takes no lock on the common path. */
+void pci_msix_notify(PciDevice *pci, unsigned vector);
+
+/* Whether MSI-X is enabled by the guest. Any thread. */
+bool pci_msix_is_enabled(const PciDevice *pci);
+
+/* The eventfd whose signal raises @vector while it is not masked: for vhost. Borrowed. */
+int pci_msix_eventfd(PciDevice *pci, unsigned vector);
