@@ -13,6 +13,8 @@
 
 #include <glib.h>
 #include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 /*
  * Parse @text. @implied_key is the key of a first item without "=" (NULL: none). Returns a new
