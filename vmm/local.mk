@@ -16,7 +16,8 @@ libvmm_a_SOURCES += \
 # config
 libvmm_a_SOURCES += \
 	vmm/config/options.h \
-	vmm/config/property.h
+	vmm/config/property.h \
+	vmm/config/vm_config.h
 
 # kvm
 
@@ -56,6 +57,10 @@ libvmm_a_SOURCES += \
 # virtio
 
 # machine
+libvmm_a_SOURCES += \
+	vmm/machine/machine.h \
+	vmm/machine/machine_objects.h \
+	vmm/machine/run_state.h
 
 # monitor
 

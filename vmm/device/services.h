@@ -37,7 +37,6 @@ struct DeviceServices {
 	InterruptController *interrupts;
 	QmpEventSink *events;	    /* any thread may emit */
 	GMainContext *main_context; /* where device timers go */
-	IoLoop *default_io_loop;    /* for devices without an iothread property */
 
 	/* Any thread; returns at once, the main thread acts. */
 	void (*request)(DeviceServices *services, RunRequest request, int value);
@@ -50,5 +49,9 @@ struct DeviceServices {
 	Netdev *(*find_netdev)(DeviceServices *services, const char *id);
 	Chardev *(*find_chardev)(DeviceServices *services, const char *id);
 	RngBackend *(*find_rng)(DeviceServices *services, const char *id);
+	/*
+	 * The I/O loop of iothread @id, or, where @id is NULL, the one that devices without an
+	 * iothread share, which is started when first asked for (a thread is not free).
+	 */
 	IoLoop *(*find_io_loop)(DeviceServices *services, const char *id);
 };

@@ -1,0 +1,114 @@
+/*
+ * vm_config.h: the typed configuration of one machine, as the command line says it
+ *
+ * vm_config_parse() has no side effects: it opens, creates and checks nothing outside the text.
+ * Options that name things with arguments of their own (-device, -blockdev, ...) stay parsed
+ * JSON, in order, with the text for messages; their owners check them.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* One occurrence of an option with arguments of its own. */
+typedef struct VmConfigItem {
+	const char *option;   /* "-device"; static */
+	char *text;	      /* as it was written */
+	json_object *options; /* as it was understood */
+} VmConfigItem;
+
+/* -smp; every level is at least 1 and their product is max_cpus. */
+typedef struct CpuTopology {
+	unsigned cpus;	   /* present at start */
+	unsigned max_cpus;
+	unsigned sockets;
+	unsigned dies;	  /* per socket */
+	unsigned cores;	  /* per die */
+	unsigned threads; /* per core */
+} CpuTopology;
+
+/* +feature, -feature, feature=on|off of -cpu, in order. */
+typedef struct CpuFeatureSetting {
+	char *name;
+	bool enabled;
+} CpuFeatureSetting;
+
+/* What a guest's own wish leads to (-action, set-action). */
+typedef enum RebootAction { REBOOT_ACTION_RESET, REBOOT_ACTION_SHUTDOWN } RebootAction;
+typedef enum ShutdownAction { SHUTDOWN_ACTION_POWEROFF, SHUTDOWN_ACTION_PAUSE } ShutdownAction;
+typedef enum PanicAction {
+	PANIC_ACTION_PAUSE,
+	PANIC_ACTION_SHUTDOWN,
+	PANIC_ACTION_EXIT_FAILURE,
+	PANIC_ACTION_NONE,
+} PanicAction;
+
+typedef struct RunActions {
+	RebootAction reboot;
+	ShutdownAction shutdown;
+	PanicAction panic;
+} RunActions;
+
+/* What a "help" argument asks for instead of a machine. */
+typedef enum VmHelp {
+	VM_HELP_NONE,
+	VM_HELP_OPTIONS,     /* -help */
+	VM_HELP_VERSION,     /* -version */
+	VM_HELP_MACHINE,     /* -machine help */
+	VM_HELP_CPU,	     /* -cpu help */
+	VM_HELP_DEVICE,	     /* -device help */
+	VM_HELP_DEVICE_TYPE, /* -device X,help; help_argument is X */
+	VM_HELP_OBJECT,	     /* -object help */
+} VmHelp;
+
+typedef struct VmConfig {
+	VmHelp help;
+	char *help_argument;
+
+	char *name; /* -name guest=; NULL if not given */
+	bool debug_threads;
+	bool has_uuid;
+	uint8_t uuid[16]; /* in the order it is written */
+
+	char *memory_backend; /* -machine memory-backend=; NULL: plain -m */
+	uint64_t memory_size; /* bytes; 0: that of the backend */
+	CpuTopology cpu_topology;
+	char *cpu_model;	/* "host" or "max" */
+	GPtrArray *cpu_features; /* CpuFeatureSetting * */
+
+	char *kernel, *initrd, *append; /* NULL if not given */
+
+	GPtrArray *objects;   /* VmConfigItem *, each of these */
+	GPtrArray *blockdevs;
+	GPtrArray *netdevs;
+	GPtrArray *chardevs;  /* -serial and -qmp shorthands are expanded into these */
+	GPtrArray *devices;
+	GPtrArray *serials;   /* options: {"chardev": ID}, or {} for none */
+	GPtrArray *monitors;  /* options: {"chardev": ID, "mode": "control", ...} */
+
+	bool start_paused; /* -S */
+	RunActions actions;
+
+	bool daemonize;
+	char *pid_file;
+	char *run_as;
+	bool sandbox;
+	char *log_file;
+	bool log_timestamps;
+} VmConfig;
+
+/*
+ * Parse @argv. NULL and @error, whose message starts with the option at fault
+ * ("-smp 0: ..."). When config->help is set the rest was not looked at.
+ */
+VmConfig *vm_config_parse(int argc, char **argv, GError **error);
+void vm_config_free(VmConfig *config);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmConfig, vm_config_free)
+
+/* Print every option with its help text. */
+void vm_config_print_help(FILE *stream);
