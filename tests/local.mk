@@ -1,6 +1,17 @@
 # Tests. A program added to unit_tests or device_tests is built against libvmm.a and run by make check.
+# TEST_CFLAGS and TEST_LIBS are what a test of the monitor's code needs; a device test links
+# FAKE_MACHINE before them.
 unit_tests =
 device_tests =
+
+TEST_CFLAGS = $(VMM_CFLAGS)
+TEST_LIBS = libvmm.a $(VMM_LIBS)
+FAKE_MACHINE = tests/device/libfakemachine.a
+
+check_LIBRARIES = $(FAKE_MACHINE)
+tests_device_libfakemachine_a_CFLAGS = $(TEST_CFLAGS)
+tests_device_libfakemachine_a_SOURCES = \
+	tests/device/fake_machine.c tests/device/fake_machine.h
 
 check_PROGRAMS += $(unit_tests) $(device_tests)
 TESTS += $(unit_tests) $(device_tests)
