@@ -15,3 +15,9 @@ tests_device_libfakemachine_a_SOURCES = \
 
 check_PROGRAMS += $(unit_tests) $(device_tests)
 TESTS += $(unit_tests) $(device_tests)
+
+# Threads and host back ends
+unit_tests += tests/unit/test-io-loop
+tests_unit_test_io_loop_SOURCES = tests/unit/test-io-loop.c
+tests_unit_test_io_loop_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_io_loop_LDADD = $(TEST_LIBS)

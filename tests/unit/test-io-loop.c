@@ -1,0 +1,295 @@
+/*
+ * test-io-loop.c: posts, watches and operations of an I/O thread
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/base/fd.h"
+#include "vmm/base/io_loop.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+static unsigned count_descriptors(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	g_assert_nonnull(directory);
+	while (readdir(directory))
+		count++;
+	closedir(directory);
+	return count;
+}
+
+static IoLoop *new_loop(void)
+{
+	g_autoptr(GError) error = NULL;
+	IoLoop *loop = io_loop_new("test-io", NULL, NULL, &error);
+
+	g_assert_no_error(error);
+	g_assert_nonnull(loop);
+	return loop;
+}
+
+static void nothing(gpointer data)
+{
+	(void)data;
+}
+
+static void test_start_stop(void)
+{
+	unsigned before = count_descriptors();
+
+	for (int i = 0; i < 20; i++) {
+		g_autoptr(IoLoop) loop = new_loop();
+
+		g_assert_cmpint(io_loop_thread_id(loop), >, 0);
+		g_assert_cmpint(io_loop_thread_id(loop), !=, gettid());
+		g_assert_false(io_loop_is_current(loop));
+	}
+	g_assert_cmpuint(count_descriptors(), ==, before);
+}
+
+typedef struct Order {
+	IoLoop *loop;
+	unsigned seen[3000];
+	unsigned n_seen;
+	bool on_loop;
+} Order;
+
+typedef struct OrderPost {
+	Order *order;
+	unsigned number;
+} OrderPost;
+
+static void order_note(gpointer data)
+{
+	OrderPost *post = data;
+
+	post->order->seen[post->order->n_seen++] = post->number;
+	post->order->on_loop = io_loop_is_current(post->order->loop);
+}
+
+static void test_posts_keep_order(void)
+{
+	g_autoptr(IoLoop) loop = new_loop();
+	g_autofree Order *order = g_new0(Order, 1);
+	g_autofree OrderPost *posts = g_new0(OrderPost, G_N_ELEMENTS(order->seen));
+
+	order->loop = loop;
+	for (unsigned i = 0; i < G_N_ELEMENTS(order->seen); i++) {
+		posts[i] = (OrderPost){ .order = order, .number = i };
+		io_loop_post(loop, order_note, &posts[i]);
+	}
+	io_loop_run_sync(loop, nothing, NULL);
+	g_assert_cmpuint(order->n_seen, ==, G_N_ELEMENTS(order->seen));
+	for (unsigned i = 0; i < order->n_seen; i++)
+		g_assert_cmpuint(order->seen[i], ==, i);
+	g_assert_true(order->on_loop);
+}
+
+typedef struct Reader {
+	IoOperation io;
+	IoLoop *loop;
+	int fd;
+	char buffer[16];
+	int result;
+	unsigned to_do;
+	unsigned completed;
+} Reader;
+
+static void reader_complete(IoOperation *operation, int result)
+{
+	Reader *reader = (Reader *)operation;
+
+	reader->result = result;
+	reader->completed++;
+}
+
+static void reader_submit(gpointer data)
+{
+	Reader *reader = data;
+
+	for (unsigned i = 0; i < reader->to_do; i++) {
+		struct io_uring_sqe *sqe = io_loop_get_sqe(reader->loop, &reader->io);
+
+		io_uring_prep_read(sqe, reader->fd, reader->buffer, sizeof(reader->buffer), 0);
+	}
+}
+
+/* More operations than the ring has entries, prepared in one callback. */
+static void test_full_ring(void)
+{
+	g_autoptr(IoLoop) loop = new_loop();
+	Reader reader = { .io = { reader_complete }, .loop = loop, .to_do = 1000 };
+
+	reader.fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	memset(reader.buffer, 'x', sizeof(reader.buffer));
+	io_loop_run_sync(loop, reader_submit, &reader);
+	while (g_atomic_int_get(&reader.completed) < 1000)
+		io_loop_run_sync(loop, nothing, NULL);
+	g_assert_cmpint(reader.result, ==, sizeof(reader.buffer));
+	g_assert_cmpint(reader.buffer[15], ==, 0);
+	fd_close(&reader.fd);
+}
+
+static void open_submit(gpointer data)
+{
+	Reader *reader = data;
+	struct io_uring_sqe *sqe = io_loop_get_sqe(reader->loop, &reader->io);
+
+	io_uring_prep_openat(sqe, AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC, 0);
+}
+
+/* A ring that could open files would be a way around the seccomp filter. */
+static void test_ring_is_restricted(void)
+{
+	g_autoptr(IoLoop) loop = new_loop();
+	Reader reader = { .io = { reader_complete }, .loop = loop };
+
+	io_loop_run_sync(loop, open_submit, &reader);
+	while (g_atomic_int_get(&reader.completed) < 1)
+		io_loop_run_sync(loop, nothing, NULL);
+	g_assert_cmpint(reader.result, ==, -EACCES);
+}
+
+typedef struct Watched {
+	IoLoop *loop;
+	IoWatch *watch;
+	int fd;
+	bool take;
+	unsigned calls;
+	unsigned remove_at; /* 0: never from inside */
+} Watched;
+
+static void watched_ready(gpointer data)
+{
+	Watched *watched = data;
+
+	if (watched->take)
+		fd_event_take(watched->fd);
+	g_atomic_int_inc((gint *)&watched->calls);
+	if (watched->remove_at && watched->calls == watched->remove_at) {
+		io_watch_remove(watched->watch);
+		watched->watch = NULL;
+	}
+}
+
+static void watched_start(gpointer data)
+{
+	Watched *watched = data;
+
+	watched->watch =
+		io_loop_watch_fd(watched->loop, watched->fd, false, watched_ready, watched);
+}
+
+static void watched_stop(gpointer data)
+{
+	Watched *watched = data;
+
+	if (watched->watch)
+		io_watch_remove(watched->watch);
+	watched->watch = NULL;
+}
+
+static void wait_for_calls(Watched *watched, unsigned calls)
+{
+	while ((unsigned)g_atomic_int_get((gint *)&watched->calls) < calls)
+		g_usleep(100);
+}
+
+static void test_watch(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(IoLoop) loop = new_loop();
+	autofd int fd = fd_new_event(&error);
+	Watched watched = { .loop = loop, .fd = fd, .take = true };
+
+	io_loop_run_sync(loop, watched_start, &watched);
+	for (unsigned i = 1; i <= 50; i++) {
+		fd_event_signal(fd);
+		wait_for_calls(&watched, i);
+	}
+	io_loop_run_sync(loop, watched_stop, &watched);
+	fd_event_signal(fd);
+	io_loop_run_sync(loop, nothing, NULL);
+	g_assert_cmpuint(watched.calls, ==, 50);
+}
+
+/* What the callback leaves unread is reported again. */
+static void test_watch_is_level_triggered(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(IoLoop) loop = new_loop();
+	autofd int fd = fd_new_event(&error);
+	Watched watched = { .loop = loop, .fd = fd, .remove_at = 10 };
+
+	fd_event_signal(fd);
+	io_loop_run_sync(loop, watched_start, &watched);
+	wait_for_calls(&watched, 10);
+	io_loop_run_sync(loop, nothing, NULL);
+	io_loop_run_sync(loop, nothing, NULL);
+	g_assert_cmpuint(watched.calls, ==, 10);
+	g_assert_null(watched.watch);
+}
+
+/* A watch removed before its poll was submitted, its descriptor closed and the number reused. */
+static void watched_start_stop(gpointer data)
+{
+	Watched *watched = data;
+
+	watched_start(watched);
+	watched_stop(watched);
+	fd_close(&watched->fd);
+	watched->fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+static void test_watch_removed_at_once(void)
+{
+	g_autoptr(IoLoop) loop = new_loop();
+	Watched watched = { .loop = loop, .take = true };
+	int original = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	watched.fd = original;
+	io_loop_run_sync(loop, watched_start_stop, &watched);
+	g_assert_cmpint(watched.fd, ==, original);
+	for (int i = 0; i < 10; i++)
+		io_loop_run_sync(loop, nothing, NULL);
+	g_assert_cmpuint(watched.calls, ==, 0);
+	fd_close(&watched.fd);
+}
+
+static void init_note(gpointer data)
+{
+	*(int *)data = gettid();
+}
+
+static void test_thread_init(void)
+{
+	g_autoptr(GError) error = NULL;
+	int thread_id = 0;
+	g_autoptr(IoLoop) loop = io_loop_new("name-longer-than-15", init_note, &thread_id, &error);
+
+	g_assert_no_error(error);
+	g_assert_cmpint(thread_id, ==, io_loop_thread_id(loop));
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/io-loop/start-stop", test_start_stop);
+	g_test_add_func("/io-loop/thread-init", test_thread_init);
+	g_test_add_func("/io-loop/posts-keep-order", test_posts_keep_order);
+	g_test_add_func("/io-loop/full-ring", test_full_ring);
+	g_test_add_func("/io-loop/ring-is-restricted", test_ring_is_restricted);
+	g_test_add_func("/io-loop/watch", test_watch);
+	g_test_add_func("/io-loop/watch-is-level-triggered", test_watch_is_level_triggered);
+	g_test_add_func("/io-loop/watch-removed-at-once", test_watch_removed_at_once);
+	return g_test_run();
+}
