@@ -39,7 +39,9 @@ libvmm_a_SOURCES += \
 
 # chardev
 libvmm_a_SOURCES += \
-	vmm/chardev/chardev.h
+	vmm/chardev/chardev.h \
+	vmm/chardev/chardev_config.h \
+	vmm/chardev/rng_backend.h
 
 # device model
 libvmm_a_SOURCES += \

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/eventfd.h>
 
 void fd_close(int *fd)
@@ -64,4 +65,32 @@ bool fd_set_nonblocking(int fd, bool nonblocking, GError **error)
 			return true;
 	}
 	return error_fail_errno(error, errno, "cannot set flags of descriptor %d", fd);
+}
+
+int fd_open(const char *path, int flags, mode_t mode, const FdSetOpener *sets, GError **error)
+{
+	static const char set_prefix[] = "/dev/fdset/";
+	int fd;
+
+	if (g_str_has_prefix(path, set_prefix)) {
+		gint64 set;
+
+		if (!g_ascii_string_to_signed(path + strlen(set_prefix), 10, 0, G_MAXINT64, &set,
+					      NULL)) {
+			error_fail(error, "'%s' does not name a descriptor set", path);
+			return -1;
+		}
+		if (!sets || !sets->open) {
+			error_fail(error, "'%s': there are no descriptor sets", path);
+			return -1;
+		}
+		return sets->open(sets->opaque, set, flags, error);
+	}
+
+	do {
+		fd = open(path, flags | O_CLOEXEC | O_NOCTTY, mode);
+	} while (fd < 0 && errno == EINTR);
+	if (fd < 0)
+		error_fail_errno(error, errno, "cannot open '%s'", path);
+	return fd;
 }

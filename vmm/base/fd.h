@@ -7,6 +7,8 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 /* Close *@fd unless it is negative, and set it to -1; errno is kept. Any thread. */
@@ -35,3 +37,18 @@ bool fd_event_take(int fd);
 
 /* Set O_NONBLOCK on @fd (any kind). Fails with @error when fcntl does. */
 bool fd_set_nonblocking(int fd, bool nonblocking, GError **error);
+
+/*
+ * How a path "/dev/fdset/N" is opened: a duplicate of a descriptor of set @set whose access mode
+ * fits @flags (O_RDONLY, ...), or -1 and @error. Given by whoever keeps the sets (add-fd).
+ */
+typedef struct FdSetOpener {
+	int (*open)(void *opaque, int64_t set, int flags, GError **error);
+	void *opaque;
+} FdSetOpener;
+
+/*
+ * Open @path close-on-exec with open(2)'s @flags and @mode; "/dev/fdset/N" goes to @sets (NULL or
+ * empty: refused). -1 and @error naming @path. Any thread that @sets allows.
+ */
+int fd_open(const char *path, int flags, mode_t mode, const FdSetOpener *sets, GError **error);

@@ -10,11 +10,11 @@
 #pragma once
 
 #include <glib.h>
-#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "vmm/base/fd.h"
 #include "vmm/base/io_loop.h"
 
 typedef struct BlockNode BlockNode;
@@ -71,10 +71,24 @@ typedef struct BlockNodeListener {
 	void (*resized)(void *opaque, uint64_t size);
 } BlockNodeListener;
 
-/* The nodes of one machine by name. */
+struct QapiBlockdevOptions;
+
+/* The nodes of one machine by name. Main thread, all of these. */
 BlockNodes *block_nodes_new(void);
+
+/* Free the nodes too; devices have detached. */
 void block_nodes_free(BlockNodes *nodes);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockNodes, block_nodes_free)
+
+/* How "/dev/fdset/N" as filename is opened; without this it is refused. @opener is copied. */
+void block_nodes_set_fd_sets(BlockNodes *nodes, const FdSetOpener *opener);
+
+/* blockdev-add: false and @error naming the node and what is wrong with it. */
+bool block_nodes_add(BlockNodes *nodes, const struct QapiBlockdevOptions *options, GError **error);
+
+/* blockdev-del: false and @error when there is no such node or something uses it. */
+bool block_nodes_remove(BlockNodes *nodes, const char *node_name, GError **error);
+
 BlockNode *block_nodes_find(BlockNodes *nodes, const char *node_name);
 void block_nodes_foreach(BlockNodes *nodes, void (*func)(BlockNode *, gpointer), gpointer data);
 

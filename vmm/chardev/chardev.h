@@ -13,6 +13,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "vmm/base/fd.h"
+#include "vmm/chardev/chardev_config.h"
+
 typedef struct Chardev Chardev;
 typedef struct Chardevs Chardevs;
 
@@ -28,13 +31,33 @@ typedef struct ChardevFrontEnd {
 	void (*writable)(void *opaque);
 } ChardevFrontEnd;
 
+/*
+ * The chardevs of one machine by id; their host side is served by @context (NULL: the default
+ * one). Main thread, all of these.
+ */
 Chardevs *chardevs_new(GMainContext *context);
+
+/* Free the chardevs too; front ends have detached. Terminals get their modes back. */
 void chardevs_free(Chardevs *chardevs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Chardevs, chardevs_free)
+
+/* How "/dev/fdset/N" in a path is opened; without this it is refused. @opener is copied. */
+void chardevs_set_fd_sets(Chardevs *chardevs, const FdSetOpener *opener);
+
+/*
+ * Make what @config describes (not kept). A server socket with wait=on blocks until its first
+ * client is there. NULL and @error naming the chardev.
+ */
+Chardev *chardevs_add(Chardevs *chardevs, const ChardevConfig *config, GError **error);
+
+/* Remove and free @id; false and @error when there is none or a front end has it. */
+bool chardevs_remove(Chardevs *chardevs, const char *id, GError **error);
+
 Chardev *chardevs_find(Chardevs *chardevs, const char *id);
 void chardevs_foreach(Chardevs *chardevs, void (*func)(Chardev *, gpointer), gpointer data);
 
 const char *chardev_id(const Chardev *chardev);
+ChardevKind chardev_kind(const Chardev *chardev);
 /* What query-chardev shows: "pty:/dev/pts/3", "disconnected:unix:/tmp/s,server=on". Owned. */
 char *chardev_filename(Chardev *chardev);
 bool chardev_is_open(const Chardev *chardev);
@@ -56,3 +79,9 @@ void chardev_accept_input(Chardev *chardev);
  * are taken and dropped, as a serial line would. Any thread.
  */
 size_t chardev_write(Chardev *chardev, const uint8_t *data, size_t size);
+
+/*
+ * ringbuf-read: take the oldest bytes, at most @size, out of a ring buffer; returns how many.
+ * Nothing for other kinds. Any thread.
+ */
+size_t chardev_ringbuf_read(Chardev *chardev, uint8_t *data, size_t size);

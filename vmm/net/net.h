@@ -39,9 +39,21 @@ typedef struct NetdevListener {
 	void (*link_changed)(void *opaque, bool up); /* main thread */
 } NetdevListener;
 
+struct QapiNetdev;
+
+/* The netdevs of one machine by id. Main thread, all of these. */
 Netdevs *netdevs_new(void);
+
+/* Free the netdevs too; cards have detached. */
 void netdevs_free(Netdevs *netdevs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Netdevs, netdevs_free)
+
+/* netdev_add: false and @error naming the netdev or the member at fault. */
+bool netdevs_add(Netdevs *netdevs, const struct QapiNetdev *options, GError **error);
+
+/* netdev_del: false and @error when there is no @id or a card has it. */
+bool netdevs_remove(Netdevs *netdevs, const char *id, GError **error);
+
 Netdev *netdevs_find(Netdevs *netdevs, const char *id);
 void netdevs_foreach(Netdevs *netdevs, void (*func)(Netdev *, gpointer), gpointer data);
 
