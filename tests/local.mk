@@ -21,3 +21,15 @@ unit_tests += tests/unit/test-io-loop
 tests_unit_test_io_loop_SOURCES = tests/unit/test-io-loop.c
 tests_unit_test_io_loop_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_io_loop_LDADD = $(TEST_LIBS)
+
+# Memory
+unit_tests += tests/unit/test-rcu tests/unit/test-guest-memory tests/unit/test-address-space
+tests_unit_test_rcu_SOURCES = tests/unit/test-rcu.c
+tests_unit_test_rcu_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_rcu_LDADD = $(TEST_LIBS)
+tests_unit_test_guest_memory_SOURCES = tests/unit/test-guest-memory.c
+tests_unit_test_guest_memory_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_guest_memory_LDADD = $(TEST_LIBS)
+tests_unit_test_address_space_SOURCES = tests/unit/test-address-space.c
+tests_unit_test_address_space_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_address_space_LDADD = $(TEST_LIBS)

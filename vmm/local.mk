@@ -11,7 +11,7 @@ libvmm_a_SOURCES += \
 	vmm/base/error.c vmm/base/error.h \
 	vmm/base/fd.c vmm/base/fd.h \
 	vmm/base/io_loop.c vmm/base/io_loop.h \
-	vmm/base/rcu.h
+	vmm/base/rcu.c vmm/base/rcu.h
 
 # config
 libvmm_a_SOURCES += \
@@ -23,9 +23,9 @@ libvmm_a_SOURCES += \
 
 # memory
 libvmm_a_SOURCES += \
-	vmm/memory/address_space.h \
-	vmm/memory/guest_memory.h \
-	vmm/memory/memory_backend.h
+	vmm/memory/address_space.c vmm/memory/address_space.h \
+	vmm/memory/guest_memory.c vmm/memory/guest_memory.h \
+	vmm/memory/memory_backend.c vmm/memory/memory_backend.h
 
 # x86
 

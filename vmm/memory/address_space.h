@@ -21,8 +21,8 @@ typedef struct AddressSpace AddressSpace;
  * Callbacks of a region; they run on vCPU threads, several at once, inside an RCU read section,
  * and lock for themselves. @offset is relative to the region, and offset + size never passes its
  * end. @size is 1, 2, 4 or 8; accesses outside [minimum_size, maximum_size] are split or widened
- * before the callback sees them, naturally aligned ones only if @aligned_only (others read as all
- * ones and are dropped when written).
+ * before the callback sees them (the bytes that widen a write are zero), naturally aligned ones
+ * only if @aligned_only (others read as all ones and are dropped when written).
  */
 typedef struct IoRegionOps {
 	uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);
@@ -76,7 +76,7 @@ bool address_space_map(AddressSpace *space, IoRegion *region, uint64_t base);
  */
 void address_space_unmap(AddressSpace *space, IoRegion *region);
 
-/* Dispatch one access; reads of nothing give all ones, writes to nothing vanish. */
+/* Dispatch one access of 1 to 8 bytes; reads of nothing give all ones, writes to nothing vanish. */
 uint64_t address_space_read(AddressSpace *space, uint64_t address, unsigned size);
 void address_space_write(AddressSpace *space, uint64_t address, uint64_t value, unsigned size);
 

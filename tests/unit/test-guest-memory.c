@@ -1,0 +1,200 @@
+/*
+ * test-guest-memory.c: checked access to guest RAM, and the memory behind it
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/base/rcu.h"
+#include "vmm/memory/guest_memory.h"
+#include "vmm/memory/memory_backend.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void add_region(GuestMemory *memory, uint64_t gpa, uint8_t *hva, uint64_t size,
+		       bool read_only, bool expected)
+{
+	GuestMemoryRegion region = { gpa, size, hva, -1, 0, read_only };
+	g_autoptr(GError) error = NULL;
+
+	g_assert_cmpint(guest_memory_add(memory, &region, &error), ==, expected);
+	g_assert_cmpint(error != NULL, ==, !expected);
+}
+
+static void test_overlap_and_wrap(void)
+{
+	static uint8_t host[0x4000];
+	g_autoptr(GuestMemory) memory = guest_memory_new();
+	const GuestMemoryRegion *regions;
+	size_t n_regions;
+
+	add_region(memory, 0x2000, host, 0x1000, false, true);
+	add_region(memory, 0x1001, host, 0x1000, false, false);
+	add_region(memory, 0x2fff, host, 0x1000, false, false);
+	add_region(memory, 0, host, 0, false, false);
+	add_region(memory, UINT64_MAX - 0xffe, host, 0x1000, false, false);
+	add_region(memory, UINT64_MAX - 0xfff, host, 0x1000, true, true);
+	add_region(memory, 0x1000, host, 0x1000, false, true);
+	regions = guest_memory_regions(memory, &n_regions);
+	g_assert_cmpuint(n_regions, ==, 3);
+	g_assert_cmpuint(regions[0].gpa, ==, 0x1000);
+	g_assert_cmpuint(regions[1].gpa, ==, 0x2000);
+	g_assert_cmpuint(guest_memory_size(memory), ==, 0x2000);
+}
+
+static void test_access(void)
+{
+	static uint8_t low[0x1000], high[0x1000], rom[0x1000], last[0x1000];
+	g_autoptr(GuestMemory) memory = guest_memory_new();
+	uint8_t buffer[32];
+
+	add_region(memory, 0x1000, low, 0x1000, false, true);
+	add_region(memory, 0x2000, high, 0x1000, false, true);
+	add_region(memory, 0x3000, rom, 0x1000, true, true);
+	add_region(memory, UINT64_MAX - 0xfff, last, 0x1000, false, true);
+
+	g_assert_true(guest_memory_hva(memory, 0x1fff, 1, true) == low + 0xfff);
+	g_assert_null(guest_memory_hva(memory, 0x1fff, 2, true));
+	g_assert_null(guest_memory_hva(memory, 0x1800, UINT64_MAX, false));
+	g_assert_null(guest_memory_hva(memory, 0xfff, 1, false));
+	g_assert_null(guest_memory_hva(memory, 0x4000, 0, false));
+	g_assert_true(guest_memory_hva(memory, 0x3000, 4, false) == rom);
+	g_assert_null(guest_memory_hva(memory, 0x3000, 4, true));
+
+	memset(buffer, 0xab, sizeof(buffer));
+	g_assert_true(guest_memory_write(memory, 0x1ff0, buffer, 32));
+	g_assert_cmphex(low[0xff0], ==, 0xab);
+	g_assert_cmphex(high[0xf], ==, 0xab);
+	g_assert_cmphex(high[0x10], ==, 0);
+	g_assert_false(guest_memory_write(memory, 0x2ff0, buffer, 32));
+	g_assert_true(guest_memory_read(memory, 0x2ff0, buffer, 32));
+	g_assert_false(guest_memory_read(memory, 0x3ff0, buffer, 32));
+	g_assert_true(guest_memory_read(memory, UINT64_MAX - 31, buffer, 32));
+	g_assert_false(guest_memory_read(memory, UINT64_MAX - 30, buffer, 32));
+	g_assert_true(guest_memory_write(memory, 0x9000, buffer, 0));
+}
+
+static gpointer read_regions(gpointer data)
+{
+	GuestMemory *memory = data;
+	size_t n_regions = 0;
+
+	while (n_regions < 64) {
+		const GuestMemoryRegion *regions;
+
+		rcu_read_lock();
+		regions = guest_memory_regions(memory, &n_regions);
+		for (size_t i = 1; i < n_regions; i++)
+			g_assert_cmpuint(regions[i - 1].gpa, <, regions[i].gpa);
+		rcu_read_unlock();
+	}
+	return NULL;
+}
+
+static void test_add_while_reading(void)
+{
+	static uint8_t host[0x1000];
+	g_autoptr(GuestMemory) memory = guest_memory_new();
+	GThread *reader = g_thread_new("reader", read_regions, memory);
+
+	for (unsigned i = 0; i < 64; i++)
+		add_region(memory, (uint64_t)((i * 29) % 64) << 12, host, 0x1000, false, true);
+	g_thread_join(reader);
+}
+
+static MemoryBackend *new_backend(const MemoryBackendConfig *config, const char *expected_error)
+{
+	g_autoptr(GError) error = NULL;
+	MemoryBackend *backend = memory_backend_new(config, &error);
+
+	if (expected_error) {
+		g_assert_null(backend);
+		g_assert_nonnull(strstr(error->message, expected_error));
+	} else {
+		g_assert_no_error(error);
+		memset(backend->hva, 0x5a, config->size);
+	}
+	return backend;
+}
+
+static void test_backend_kinds(void)
+{
+	char id[] = "ram0";
+	MemoryBackendConfig config = {
+		.kind = MEMORY_BACKEND_RAM, .id = id, .size = 4 << 20, .prealloc = true,
+		.prealloc_threads = 3, .dump = false, .merge = true,
+	};
+	g_autoptr(MemoryBackend) ram = new_backend(&config, NULL);
+	g_autoptr(MemoryBackend) memfd = NULL;
+	uint8_t *second;
+
+	g_assert_cmpint(ram->fd, ==, -1);
+	config.kind = MEMORY_BACKEND_MEMFD;
+	config.share = true;
+	memfd = new_backend(&config, NULL);
+	second = mmap(NULL, config.size, PROT_READ, MAP_SHARED, memfd->fd, 0);
+	g_assert_true(second != MAP_FAILED);
+	g_assert_cmphex(second[config.size - 1], ==, 0x5a);
+	munmap(second, config.size);
+}
+
+static void test_backend_file(void)
+{
+	g_autofree char *directory = g_dir_make_tmp("vireo-ram-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "ram", NULL);
+	char id[] = "file0";
+	MemoryBackendConfig config = {
+		.kind = MEMORY_BACKEND_FILE, .id = id, .path = directory, .size = 1 << 20,
+		.share = true,
+	};
+	MemoryBackend *backend = new_backend(&config, NULL);
+	struct stat status;
+
+	memory_backend_free(backend);
+	config.path = path;
+	backend = new_backend(&config, NULL);
+	memory_backend_free(backend);
+	g_assert_cmpint(g_stat(path, &status), ==, 0);
+	g_assert_cmpint(status.st_size, ==, 1 << 20);
+	config.size = 2 << 20;
+	new_backend(&config, "fewer than size");
+	g_assert_cmpint(g_remove(path), ==, 0);
+	/* Nothing was left in the directory by the first one. */
+	g_assert_cmpint(g_rmdir(directory), ==, 0);
+}
+
+static void test_backend_errors(void)
+{
+	char id[] = "bad", path[] = "/nonexistent/ram";
+	MemoryBackendConfig config = { .kind = MEMORY_BACKEND_RAM, .id = id, .size = 4097 };
+
+	new_backend(&config, "'bad': size is no multiple of the page size");
+	config.size = 0;
+	new_backend(&config, "size must not be 0");
+	config.size = UINT64_C(1) << 60;
+	new_backend(&config, "more than the host has");
+	config.size = UINT64_MAX & ~UINT64_C(4095);
+	new_backend(&config, "too large");
+	config = (MemoryBackendConfig){ .kind = MEMORY_BACKEND_FILE, .id = id, .path = path,
+					.size = 4096 };
+	new_backend(&config, path);
+	config = (MemoryBackendConfig){ .kind = MEMORY_BACKEND_MEMFD, .id = id, .size = 4096,
+					.hugetlb_size = 12345 };
+	new_backend(&config, "no power of two");
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/guest-memory/overlap-and-wrap", test_overlap_and_wrap);
+	g_test_add_func("/guest-memory/access", test_access);
+	g_test_add_func("/guest-memory/add-while-reading", test_add_while_reading);
+	g_test_add_func("/memory-backend/kinds", test_backend_kinds);
+	g_test_add_func("/memory-backend/file", test_backend_file);
+	g_test_add_func("/memory-backend/errors", test_backend_errors);
+	return g_test_run();
+}

@@ -1,0 +1,169 @@
+/*
+ * guest_memory.c: guest RAM as the guest sees it, and the one place where it is accessed
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/memory/guest_memory.h"
+#include "vmm/base/error.h"
+#include "vmm/base/rcu.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* One version of the table; regions in ascending order, none overlapping. */
+typedef struct GuestMemoryTable {
+	size_t n_regions;
+	GuestMemoryRegion regions[];
+} GuestMemoryTable;
+
+struct GuestMemory {
+	GuestMemoryTable *table; /* under RCU */
+};
+
+GuestMemory *guest_memory_new(void)
+{
+	GuestMemory *memory = g_new0(GuestMemory, 1);
+
+	memory->table = g_malloc0(sizeof(GuestMemoryTable));
+	return memory;
+}
+
+void guest_memory_free(GuestMemory *memory)
+{
+	if (!memory)
+		return;
+	rcu_synchronize();
+	g_free(memory->table);
+	g_free(memory);
+}
+
+bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GError **error)
+{
+	GuestMemoryTable *old = memory->table;
+	GuestMemoryTable *table;
+	uint64_t last;
+	size_t place = 0;
+
+	if (region->size == 0 || __builtin_add_overflow(region->gpa, region->size - 1, &last))
+		return error_fail(error,
+				  "RAM of 0x%" PRIx64 " bytes at 0x%" PRIx64
+				  " does not fit the address space",
+				  region->size, region->gpa);
+	for (size_t i = 0; i < old->n_regions; i++) {
+		const GuestMemoryRegion *other = &old->regions[i];
+
+		if (region->gpa <= other->gpa + (other->size - 1) && other->gpa <= last)
+			return error_fail(error, "RAM at 0x%" PRIx64 " overlaps that at 0x%" PRIx64,
+					  region->gpa, other->gpa);
+		if (other->gpa < region->gpa)
+			place = i + 1;
+	}
+
+	table = g_malloc(sizeof(*table) + (old->n_regions + 1) * sizeof(*region));
+	table->n_regions = old->n_regions + 1;
+	memcpy(table->regions, old->regions, place * sizeof(*region));
+	table->regions[place] = *region;
+	memcpy(table->regions + place + 1, old->regions + place,
+	       (old->n_regions - place) * sizeof(*region));
+	g_atomic_pointer_set(&memory->table, table);
+	rcu_retire(old, g_free);
+	return true;
+}
+
+const GuestMemoryRegion *guest_memory_regions(const GuestMemory *memory, size_t *n_regions)
+{
+	const GuestMemoryTable *table = g_atomic_pointer_get(&memory->table);
+
+	*n_regions = table->n_regions;
+	return table->regions;
+}
+
+uint64_t guest_memory_size(const GuestMemory *memory)
+{
+	const GuestMemoryRegion *regions;
+	uint64_t size = 0;
+	size_t n_regions;
+
+	rcu_read_lock();
+	regions = guest_memory_regions(memory, &n_regions);
+	for (size_t i = 0; i < n_regions; i++) {
+		if (!regions[i].read_only)
+			size += regions[i].size;
+	}
+	rcu_read_unlock();
+	return size;
+}
+
+/* The region that holds @gpa, or NULL; inside a read section. */
+static const GuestMemoryRegion *guest_memory_find(const GuestMemory *memory, uint64_t gpa)
+{
+	const GuestMemoryRegion *regions;
+	size_t n_regions;
+
+	/* A machine has two or three: searching cleverly would cost more. */
+	regions = guest_memory_regions(memory, &n_regions);
+	for (size_t i = 0; i < n_regions; i++) {
+		if (gpa >= regions[i].gpa && gpa - regions[i].gpa < regions[i].size)
+			return &regions[i];
+	}
+	return NULL;
+}
+
+void *guest_memory_hva(const GuestMemory *memory, uint64_t gpa, uint64_t size, bool writable)
+{
+	const GuestMemoryRegion *region;
+	void *hva = NULL;
+
+	rcu_read_lock();
+	region = guest_memory_find(memory, gpa);
+	if (region && size <= region->size - (gpa - region->gpa) &&
+	    !(writable && region->read_only))
+		hva = region->hva + (gpa - region->gpa);
+	rcu_read_unlock();
+	return hva;
+}
+
+static bool guest_memory_copy(const GuestMemory *memory, uint64_t gpa, uint8_t *buffer, size_t size,
+			      bool to_guest)
+{
+	bool inside = true;
+
+	rcu_read_lock();
+	while (size > 0) {
+		const GuestMemoryRegion *region = guest_memory_find(memory, gpa);
+		uint64_t offset;
+		size_t part;
+
+		if (!region || (to_guest && region->read_only)) {
+			inside = false;
+			break;
+		}
+		offset = gpa - region->gpa;
+		part = MIN(size, region->size - offset);
+		if (to_guest)
+			memcpy(region->hva + offset, buffer, part);
+		else
+			memcpy(buffer, region->hva + offset, part);
+		buffer += part;
+		size -= part;
+		/* The last address of all: there is nothing after it to go on with. */
+		if (__builtin_add_overflow(gpa, part, &gpa) && size > 0) {
+			inside = false;
+			break;
+		}
+	}
+	rcu_read_unlock();
+	return inside;
+}
+
+bool guest_memory_read(const GuestMemory *memory, uint64_t gpa, void *buffer, size_t size)
+{
+	return guest_memory_copy(memory, gpa, buffer, size, false);
+}
+
+bool guest_memory_write(GuestMemory *memory, uint64_t gpa, const void *buffer, size_t size)
+{
+	return guest_memory_copy(memory, gpa, (uint8_t *)buffer, size, true);
+}
