@@ -74,7 +74,7 @@ bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GErr
 
 const GuestMemoryRegion *guest_memory_regions(const GuestMemory *memory, size_t *n_regions)
 {
-	const GuestMemoryTable *table = g_atomic_pointer_get(&memory->table);
+	const GuestMemoryTable *table = g_atomic_pointer_get(&((GuestMemory *)memory)->table);
 
 	*n_regions = table->n_regions;
 	return table->regions;
