@@ -28,6 +28,19 @@ libvmm_a_SOURCES += \
 	vmm/memory/memory_backend.c vmm/memory/memory_backend.h
 
 # x86
+libvmm_a_SOURCES += \
+	vmm/x86/acpi.c vmm/x86/acpi.h vmm/x86/acpi_layout.h vmm/x86/acpi_tables.h \
+	vmm/x86/boot.h \
+	vmm/x86/memory_map.c vmm/x86/memory_map.h
+nodist_libvmm_a_SOURCES = vmm/x86/dsdt.hex
+BUILT_SOURCES += vmm/x86/dsdt.hex
+CLEANFILES += vmm/x86/dsdt.hex vmm/x86/dsdt.aml
+EXTRA_DIST += vmm/x86/acpi/dsdt.asl
+
+vmm/x86/dsdt.hex: $(srcdir)/vmm/x86/acpi/dsdt.asl $(srcdir)/vmm/x86/acpi_layout.h
+	$(AM_V_GEN)$(MKDIR_P) vmm/x86 && \
+	$(IASL) -we -vs -I $(srcdir)/vmm/x86 -p vmm/x86/dsdt -tc $(srcdir)/vmm/x86/acpi/dsdt.asl \
+		>vmm/x86/dsdt.log || { cat vmm/x86/dsdt.log; rm -f $@; exit 1; }
 
 # block
 libvmm_a_SOURCES += \

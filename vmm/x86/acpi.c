@@ -1,0 +1,270 @@
+/*
+ * acpi.c: the ACPI tables of the machine
+ *
+ * Tables are appended to one block that is then copied into the ACPI area; a table's address is
+ * known when it is appended, so each is built after those that it points to.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/x86/acpi.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "vmm/base/error.h"
+#include "vmm/x86/acpi_tables.h"
+#include "vmm/x86/dsdt.hex"
+
+#define TABLES_BASE ((uint64_t)ACPI_INFO_BASE + ACPI_INFO_SIZE)
+#define TABLES_SIZE ((uint64_t)ACPI_AREA_SIZE - ACPI_INFO_SIZE)
+
+#define OEM_ID	     "VIREO "
+#define OEM_TABLE_ID "VIREOQ35"
+#define CREATOR_ID   "VREO"
+
+/* ICH9 power management registers, relative to PMBASE. */
+#define PM1_EVENT   0x00
+#define PM1_CONTROL 0x04
+#define PM_TIMER    0x08
+#define GPE0	    0x20
+#define GPE0_LENGTH 16
+
+#define SCI_GSI	 9
+#define SPACE_IO 1
+
+/* MPS INTI flags (ACPI §5.2.12.5): active high, level triggered. */
+#define INTI_ACTIVE_HIGH_LEVEL 0x000d
+
+static uint8_t checksum(const void *data, size_t size)
+{
+	const uint8_t *bytes = data;
+	uint8_t sum = 0;
+
+	for (size_t i = 0; i < size; i++)
+		sum = (uint8_t)(sum + bytes[i]);
+	return (uint8_t)-sum;
+}
+
+/* Append @size bytes at a multiple of @alignment; returns their guest-physical address. */
+static uint64_t append(GByteArray *block, const void *data, size_t size, unsigned alignment)
+{
+	guint offset = (block->len + alignment - 1) / alignment * alignment;
+	guint old = block->len;
+
+	g_byte_array_set_size(block, offset + (guint)size);
+	memset(block->data + old, 0, offset - old);
+	memcpy(block->data + offset, data, size);
+	return TABLES_BASE + offset;
+}
+
+/* Complete the header of the table at @table, whose revision is @revision, and append it. */
+static uint64_t append_table(GByteArray *block, void *table, size_t size, const char *signature,
+			     uint8_t revision)
+{
+	AcpiHeader *header = table;
+
+	memcpy(header->signature, signature, sizeof(header->signature));
+	header->length = (uint32_t)size;
+	header->revision = revision;
+	memcpy(header->oem_id, OEM_ID, sizeof(header->oem_id));
+	memcpy(header->oem_table_id, OEM_TABLE_ID, sizeof(header->oem_table_id));
+	header->oem_revision = 1;
+	memcpy(header->creator_id, CREATOR_ID, sizeof(header->creator_id));
+	header->creator_revision = 1;
+	header->checksum = 0;
+	header->checksum = checksum(table, size);
+	return append(block, table, size, 8);
+}
+
+static AcpiAddress io_address(uint16_t port, uint8_t bits, uint8_t access_size)
+{
+	return (AcpiAddress){
+		.space = SPACE_IO, .bit_width = bits, .access_size = access_size, .address = port
+	};
+}
+
+static uint64_t build_facs(GByteArray *block)
+{
+	AcpiFacs facs = { .signature = "FACS", .length = sizeof(facs), .version = 2 };
+
+	return append(block, &facs, sizeof(facs), 64);
+}
+
+static uint64_t build_fadt(GByteArray *block, uint64_t facs, uint64_t dsdt)
+{
+	AcpiFadt fadt = {
+		.facs_address = (uint32_t)facs,
+		.dsdt_address = (uint32_t)dsdt,
+		.sci_interrupt = SCI_GSI,
+		/* No SMI command: the chipset is in ACPI mode from the start. */
+		.pm1a_event_block = ACPI_PM_BASE + PM1_EVENT,
+		.pm1a_control_block = ACPI_PM_BASE + PM1_CONTROL,
+		.pm_timer_block = ACPI_PM_BASE + PM_TIMER,
+		.gpe0_block = ACPI_PM_BASE + GPE0,
+		.pm1_event_length = 4,
+		.pm1_control_length = 2,
+		.pm_timer_length = 4,
+		.gpe0_length = GPE0_LENGTH,
+		/* Beyond 100 and 1000 us: there is no C2 and no C3. */
+		.c2_latency = 0x0fff,
+		.c3_latency = 0x0fff,
+		.century = 0x32,
+		.boot_architecture =
+			ACPI_BOOT_LEGACY_DEVICES | ACPI_BOOT_NO_VGA | ACPI_BOOT_NO_ASPM,
+		/* The power button is a fixed feature: its flag stays clear. */
+		.flags = ACPI_FADT_WBINVD | ACPI_FADT_C1_SUPPORTED | ACPI_FADT_NO_SLEEP_BUTTON |
+			 ACPI_FADT_RTC_NOT_FIXED | ACPI_FADT_TIMER_32_BIT |
+			 ACPI_FADT_RESET_REGISTER,
+		.reset_register = io_address(0xcf9, 8, 1),
+		.reset_value = 0x06,
+		.minor_revision = 4,
+		.x_pm1a_event_block = io_address(ACPI_PM_BASE + PM1_EVENT, 32, 2),
+		.x_pm1a_control_block = io_address(ACPI_PM_BASE + PM1_CONTROL, 16, 2),
+		.x_pm_timer_block = io_address(ACPI_PM_BASE + PM_TIMER, 32, 3),
+		.x_gpe0_block = io_address(ACPI_PM_BASE + GPE0, GPE0_LENGTH * 8, 1),
+		.hypervisor_id = "VIREO",
+	};
+
+	/* §5.2.9: where the 64-bit field is set the 32-bit one may stay; FACS has one or the other.
+	 */
+	fadt.x_dsdt_address = dsdt;
+	return append_table(block, &fadt, sizeof(fadt), "FACP", 6);
+}
+
+static void append_cpu(GByteArray *madt, const AcpiCpu *cpu, unsigned index)
+{
+	/* §5.2.12.2: ids that fit 8 bits, 255 being everyone, are told the old way. */
+	if (cpu->apic_id < 0xff && index < 0xff) {
+		AcpiMadtLocalApic entry = {
+			.type = 0,
+			.length = sizeof(entry),
+			.processor_id = (uint8_t)index,
+			.apic_id = (uint8_t)cpu->apic_id,
+			.flags = cpu->present,
+		};
+
+		g_byte_array_append(madt, (const guint8 *)&entry, sizeof(entry));
+	} else {
+		AcpiMadtLocalX2apic entry = {
+			.type = 9,
+			.length = sizeof(entry),
+			.x2apic_id = cpu->apic_id,
+			.flags = cpu->present,
+			.processor_id = index,
+		};
+
+		g_byte_array_append(madt, (const guint8 *)&entry, sizeof(entry));
+	}
+}
+
+static uint64_t build_madt(GByteArray *block, const AcpiConfig *config)
+{
+	const AcpiMadt head = { .local_apic_address = MEMORY_MAP_LAPIC_BASE, .flags = 1 };
+	const AcpiMadtIoApic io_apic = { .type = 1,
+					 .length = sizeof(io_apic),
+					 .address = MEMORY_MAP_IOAPIC_BASE };
+	const AcpiMadtOverride timer = {
+		.type = 2, .length = sizeof(timer), .source = 0, .gsi = 2
+	};
+	const AcpiMadtOverride sci = {
+		.type = 2,
+		.length = sizeof(sci),
+		.source = SCI_GSI,
+		.gsi = SCI_GSI,
+		.flags = INTI_ACTIVE_HIGH_LEVEL,
+	};
+	const AcpiMadtLocalNmi nmi = {
+		.type = 4, .length = sizeof(nmi), .processor_id = 0xff, .lint = 1
+	};
+	const AcpiMadtX2apicNmi x2apic_nmi = {
+		.type = 10, .length = sizeof(x2apic_nmi), .processor_id = UINT32_MAX, .lint = 1
+	};
+	g_autoptr(GByteArray) madt = g_byte_array_new();
+
+	g_byte_array_append(madt, (const guint8 *)&head, sizeof(head));
+	for (unsigned i = 0; i < config->n_cpus; i++)
+		append_cpu(madt, &config->cpus[i], i);
+	g_byte_array_append(madt, (const guint8 *)&io_apic, sizeof(io_apic));
+	g_byte_array_append(madt, (const guint8 *)&timer, sizeof(timer));
+	g_byte_array_append(madt, (const guint8 *)&sci, sizeof(sci));
+	g_byte_array_append(madt, (const guint8 *)&nmi, sizeof(nmi));
+	g_byte_array_append(madt, (const guint8 *)&x2apic_nmi, sizeof(x2apic_nmi));
+	return append_table(block, madt->data, madt->len, "APIC", 5);
+}
+
+static uint64_t build_mcfg(GByteArray *block)
+{
+	AcpiMcfg mcfg = {
+		.base = MEMORY_MAP_ECAM_BASE,
+		.last_bus = (uint8_t)(MEMORY_MAP_ECAM_SIZE / 0x100000 - 1),
+	};
+
+	return append_table(block, &mcfg, sizeof(mcfg), "MCFG", 1);
+}
+
+static uint64_t build_xsdt(GByteArray *block, const uint64_t *tables, size_t n_tables)
+{
+	g_autoptr(GByteArray) xsdt = g_byte_array_new();
+	const AcpiHeader head = { 0 };
+
+	g_byte_array_append(xsdt, (const guint8 *)&head, sizeof(head));
+	g_byte_array_append(xsdt, (const guint8 *)tables, (guint)(n_tables * sizeof(*tables)));
+	return append_table(block, xsdt->data, xsdt->len, "XSDT", 1);
+}
+
+static uint64_t build_rsdp(GByteArray *block, uint64_t xsdt)
+{
+	AcpiRsdp rsdp = {
+		.signature = "RSD PTR ",
+		.oem_id = OEM_ID,
+		.revision = 2,
+		.length = sizeof(rsdp),
+		.xsdt_address = xsdt,
+	};
+
+	rsdp.checksum = checksum(&rsdp, offsetof(AcpiRsdp, length));
+	rsdp.extended_checksum = checksum(&rsdp, sizeof(rsdp));
+	return append(block, &rsdp, sizeof(rsdp), 16);
+}
+
+static bool write_info(const AcpiConfig *config, GuestMemory *memory)
+{
+	const AcpiInfo info = {
+		.devices = config->devices,
+		.pvpanic_port = config->pvpanic_port,
+		.window32_base = (uint32_t)MEMORY_MAP_PCI32_BASE,
+		.window32_size = (uint32_t)(MEMORY_MAP_PCI32_END - MEMORY_MAP_PCI32_BASE),
+		.window64_base = config->map->pci64_base,
+		.window64_size = config->map->pci64_size,
+		.ecam_base = (uint32_t)MEMORY_MAP_ECAM_BASE,
+		.ecam_size = (uint32_t)MEMORY_MAP_ECAM_SIZE,
+	};
+
+	G_STATIC_ASSERT(sizeof(info) <= ACPI_INFO_SIZE);
+	return guest_memory_write(memory, ACPI_INFO_BASE, &info, sizeof(info));
+}
+
+bool acpi_build(const AcpiConfig *config, GuestMemory *memory, uint64_t *rsdp, GError **error)
+{
+	g_autoptr(GByteArray) block = g_byte_array_new();
+	uint64_t facs = build_facs(block);
+	uint64_t dsdt = append(block, dsdt_aml_code, sizeof(dsdt_aml_code), 8);
+	uint64_t tables[3];
+	uint64_t root;
+
+	tables[0] = build_fadt(block, facs, dsdt);
+	tables[1] = build_madt(block, config);
+	tables[2] = build_mcfg(block);
+	root = build_rsdp(block, build_xsdt(block, tables, G_N_ELEMENTS(tables)));
+	if (block->len > TABLES_SIZE)
+		return error_fail(error, "ACPI tables of %u bytes do not fit %" PRIu64 " bytes",
+				  block->len, TABLES_SIZE);
+	if (!write_info(config, memory) ||
+	    !guest_memory_write(memory, TABLES_BASE, block->data, block->len))
+		return error_fail(error, "there is no memory at 0x%x for the ACPI tables",
+				  ACPI_AREA_BASE);
+	*rsdp = root;
+	return true;
+}

@@ -1,0 +1,28 @@
+/*
+ * acpi_layout.h: the addresses that the DSDT and the monitor must agree on
+ *
+ * Read by the C compiler and by iasl's preprocessor: nothing but plain numbers here.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef VIREO_ACPI_LAYOUT_H
+#define VIREO_ACPI_LAYOUT_H
+
+/* Guest-physical memory of the tables: the information page, then the tables. Bytes. */
+#define ACPI_AREA_BASE 0xe0000
+#define ACPI_AREA_SIZE 0x20000
+#define ACPI_INFO_BASE 0xe0000
+#define ACPI_INFO_SIZE 0x1000
+
+/* I/O ports of ICH9 power management (its PMBASE, as firmware sets it up). */
+#define ACPI_PM_BASE 0x600
+#define ACPI_PM_SIZE 0x80
+
+/* Bits of the information page's field FLAG. */
+#define ACPI_INFO_COM1	  0x1
+#define ACPI_INFO_COM2	  0x2
+#define ACPI_INFO_COM3	  0x4
+#define ACPI_INFO_COM4	  0x8
+#define ACPI_INFO_PVPANIC 0x10
+
+#endif
