@@ -33,3 +33,12 @@ tests_unit_test_guest_memory_LDADD = $(TEST_LIBS)
 tests_unit_test_address_space_SOURCES = tests/unit/test-address-space.c
 tests_unit_test_address_space_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_address_space_LDADD = $(TEST_LIBS)
+
+# Options and properties
+unit_tests += tests/unit/test-options tests/unit/test-property
+tests_unit_test_options_SOURCES = tests/unit/test-options.c
+tests_unit_test_options_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_options_LDADD = $(TEST_LIBS)
+tests_unit_test_property_SOURCES = tests/unit/test-property.c
+tests_unit_test_property_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_property_LDADD = $(TEST_LIBS)

@@ -15,8 +15,8 @@ libvmm_a_SOURCES += \
 
 # config
 libvmm_a_SOURCES += \
-	vmm/config/options.h \
-	vmm/config/property.h \
+	vmm/config/options.c vmm/config/options.h \
+	vmm/config/property.c vmm/config/property.h \
 	vmm/config/vm_config.h
 
 # kvm

@@ -28,7 +28,8 @@ typedef enum PropertyKind {
 	PROPERTY_ENUM,	  /* int, index into enum_names */
 	PROPERTY_ON_OFF_AUTO, /* int, an OnOffAuto */
 	PROPERTY_MAC,	  /* uint8_t[6], "52:54:00:12:34:56" */
-	PROPERTY_PCI_ADDRESS, /* int32_t, device << 3 | function; "3", "3.1", "0x3.0x1"; -1 unset */
+	PROPERTY_PCI_ADDRESS, /* int32_t, device << 3 | function; "3", "3.1", "0x3.0x1" (all hex,
+				 as QEMU reads it) or that number; always starts as -1, unset */
 	PROPERTY_NODE,	  /* char *: name of a block node */
 	PROPERTY_NETDEV,  /* char *: id of a netdev */
 	PROPERTY_CHARDEV, /* char *: id of a chardev */
@@ -46,7 +47,8 @@ typedef struct Property {
 	const char *initial_text;  /* PROPERTY_STRING and PROPERTY_MAC; may be NULL */
 	uint64_t minimum, maximum; /* inclusive; both 0: the type's whole range */
 	const char *const *enum_names; /* PROPERTY_ENUM, NULL-terminated */
-	bool power_of_two;	       /* PROPERTY_UINT*, PROPERTY_SIZE */
+	const char *enum_type;	       /* PROPERTY_ENUM: QEMU's name of the type; NULL: "str" */
+	bool power_of_two;	       /* PROPERTY_UINT*, PROPERTY_SIZE; 0 passes too, if in range */
 	bool required;
 	const char *description; /* one line, for "help" */
 } Property;
@@ -59,7 +61,7 @@ typedef struct Property {
 /* Set every property of @table in @object to its default. @object must be zeroed before. */
 void properties_init(const Property *table, void *object);
 
-/* Free what properties_init() and properties_apply() allocated in @object. */
+/* Free what properties_init() and property_set() allocated in @object. */
 void properties_clear(const Property *table, void *object);
 
 /*
@@ -77,6 +79,12 @@ const Property *property_find(const Property *table, const char *name);
 
 /* QEMU's name of the type of @property, as device-list-properties says it ("str", "uint16"). */
 const char *property_type_name(const Property *property);
+
+/* The default as JSON, a new reference; NULL where there is none (an unset string). */
+json_object *property_get_default(const Property *property);
+
+/* Print the line of one property, as properties_print_help() does. */
+void property_print_help(const Property *property, FILE *stream);
 
 /* Print @table as "-device X,help" does: one "  name=<type> - description (default: ...)" line. */
 void properties_print_help(const Property *table, FILE *stream);
