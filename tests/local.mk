@@ -42,3 +42,14 @@ tests_unit_test_options_LDADD = $(TEST_LIBS)
 tests_unit_test_property_SOURCES = tests/unit/test-property.c
 tests_unit_test_property_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_property_LDADD = $(TEST_LIBS)
+# virtio
+check_LIBRARIES += tests/device/libvirtiodriver.a
+tests_device_libvirtiodriver_a_CFLAGS = $(TEST_CFLAGS)
+tests_device_libvirtiodriver_a_SOURCES = \
+	tests/device/virtio_ring.c tests/device/virtio_ring.h
+VIRTIO_DRIVER = tests/device/libvirtiodriver.a
+
+unit_tests += tests/unit/test-virtqueue
+tests_unit_test_virtqueue_SOURCES = tests/unit/test-virtqueue.c
+tests_unit_test_virtqueue_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_virtqueue_LDADD = $(VIRTIO_DRIVER) $(TEST_LIBS)

@@ -70,6 +70,10 @@ libvmm_a_SOURCES += \
 # chipset
 
 # virtio
+libvmm_a_SOURCES += \
+	vmm/virtio/virtqueue.c vmm/virtio/virtqueue.h \
+	vmm/virtio/virtqueue_ring.h \
+	vmm/virtio/virtqueue_split.c
 
 # machine
 libvmm_a_SOURCES += \

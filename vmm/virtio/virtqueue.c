@@ -1,0 +1,372 @@
+/*
+ * virtqueue.c: elements of virtqueues, whatever the layout of the ring
+ *
+ * Elements and their iovecs live in a pool that is mapped when the queue first starts. The pool is
+ * sized for the worst the ring can name, but only touched as deep as the queue gets: slots are
+ * taken from a stack, so that a queue with little in flight keeps to a few pages.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/virtio/virtqueue.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "vmm/base/rcu.h"
+#include "vmm/virtio/virtqueue_ring.h"
+
+/* The buffers of one chain may not hold more in all (virtio 1.2 §2.7.5). */
+#define VIRTQUEUE_MAX_CHAIN_BYTES (1ULL << 32)
+
+/* One anonymous mapping: this header, then iovecs. Zero is a valid start for all of it. */
+struct VirtqueuePool {
+	size_t mapping_size; /* bytes */
+	unsigned iovecs_per_element;
+	unsigned n_touched; /* slots that have been used at all */
+	unsigned n_free;    /* of those, on the stack */
+	uint16_t free_slots[VIRTQUEUE_MAX_SIZE];
+	uint64_t head_in_flight[VIRTQUEUE_MAX_SIZE / 64]; /* bit per head */
+	VirtqueueElement elements[VIRTQUEUE_MAX_SIZE];
+	struct iovec iovecs[];
+};
+
+static VirtqueuePool *pool_new(unsigned maximum_size)
+{
+	unsigned per_element = maximum_size + VIRTQUEUE_SPARE_IOVECS;
+	size_t size =
+		sizeof(VirtqueuePool) + (size_t)maximum_size * per_element * sizeof(struct iovec);
+	VirtqueuePool *pool = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (pool == MAP_FAILED)
+		return NULL;
+	pool->mapping_size = size;
+	pool->iovecs_per_element = per_element;
+	return pool;
+}
+
+static bool head_is_in_flight(const VirtqueuePool *pool, uint16_t head)
+{
+	return pool->head_in_flight[head / 64] & (1ULL << (head % 64));
+}
+
+/* An empty element for @head, which is below the queue's size and not in flight. */
+static VirtqueueElement *element_take(Virtqueue *queue, uint16_t head)
+{
+	VirtqueuePool *pool = queue->pool;
+	unsigned slot = pool->n_free ? pool->free_slots[--pool->n_free] : pool->n_touched++;
+	VirtqueueElement *element = &pool->elements[slot];
+
+	*element = (VirtqueueElement){
+		.iov = pool->iovecs + (size_t)slot * pool->iovecs_per_element,
+		.head = head,
+		.slot = slot,
+	};
+	pool->head_in_flight[head / 64] |= 1ULL << (head % 64);
+	queue->n_in_flight++;
+	return element;
+}
+
+static void element_release(Virtqueue *queue, VirtqueueElement *element)
+{
+	VirtqueuePool *pool = queue->pool;
+
+	pool->head_in_flight[element->head / 64] &= ~(1ULL << (element->head % 64));
+	pool->free_slots[pool->n_free++] = element->slot;
+	queue->n_in_flight--;
+}
+
+void virtqueue_init(Virtqueue *queue, const GuestMemory *memory, unsigned index,
+		    unsigned maximum_size)
+{
+	queue->memory = memory;
+	queue->index = index;
+	queue->maximum_size = maximum_size;
+	virtqueue_reset(queue);
+}
+
+void virtqueue_reset(Virtqueue *queue)
+{
+	virtqueue_unmap(queue);
+	if (queue->pool)
+		munmap(queue->pool, queue->pool->mapping_size);
+	queue->pool = NULL;
+	queue->n_in_flight = 0;
+	queue->size = queue->maximum_size;
+	queue->enabled = false;
+	queue->vector = 0xffff;
+	queue->descriptors = queue->driver_area = queue->device_area = 0;
+	queue->next_available = queue->next_used = 0;
+	queue->broken = false;
+}
+
+void virtqueue_set_broken(Virtqueue *queue, const char *reason)
+{
+	if (queue->broken)
+		return;
+	queue->broken = true;
+	if (queue->on_broken)
+		queue->on_broken(queue, reason);
+}
+
+bool virtqueue_map(Virtqueue *queue, bool event_idx, bool indirect)
+{
+	const char *reason;
+
+	if (queue->broken)
+		return false;
+	queue->event_idx = event_idx;
+	queue->indirect = indirect;
+	queue->ops = &virtqueue_split_ops;
+	queue->published_used = queue->next_used;
+	queue->seen_available = queue->next_available;
+	queue->signalled_valid = false;
+	if (!queue->pool)
+		queue->pool = pool_new(queue->maximum_size);
+	reason = queue->pool ? queue->ops->map(queue) : "the host has no memory for it";
+	if (reason) {
+		virtqueue_set_broken(queue, reason);
+		virtqueue_unmap(queue);
+		return false;
+	}
+	virtqueue_set_notification(queue, true);
+	return true;
+}
+
+void virtqueue_unmap(Virtqueue *queue)
+{
+	queue->ops = NULL;
+	queue->descriptor_hva = queue->driver_hva = queue->device_hva = NULL;
+}
+
+static bool add_iovec(Virtqueue *queue, VirtqueueElement *element, void *hva, uint64_t size,
+		      bool writable)
+{
+	unsigned n = element->n_out + element->n_in;
+
+	if (n == queue->pool->iovecs_per_element) {
+		virtqueue_set_broken(queue, "a chain has too many pieces");
+		return false;
+	}
+	element->iov[n] = (struct iovec){ .iov_base = hva, .iov_len = size };
+	if (writable)
+		element->n_in++;
+	else
+		element->n_out++;
+	return true;
+}
+
+/* The rare buffer that does not lie in one region: one iovec for each that it touches. */
+static bool add_spanning_buffer(Virtqueue *queue, VirtqueueElement *element, uint64_t gpa,
+				uint64_t size, bool writable)
+{
+	const GuestMemoryRegion *regions;
+	size_t n_regions;
+	bool ok = true;
+
+	rcu_read_lock();
+	regions = guest_memory_regions(queue->memory, &n_regions);
+	for (size_t i = 0; i < n_regions && size; i++) {
+		const GuestMemoryRegion *region = &regions[i];
+		uint64_t within, part;
+
+		if (gpa < region->gpa || gpa - region->gpa >= region->size)
+			continue;
+		if (writable && region->read_only)
+			break;
+		within = gpa - region->gpa;
+		part = MIN(size, region->size - within);
+		ok = add_iovec(queue, element, region->hva + within, part, writable);
+		if (!ok)
+			break;
+		gpa += part;
+		size -= part;
+	}
+	rcu_read_unlock();
+	if (ok && size) {
+		virtqueue_set_broken(queue, "a buffer is not in RAM");
+		ok = false;
+	}
+	return ok;
+}
+
+bool virtqueue_add_buffer(Virtqueue *queue, VirtqueueElement *element, uint64_t gpa, uint32_t size,
+			  bool writable)
+{
+	void *hva;
+
+	if (!writable && element->in_size) {
+		virtqueue_set_broken(queue, "a readable buffer follows a writable one");
+		return false;
+	}
+	if (element->out_size + element->in_size + size > VIRTQUEUE_MAX_CHAIN_BYTES) {
+		virtqueue_set_broken(queue, "a chain is longer than 4 GiB");
+		return false;
+	}
+	if (size == 0)
+		return true;
+	if (gpa + size < gpa) {
+		virtqueue_set_broken(queue, "a buffer wraps around");
+		return false;
+	}
+	hva = guest_memory_hva(queue->memory, gpa, size, writable);
+	if (hva ? !add_iovec(queue, element, hva, size, writable)
+		: !add_spanning_buffer(queue, element, gpa, size, writable))
+		return false;
+	if (writable)
+		element->in_size += size;
+	else
+		element->out_size += size;
+	return true;
+}
+
+/* The element for @head with its buffers, or NULL with the queue broken. */
+static VirtqueueElement *fetch(Virtqueue *queue, uint16_t head)
+{
+	VirtqueueElement *element;
+
+	if (head >= queue->size) {
+		virtqueue_set_broken(queue, "a chain starts outside the descriptor table");
+		return NULL;
+	}
+	if (head_is_in_flight(queue->pool, head)) {
+		virtqueue_set_broken(queue, "a chain that is in use is made available again");
+		return NULL;
+	}
+	element = element_take(queue, head);
+	if (!queue->ops->fetch(queue, element, head)) {
+		element_release(queue, element);
+		return NULL;
+	}
+	return element;
+}
+
+VirtqueueElement *virtqueue_pop(Virtqueue *queue)
+{
+	VirtqueueElement *element;
+	int head;
+
+	if (!queue->ops || queue->broken)
+		return NULL;
+	head = queue->ops->peek_head(queue);
+	if (head < 0)
+		return NULL;
+	element = fetch(queue, head);
+	if (element)
+		queue->next_available++;
+	return element;
+}
+
+VirtqueueElement *virtqueue_refetch(Virtqueue *queue, uint16_t head)
+{
+	return queue->ops && !queue->broken ? fetch(queue, head) : NULL;
+}
+
+void virtqueue_unpop(Virtqueue *queue, VirtqueueElement *element)
+{
+	queue->next_available--;
+	element_release(queue, element);
+}
+
+void virtqueue_push(Virtqueue *queue, VirtqueueElement *element, uint32_t written)
+{
+	if (queue->ops && !queue->broken) {
+		queue->ops->push(queue, element, written);
+		queue->next_used++;
+	}
+	element_release(queue, element);
+}
+
+bool virtqueue_publish(Virtqueue *queue)
+{
+	if (!queue->ops || queue->broken || queue->published_used == queue->next_used)
+		return false;
+	return queue->ops->publish(queue);
+}
+
+bool virtqueue_has_available(Virtqueue *queue)
+{
+	return queue->ops && !queue->broken && queue->ops->has_available(queue);
+}
+
+bool virtqueue_set_notification(Virtqueue *queue, bool enabled)
+{
+	if (!queue->ops || queue->broken)
+		return false;
+	queue->notification_enabled = enabled;
+	queue->ops->set_notification(queue, enabled);
+	/* Only an enable has to look again; a disable comes before popping anyway. */
+	return enabled && queue->ops->has_available(queue);
+}
+
+uint64_t iov_size(const struct iovec *iov, unsigned n_iov)
+{
+	uint64_t size = 0;
+
+	for (unsigned i = 0; i < n_iov; i++)
+		size += iov[i].iov_len;
+	return size;
+}
+
+/* The first piece of @iov at or after *@offset bytes: sets *@i, and *@offset within it. */
+static bool iov_seek(const struct iovec *iov, unsigned n_iov, unsigned *i, uint64_t *offset)
+{
+	while (*i < n_iov && *offset >= iov[*i].iov_len)
+		*offset -= iov[(*i)++].iov_len;
+	return *i < n_iov;
+}
+
+size_t iov_copy_from(const struct iovec *iov, unsigned n_iov, uint64_t offset, void *buffer,
+		     size_t size)
+{
+	unsigned i = 0;
+	size_t done = 0;
+
+	while (done < size && iov_seek(iov, n_iov, &i, &offset)) {
+		size_t part = MIN(iov[i].iov_len - offset, size - done);
+
+		memcpy((uint8_t *)buffer + done, (const uint8_t *)iov[i].iov_base + offset, part);
+		done += part;
+		offset += part;
+	}
+	return done;
+}
+
+size_t iov_copy_to(const struct iovec *iov, unsigned n_iov, uint64_t offset, const void *buffer,
+		   size_t size)
+{
+	unsigned i = 0;
+	size_t done = 0;
+
+	while (done < size && iov_seek(iov, n_iov, &i, &offset)) {
+		size_t part = MIN(iov[i].iov_len - offset, size - done);
+
+		memcpy((uint8_t *)iov[i].iov_base + offset, (const uint8_t *)buffer + done, part);
+		done += part;
+		offset += part;
+	}
+	return done;
+}
+
+void iov_discard_front(struct iovec **iov, unsigned *n_iov, uint64_t size)
+{
+	while (*n_iov && size >= (*iov)->iov_len) {
+		size -= (*iov)->iov_len;
+		(*iov)++;
+		(*n_iov)--;
+	}
+	if (*n_iov) {
+		(*iov)->iov_base = (uint8_t *)(*iov)->iov_base + size;
+		(*iov)->iov_len -= size;
+	}
+}
+
+void iov_discard_back(struct iovec *iov, unsigned *n_iov, uint64_t size)
+{
+	while (*n_iov && size >= iov[*n_iov - 1].iov_len)
+		size -= iov[--*n_iov].iov_len;
+	if (*n_iov)
+		iov[*n_iov - 1].iov_len -= size;
+}

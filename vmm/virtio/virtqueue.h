@@ -1,0 +1,149 @@
+/*
+ * virtqueue.h: the device side of a virtqueue (virtio 1.2 §2.6)
+ *
+ * A device pops elements (one chain of buffers each, as iovecs that point into guest memory),
+ * works on them, pushes them back with the number of bytes it wrote, and publishes what it pushed
+ * once per batch. How the ring lies in memory is behind VirtqueueRingOps (virtqueue_ring.h).
+ *
+ * The ring is the guest's: everything read from it is copied once and checked. A ring that breaks
+ * the rules is marked broken, the queue's on_broken is told, and nothing more comes out of it
+ * until it is reset.
+ *
+ * Nothing here locks. A queue is configured by one thread while it is not mapped, and while it is
+ * mapped belongs to the one thread that pops and pushes (its I/O loop).
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "vmm/memory/guest_memory.h"
+
+/* Largest queue that is offered; IOV_MAX bounds what one system call can take (§2.7 has 32768). */
+#define VIRTQUEUE_MAX_SIZE 1024u
+/* What an element may have beyond one iovec per descriptor: buffers that span RAM regions. */
+#define VIRTQUEUE_SPARE_IOVECS 16u
+
+typedef struct Virtqueue Virtqueue;
+typedef struct VirtqueueRingOps VirtqueueRingOps;
+
+/* One chain. Belongs to the queue; valid from pop to push, unpop or reset. */
+typedef struct VirtqueueElement {
+	struct iovec *iov; /* @n_out that the device reads, then @n_in that it writes */
+	unsigned n_out, n_in;
+	uint64_t out_size, in_size; /* bytes */
+	uint16_t head;		    /* how the ring names the chain */
+	uint16_t slot; /* below maximum_size; unique among those in flight: indexes the device's
+			  own per-request storage */
+} VirtqueueElement;
+
+typedef struct VirtqueuePool VirtqueuePool;
+
+struct Virtqueue {
+	/* What the driver configured and how far both sides are: the saved state. */
+	uint16_t size; /* descriptors, a power of two */
+	bool enabled;
+	uint16_t vector;      /* MSI-X vector, 0xffff for none */
+	uint64_t descriptors; /* guest-physical addresses of the three areas (§2.7) */
+	uint64_t driver_area;
+	uint64_t device_area;
+	uint16_t next_available; /* free-running: next chain to take */
+	uint16_t next_used;	 /* free-running: next chain to give back */
+
+	/* Fixed at creation. */
+	uint16_t index;
+	uint16_t maximum_size;
+	const GuestMemory *memory;
+	/* Told once, on the queue's thread, when the ring is found broken; may be NULL. */
+	void (*on_broken)(Virtqueue *queue, const char *reason);
+	void *owner; /* the device's */
+
+	/* Valid while mapped. */
+	const VirtqueueRingOps *ops; /* NULL: not mapped */
+	bool event_idx, indirect;
+	bool broken;
+	bool notification_enabled;
+	void *descriptor_hva, *driver_hva, *device_hva;
+	uint16_t seen_available; /* the driver's index as last read */
+	uint16_t published_used; /* our index as last published */
+	uint16_t signalled_used; /* and at the last publish that decided about a notification */
+	bool signalled_valid;
+	VirtqueuePool *pool;
+	unsigned n_in_flight;
+};
+
+/*
+ * Set up @queue, zeroed by the caller, as number @index with at most @maximum_size descriptors (a
+ * power of two, at most VIRTQUEUE_MAX_SIZE) in @memory, which outlives it.
+ */
+void virtqueue_init(Virtqueue *queue, const GuestMemory *memory, unsigned index,
+		    unsigned maximum_size);
+
+/* Back to what virtqueue_init() left; elements in flight are forgotten, their storage freed. */
+void virtqueue_reset(Virtqueue *queue);
+
+/*
+ * Resolve the ring areas and start. @event_idx and @indirect say what was negotiated (§6). False
+ * with the queue broken when the areas are misaligned or not wholly in RAM, or the size is not a
+ * power of two in range. Elements still in flight from before an unmap stay valid.
+ */
+bool virtqueue_map(Virtqueue *queue, bool event_idx, bool indirect);
+
+/* Forget the ring areas: guest memory is not touched any more, positions stay. */
+void virtqueue_unmap(Virtqueue *queue);
+
+/* Take the next chain; NULL when there is none or the ring is broken. */
+VirtqueueElement *virtqueue_pop(Virtqueue *queue);
+
+/* Give back @element as if it had not been popped; it must be the one popped last. */
+void virtqueue_unpop(Virtqueue *queue, VirtqueueElement *element);
+
+/*
+ * Take the chain at @head again after a load, without moving the ring: it was in flight when the
+ * state was saved. NULL and broken as virtqueue_pop().
+ */
+VirtqueueElement *virtqueue_refetch(Virtqueue *queue, uint16_t head);
+
+/* Give @element back with @written bytes in its writable part. Not visible until published. */
+void virtqueue_push(Virtqueue *queue, VirtqueueElement *element, uint32_t written);
+
+/*
+ * Let the driver see what was pushed. Returns whether it wants an interrupt for that (§2.7.7); one
+ * call serves a batch.
+ */
+bool virtqueue_publish(Virtqueue *queue);
+
+/*
+ * Ask the driver to notify of new chains, or not to (a hint, §2.7.10). Returns whether chains
+ * wait: after enabling, true means go on popping, as no notification will come for them.
+ */
+bool virtqueue_set_notification(Virtqueue *queue, bool enabled);
+
+/* Whether a pop would find a chain (or find the ring broken). */
+bool virtqueue_has_available(Virtqueue *queue);
+
+/* Mark the ring broken because of @reason (static text) and tell on_broken, once. */
+void virtqueue_set_broken(Virtqueue *queue, const char *reason);
+
+/* Bytes in all of @iov. */
+uint64_t iov_size(const struct iovec *iov, unsigned n_iov);
+
+/*
+ * Copy up to @size bytes from (to) @iov, starting @offset bytes into it. Return how many there
+ * were.
+ */
+size_t iov_copy_from(const struct iovec *iov, unsigned n_iov, uint64_t offset, void *buffer,
+		     size_t size);
+size_t iov_copy_to(const struct iovec *iov, unsigned n_iov, uint64_t offset, const void *buffer,
+		   size_t size);
+
+/*
+ * Drop the first (last) @size bytes of *@iov, changing its entries; no more than there are. Both
+ * may move *@iov and lower *@n_iov.
+ */
+void iov_discard_front(struct iovec **iov, unsigned *n_iov, uint64_t size);
+void iov_discard_back(struct iovec *iov, unsigned *n_iov, uint64_t size);

@@ -1,0 +1,280 @@
+/*
+ * virtqueue_split.c: split virtqueues (virtio 1.2 §2.7)
+ *
+ * Three areas in guest memory: the descriptor table, the available ring (written by the driver,
+ * "driver area") and the used ring (written by us, "device area"). Indices run freely modulo 2^16.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "vmm/virtio/virtqueue_ring.h"
+
+#define DESCRIPTOR_NEXT	    0x1
+#define DESCRIPTOR_WRITE    0x2
+#define DESCRIPTOR_INDIRECT 0x4
+
+#define AVAILABLE_NO_INTERRUPT 0x1
+#define USED_NO_NOTIFY	       0x1
+
+typedef struct Descriptor {
+	uint64_t address;
+	uint32_t length; /* bytes */
+	uint16_t flags;
+	uint16_t next;
+} Descriptor;
+
+typedef struct AvailableRing {
+	uint16_t flags;
+	uint16_t index;
+	uint16_t ring[]; /* then used_event */
+} AvailableRing;
+
+typedef struct UsedEntry {
+	uint32_t id;
+	uint32_t length;
+} UsedEntry;
+
+typedef struct UsedRing {
+	uint16_t flags;
+	uint16_t index;
+	UsedEntry ring[]; /* then available_event */
+} UsedRing;
+
+/* x86-64 is little-endian as the ring is; there is no conversion to do. */
+G_STATIC_ASSERT(G_BYTE_ORDER == G_LITTLE_ENDIAN);
+G_STATIC_ASSERT(sizeof(Descriptor) == 16);
+
+static uint16_t *used_event(Virtqueue *queue)
+{
+	return &((AvailableRing *)queue->driver_hva)->ring[queue->size];
+}
+
+static uint16_t *available_event(Virtqueue *queue)
+{
+	return (uint16_t *)&((UsedRing *)queue->device_hva)->ring[queue->size];
+}
+
+static const char *split_map(Virtqueue *queue)
+{
+	unsigned size = queue->size;
+
+	if (size == 0 || size > queue->maximum_size || (size & (size - 1)))
+		return "the queue size is not a power of two in range";
+	if (queue->descriptors % 16 || queue->driver_area % 2 || queue->device_area % 4)
+		return "a ring is not aligned";
+	queue->descriptor_hva = guest_memory_hva(queue->memory, queue->descriptors,
+						 size * sizeof(Descriptor), false);
+	queue->driver_hva =
+		guest_memory_hva(queue->memory, queue->driver_area,
+				 sizeof(AvailableRing) + (size + 1) * sizeof(uint16_t), false);
+	queue->device_hva = guest_memory_hva(
+		queue->memory, queue->device_area,
+		sizeof(UsedRing) + size * sizeof(UsedEntry) + sizeof(uint16_t), true);
+	if (!queue->descriptor_hva || !queue->driver_hva || !queue->device_hva)
+		return "a ring is not in RAM";
+	return NULL;
+}
+
+static bool split_has_available(Virtqueue *queue)
+{
+	AvailableRing *available = queue->driver_hva;
+
+	if (queue->seen_available != queue->next_available)
+		return true;
+	/*
+	 * Acquire: the ring entries and descriptors that this index covers were written before it
+	 * (§2.7.13.3.1), and must be read after it.
+	 */
+	queue->seen_available = __atomic_load_n(&available->index, __ATOMIC_ACQUIRE);
+	return queue->seen_available != queue->next_available;
+}
+
+static int split_peek_head(Virtqueue *queue)
+{
+	AvailableRing *available = queue->driver_hva;
+
+	if (!split_has_available(queue))
+		return -1;
+	if ((uint16_t)(queue->seen_available - queue->next_available) > queue->size) {
+		virtqueue_set_broken(queue, "the available index jumped");
+		return -1;
+	}
+	return __atomic_load_n(&available->ring[queue->next_available & (queue->size - 1)],
+			       __ATOMIC_RELAXED);
+}
+
+/* Copy a descriptor once; the barrier keeps the compiler from reading the original again. */
+static inline Descriptor descriptor_copy(const void *from)
+{
+	Descriptor descriptor;
+
+	memcpy(&descriptor, from, sizeof(descriptor));
+	__asm__ volatile("" ::: "memory");
+	return descriptor;
+}
+
+/* A table of descriptors: the ring's, or an indirect one, which need not be contiguous here. */
+typedef struct DescriptorTable {
+	const uint8_t *hva; /* NULL: read by address */
+	uint64_t gpa;
+	unsigned n_entries;
+} DescriptorTable;
+
+static bool table_read(Virtqueue *queue, const DescriptorTable *table, unsigned i,
+		       Descriptor *descriptor)
+{
+	if (i >= table->n_entries) {
+		virtqueue_set_broken(queue, "a chain leads outside its descriptor table");
+		return false;
+	}
+	if (table->hva) {
+		*descriptor = descriptor_copy(table->hva + i * sizeof(*descriptor));
+		return true;
+	}
+	if (!guest_memory_read(queue->memory, table->gpa + i * sizeof(*descriptor), descriptor,
+			       sizeof(*descriptor))) {
+		virtqueue_set_broken(queue, "an indirect table is not in RAM");
+		return false;
+	}
+	return true;
+}
+
+/* Switch *@table to the indirect one that @descriptor names (§2.7.5.3). */
+static bool table_enter_indirect(Virtqueue *queue, DescriptorTable *table,
+				 const Descriptor *descriptor)
+{
+	const char *reason = NULL;
+
+	if (!queue->indirect)
+		reason = "an indirect descriptor was not negotiated";
+	else if (descriptor->flags & DESCRIPTOR_NEXT)
+		reason = "an indirect descriptor has a successor";
+	else if (descriptor->length == 0 || descriptor->length % sizeof(Descriptor))
+		reason = "an indirect table has an odd size";
+	/*
+	 * No chain may be longer than the queue (§2.7.5.3.1). Linux goes by the size that we
+	 * offered even where it had to make the queue smaller, so that is the limit.
+	 */
+	else if (descriptor->length / sizeof(Descriptor) > queue->maximum_size)
+		reason = "an indirect table is longer than the queue";
+	else if (descriptor->address + descriptor->length < descriptor->address)
+		reason = "an indirect table wraps around";
+	if (reason) {
+		virtqueue_set_broken(queue, reason);
+		return false;
+	}
+	*table = (DescriptorTable){
+		.hva = guest_memory_hva(queue->memory, descriptor->address, descriptor->length,
+					false),
+		.gpa = descriptor->address,
+		.n_entries = descriptor->length / sizeof(Descriptor),
+	};
+	return true;
+}
+
+static bool split_fetch(Virtqueue *queue, VirtqueueElement *element, uint16_t head)
+{
+	DescriptorTable table = {
+		.hva = queue->descriptor_hva,
+		.gpa = queue->descriptors,
+		.n_entries = queue->size,
+	};
+	bool in_indirect = false;
+	unsigned n_seen = 0, i = head;
+	Descriptor descriptor;
+
+	for (;;) {
+		if (!table_read(queue, &table, i, &descriptor))
+			return false;
+		if (descriptor.flags & DESCRIPTOR_INDIRECT) {
+			/* Ours is stricter than §2.7.5.3.2 wants: only a chain of one may be. */
+			if (in_indirect || n_seen) {
+				virtqueue_set_broken(queue, "an indirect descriptor is nested");
+				return false;
+			}
+			if (!table_enter_indirect(queue, &table, &descriptor))
+				return false;
+			in_indirect = true;
+			i = 0;
+			continue;
+		}
+		/* More links than entries: some entry came twice. */
+		if (++n_seen > table.n_entries) {
+			virtqueue_set_broken(queue, "a chain is a loop");
+			return false;
+		}
+		if (!virtqueue_add_buffer(queue, element, descriptor.address, descriptor.length,
+					  descriptor.flags & DESCRIPTOR_WRITE))
+			return false;
+		if (!(descriptor.flags & DESCRIPTOR_NEXT))
+			return true;
+		i = descriptor.next;
+	}
+}
+
+static void split_push(Virtqueue *queue, const VirtqueueElement *element, uint32_t written)
+{
+	UsedRing *used = queue->device_hva;
+
+	used->ring[queue->next_used & (queue->size - 1)] = (UsedEntry){
+		.id = element->head,
+		.length = written,
+	};
+}
+
+/* Whether the index has passed @event on its way from @old to @new (§2.7.7.1, §2.7.10.1). */
+static inline bool event_is_passed(uint16_t event, uint16_t new, uint16_t old)
+{
+	return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
+}
+
+static bool split_publish(Virtqueue *queue)
+{
+	AvailableRing *available = queue->driver_hva;
+	UsedRing *used = queue->device_hva;
+	uint16_t old = queue->signalled_used;
+	bool valid = queue->signalled_valid;
+
+	/* Release: whoever sees the index sees the entries and the data (§2.7.8.2). */
+	__atomic_store_n(&used->index, queue->next_used, __ATOMIC_RELEASE);
+	queue->published_used = queue->next_used;
+	/*
+	 * Full barrier: the index must be out before we look whether the driver wants to hear of
+	 * it; the driver does the same the other way round, so one of us sees the other.
+	 */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	queue->signalled_used = queue->next_used;
+	queue->signalled_valid = true;
+	if (!queue->event_idx)
+		return !(__atomic_load_n(&available->flags, __ATOMIC_RELAXED) &
+			 AVAILABLE_NO_INTERRUPT);
+	return !valid || event_is_passed(__atomic_load_n(used_event(queue), __ATOMIC_RELAXED),
+					 queue->next_used, old);
+}
+
+static void split_set_notification(Virtqueue *queue, bool enabled)
+{
+	UsedRing *used = queue->device_hva;
+
+	/* With events a disable is no write at all: the event index just stays behind. */
+	if (!queue->event_idx)
+		__atomic_store_n(&used->flags, enabled ? 0 : USED_NO_NOTIFY, __ATOMIC_RELAXED);
+	else if (enabled)
+		__atomic_store_n(available_event(queue), queue->next_available, __ATOMIC_RELAXED);
+	/* Full barrier: the wish is out before the caller looks for what came meanwhile. */
+	if (enabled)
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+const VirtqueueRingOps virtqueue_split_ops = {
+	.map = split_map,
+	.has_available = split_has_available,
+	.peek_head = split_peek_head,
+	.fetch = split_fetch,
+	.push = split_push,
+	.publish = split_publish,
+	.set_notification = split_set_notification,
+};
