@@ -53,3 +53,9 @@ unit_tests += tests/unit/test-virtqueue
 tests_unit_test_virtqueue_SOURCES = tests/unit/test-virtqueue.c
 tests_unit_test_virtqueue_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_virtqueue_LDADD = $(VIRTIO_DRIVER) $(TEST_LIBS)
+
+# Saved state
+unit_tests += tests/unit/test-state
+tests_unit_test_state_SOURCES = tests/unit/test-state.c
+tests_unit_test_state_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_state_LDADD = $(TEST_LIBS)

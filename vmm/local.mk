@@ -61,7 +61,7 @@ libvmm_a_SOURCES += \
 	vmm/device/device.h \
 	vmm/device/interrupt.h \
 	vmm/device/services.h \
-	vmm/device/state.h
+	vmm/device/state.c vmm/device/state.h
 
 # pci
 libvmm_a_SOURCES += \
