@@ -20,6 +20,11 @@ libvmm_a_SOURCES += \
 	vmm/config/vm_config.h
 
 # kvm
+libvmm_a_SOURCES += \
+	vmm/kvm/kvm.c vmm/kvm/kvm.h vmm/kvm/kvm_internal.h \
+	vmm/kvm/kvm_interrupts.c \
+	vmm/kvm/kvm_stats.c vmm/kvm/kvm_stats.h \
+	vmm/kvm/kvm_vcpu.c vmm/kvm/kvm_vcpu.h
 
 # memory
 libvmm_a_SOURCES += \

@@ -1,0 +1,74 @@
+/*
+ * kvm.h: one virtual machine of the kernel's KVM
+ *
+ * Only the files of this directory call ioctl(KVM_*). "KVM API" in comments is the kernel's
+ * Documentation/virt/kvm/api.rst. The machine's parts in the kernel are PIC, IOAPIC, LAPICs and
+ * PIT (with the speaker's port 0x61).
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/device/interrupt.h"
+
+typedef struct AddressSpace AddressSpace;
+typedef struct GuestMemory GuestMemory;
+typedef struct Kvm Kvm;
+
+#define KVM_DEVICE_PATH "/dev/kvm"
+
+/*
+ * Open /dev/kvm, check that it has all that Vireo needs, and create a VM with its interrupt
+ * controllers and timer. NULL and @error that says what is missing. Main thread.
+ */
+Kvm *kvm_new(GError **error);
+
+/* Free the VM; vCPUs, listeners and routes are gone before. */
+void kvm_free(Kvm *kvm);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Kvm, kvm_free)
+
+/* What KVM can offer a guest's CPUID (KVM_GET_SUPPORTED_CPUID). NULL and @error. Borrowed. */
+const struct kvm_cpuid2 *kvm_supported_cpuid(Kvm *kvm, GError **error);
+
+/* The most vCPUs this host's KVM runs in a VM. */
+unsigned kvm_max_vcpus(const Kvm *kvm);
+
+/* Give the guest the RAM of @memory, each region a slot. To be called once. Main thread. */
+bool kvm_set_memory(Kvm *kvm, const GuestMemory *memory, GError **error);
+
+/*
+ * From now on eventfds of @space are KVM's ioeventfds, and its coalesced regions coalesced zones.
+ * Before anything is mapped there. Main thread.
+ */
+void kvm_listen(Kvm *kvm, AddressSpace *space, bool is_pio);
+
+/*
+ * Perform the writes that KVM has batched. Done before each exit is handled, so that a vCPU's
+ * accesses stay in order, and when the machine pauses. Any thread.
+ */
+void kvm_drain_coalesced(Kvm *kvm);
+
+/*
+ * The interrupt controllers: GSIs 0 to 15 reach PIC and IOAPIC, 16 to 23 IOAPIC alone, each at
+ * the pin of its number but for GSI 0, the timer, which is on IOAPIC pin 2 as on every PC (the
+ * MADT has to say so).
+ */
+InterruptController *kvm_interrupts(Kvm *kvm);
+
+/*
+ * Stop and restart the guest's kvmclock, so that a pause is no time to it. Main thread, vCPUs
+ * stopped. Hosts that refuse let it run on.
+ */
+void kvm_pause_clock(Kvm *kvm);
+void kvm_resume_clock(Kvm *kvm);
+
+/* Bring PIC, IOAPIC and PIT back to power-on state. Main thread, vCPUs stopped. */
+bool kvm_reset_chips(Kvm *kvm, GError **error);
+
+/* KVM_GET_STATS_FD of the VM, for kvm_stats_read(); borrowed, -1 where KVM has none. */
+int kvm_stats_fd(Kvm *kvm);

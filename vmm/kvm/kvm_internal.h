@@ -1,0 +1,68 @@
+/*
+ * kvm_internal.h: what the files of this directory share
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "vmm/kvm/kvm.h"
+
+#define KVM_GSI_PINS 24u /* of the IOAPIC; MSI routes have the GSIs above */
+
+typedef struct KvmInterrupts {
+	InterruptController controller; /* first */
+	Kvm *kvm;
+	GMutex lock;			  /* the routing table */
+	struct kvm_irq_routing *table;	  /* pins, then MSI routes */
+	unsigned n_allocated;		  /* entries that fit in table */
+	GArray *routes_used;		  /* gboolean per MSI route, by gsi - KVM_GSI_PINS */
+	unsigned max_gsis;
+} KvmInterrupts;
+
+/* One of the two address spaces KVM listens to. */
+typedef struct KvmListener {
+	Kvm *kvm;
+	AddressSpace *space;
+	bool is_pio;
+} KvmListener;
+
+struct Kvm {
+	int fd;	   /* /dev/kvm */
+	int vm_fd;
+	int stats_fd;
+	size_t vcpu_mmap_size;
+	unsigned max_vcpus;
+	bool any_length_ioeventfd, coalesced_pio;
+	bool has_stats, has_xsave2, has_set_clock;
+	struct kvm_cpuid2 *supported_cpuid;
+	struct kvm_msr_list *msr_list; /* read when first needed */
+	KvmInterrupts interrupts;
+	KvmListener mmio_listener, pio_listener;
+
+	/* The ring of batched writes lies in the pages of the first vCPU. */
+	size_t coalesced_offset; /* bytes; 0: KVM has none */
+	struct kvm_coalesced_mmio_ring *coalesced_ring;
+	GMutex coalesced_lock; /* readers of the ring */
+
+	struct kvm_clock_data clock; /* while it is paused */
+	bool clock_paused;
+	struct kvm_irqchip chips[3]; /* power-on state */
+	struct kvm_pit_state2 pit;
+};
+
+bool kvm_interrupts_init(KvmInterrupts *interrupts, Kvm *kvm, GError **error);
+void kvm_interrupts_clear(KvmInterrupts *interrupts);
+
+/* ioctl on @fd, again when a signal cut in. */
+int kvm_ioctl(int fd, unsigned long request, void *argument);
+
+/* As kvm_ioctl(); false and @error, "KVM_XXX: reason", on failure. */
+bool kvm_call(int fd, unsigned long request, const char *name, void *argument, GError **error);
+#define KVM_CALL(fd, request, argument, error)                                                     \
+	kvm_call(fd, request, #request, (void *)(uintptr_t)(argument), error)
+
+/* The stats descriptor of VM or vCPU descriptor @fd; -1 where KVM has none. */
+int kvm_open_stats(const Kvm *kvm, int fd);
+
+/* The MSRs that make up a vCPU's state; NULL and @error. Borrowed. */
+const struct kvm_msr_list *kvm_msr_list(Kvm *kvm, GError **error);
