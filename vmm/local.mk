@@ -35,7 +35,8 @@ libvmm_a_SOURCES += \
 # x86
 libvmm_a_SOURCES += \
 	vmm/x86/acpi.c vmm/x86/acpi.h vmm/x86/acpi_layout.h vmm/x86/acpi_tables.h \
-	vmm/x86/boot.h \
+	vmm/x86/boot.c vmm/x86/boot.h vmm/x86/boot_internal.h \
+	vmm/x86/boot_elf.c vmm/x86/boot_linux.c vmm/x86/boot_multiboot.c vmm/x86/boot_pvh.c \
 	vmm/x86/memory_map.c vmm/x86/memory_map.h
 nodist_libvmm_a_SOURCES = vmm/x86/dsdt.hex
 BUILT_SOURCES += vmm/x86/dsdt.hex
