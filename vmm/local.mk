@@ -58,8 +58,14 @@ libvmm_a_SOURCES += \
 
 # chardev
 libvmm_a_SOURCES += \
-	vmm/chardev/chardev.h \
-	vmm/chardev/chardev_config.h \
+	vmm/chardev/chardev.c vmm/chardev/chardev.h vmm/chardev/chardev_internal.h \
+	vmm/chardev/chardev_config.c vmm/chardev/chardev_config.h \
+	vmm/chardev/chardev_file.c \
+	vmm/chardev/chardev_null.c \
+	vmm/chardev/chardev_pty.c \
+	vmm/chardev/chardev_ringbuf.c \
+	vmm/chardev/chardev_socket.c \
+	vmm/chardev/chardev_stdio.c \
 	vmm/chardev/rng_backend.h
 
 # device model

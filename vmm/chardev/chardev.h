@@ -85,3 +85,9 @@ size_t chardev_write(Chardev *chardev, const uint8_t *data, size_t size);
  * Nothing for other kinds. Any thread.
  */
 size_t chardev_ringbuf_read(Chardev *chardev, uint8_t *data, size_t size);
+
+/*
+ * The next of the descriptors that came with the data received last (SCM_RIGHTS), now the
+ * caller's; -1 when there is none (left). Main thread.
+ */
+int chardev_take_fd(Chardev *chardev);

@@ -1,0 +1,457 @@
+/*
+ * chardev_socket.c: -chardev socket, a stream socket as server or client
+ *
+ * A server talks to one client at a time; others wait in the backlog until it has gone. A client
+ * that lost its peer tries again if it was told to (reconnect=).
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/chardev/chardev_internal.h"
+#include "vmm/base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+/* Descriptors that one message may carry. */
+#define MAX_PASSED_FDS 16
+
+typedef struct ChardevSocket {
+	Chardev chardev;
+	ChardevAddressKind address;
+	bool abstract, server, nodelay;
+	bool ipv4, ipv6;
+	char *path, *host, *port;
+	unsigned reconnect_s;
+
+	int listen_fd, connect_fd;
+	bool owns_path; /* made by our bind(): to be removed at the end */
+	GSource *listen_source, *connect_source, *timer;
+	int passed_fds[MAX_PASSED_FDS]; /* of the last message that had any */
+	unsigned n_passed_fds;
+} ChardevSocket;
+
+static void client_wait(ChardevSocket *sock);
+static void server_listen(ChardevSocket *sock);
+
+static void drop_passed_fds(ChardevSocket *sock)
+{
+	for (unsigned i = 0; i < sock->n_passed_fds; i++)
+		fd_close(&sock->passed_fds[i]);
+	sock->n_passed_fds = 0;
+}
+
+int chardev_take_fd(Chardev *chardev)
+{
+	ChardevSocket *sock = (ChardevSocket *)chardev;
+	int fd;
+
+	if (chardev->kind != CHARDEV_SOCKET || sock->n_passed_fds == 0)
+		return -1;
+	fd = sock->passed_fds[0];
+	sock->n_passed_fds--;
+	memmove(sock->passed_fds, sock->passed_fds + 1, sock->n_passed_fds * sizeof(int));
+	return fd;
+}
+
+static ssize_t socket_read(Chardev *chardev, uint8_t *data, size_t size)
+{
+	ChardevSocket *sock = (ChardevSocket *)chardev;
+	union {
+		char bytes[CMSG_SPACE(sizeof(int) * MAX_PASSED_FDS)];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { .iov_base = data, .iov_len = size };
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	ssize_t got = recvmsg(chardev->in_fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+
+	if (got < 0)
+		return got;
+	for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header;
+	     header = CMSG_NXTHDR(&message, header)) {
+		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+			continue;
+		drop_passed_fds(sock);
+		sock->n_passed_fds =
+			MIN((header->cmsg_len - CMSG_LEN(0)) / sizeof(int), MAX_PASSED_FDS);
+		memcpy(sock->passed_fds, CMSG_DATA(header), sock->n_passed_fds * sizeof(int));
+	}
+	return got;
+}
+
+static void socket_connected(ChardevSocket *sock, int fd)
+{
+	int one = 1;
+
+	if (sock->nodelay)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	chardev_stream_start(&sock->chardev, fd, fd);
+	chardev_set_open(&sock->chardev, true);
+	chardev_accept_input(&sock->chardev);
+}
+
+static void socket_hang_up(Chardev *chardev)
+{
+	ChardevSocket *sock = (ChardevSocket *)chardev;
+
+	chardev_stream_stop(chardev);
+	drop_passed_fds(sock);
+	chardev_set_open(chardev, false);
+	if (sock->server)
+		server_listen(sock);
+	else if (sock->reconnect_s)
+		client_wait(sock);
+}
+
+/* Server */
+
+static gboolean server_ready(gint listen_fd, GIOCondition condition, gpointer data)
+{
+	ChardevSocket *sock = data;
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)condition;
+	if (fd < 0) {
+		/* The client may have left already, or descriptors are short for a while. */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			g_usleep(1000);
+		return G_SOURCE_CONTINUE;
+	}
+	chardev_drop_source(&sock->listen_source);
+	socket_connected(sock, fd);
+	return G_SOURCE_REMOVE;
+}
+
+static void server_listen(ChardevSocket *sock)
+{
+	sock->listen_source = g_unix_fd_source_new(sock->listen_fd, G_IO_IN);
+	g_source_set_callback(sock->listen_source, G_SOURCE_FUNC(server_ready), sock, NULL);
+	g_source_attach(sock->listen_source, sock->chardev.context);
+}
+
+static bool server_wait(ChardevSocket *sock, GError **error)
+{
+	struct pollfd poll_fd = { .fd = sock->listen_fd, .events = POLLIN };
+	int fd = -1;
+
+	g_message("chardev '%s': waiting for a client", sock->chardev.id);
+	while (fd < 0) {
+		if (poll(&poll_fd, 1, -1) < 0 && errno != EINTR)
+			return error_fail_errno(error, errno, "cannot wait for a client");
+		fd = accept4(sock->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			return error_fail_errno(error, errno, "cannot accept a client");
+	}
+	socket_connected(sock, fd);
+	return true;
+}
+
+/* Addresses */
+
+static bool unix_address(const ChardevSocket *sock, struct sockaddr_un *address, socklen_t *size,
+			 GError **error)
+{
+	size_t length = strlen(sock->path);
+	size_t offset = sock->abstract ? 1 : 0;
+
+	if (offset + length + 1 > sizeof(address->sun_path))
+		return error_fail(error, "socket path '%s' is longer than %zu bytes", sock->path,
+				  sizeof(address->sun_path) - 1 - offset);
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	memcpy(address->sun_path + offset, sock->path, length);
+	*size = offsetof(struct sockaddr_un, sun_path) + offset + length + (sock->abstract ? 0 : 1);
+	return true;
+}
+
+static void remove_stale_socket(const char *path)
+{
+	struct stat status;
+
+	if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
+		unlink(path);
+}
+
+static int open_unix(ChardevSocket *sock, GError **error)
+{
+	struct sockaddr_un address;
+	socklen_t size;
+	autofd int fd = -1;
+
+	if (!unix_address(sock, &address, &size, error))
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		error_fail_errno(error, errno, "cannot make a socket");
+	} else if (!sock->server) {
+		if (connect(fd, (struct sockaddr *)&address, size) == 0)
+			return fd_steal(&fd);
+		error_fail_errno(error, errno, "cannot connect to '%s'", sock->path);
+	} else {
+		if (!sock->abstract)
+			remove_stale_socket(sock->path);
+		if (bind(fd, (struct sockaddr *)&address, size) == 0) {
+			sock->owns_path = !sock->abstract;
+			if (listen(fd, 1) == 0)
+				return fd_steal(&fd);
+		}
+		error_fail_errno(error, errno, "cannot listen at '%s'", sock->path);
+	}
+	return -1;
+}
+
+/*
+ * Bind to or connect to one resolved address; -1 and errno. A connection that is to be retried
+ * anyway is made without waiting.
+ */
+static int open_resolved(const ChardevSocket *sock, const struct addrinfo *info)
+{
+	int type = SOCK_STREAM | SOCK_CLOEXEC | (sock->reconnect_s ? SOCK_NONBLOCK : 0);
+	autofd int fd = socket(info->ai_family, type, 0);
+	int one = 1;
+
+	if (fd < 0)
+		return -1;
+	if (sock->server) {
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (info->ai_family == AF_INET6 && !sock->ipv4)
+			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+		if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 || listen(fd, 1) < 0)
+			return -1;
+	} else if (connect(fd, info->ai_addr, info->ai_addrlen) < 0 && errno != EINPROGRESS) {
+		return -1;
+	}
+	return fd_steal(&fd);
+}
+
+static int open_inet(ChardevSocket *sock, GError **error)
+{
+	struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_ADDRCONFIG | (sock->server ? AI_PASSIVE : 0),
+		.ai_family = sock->ipv4 == sock->ipv6 ? AF_UNSPEC
+			     : sock->ipv4	      ? AF_INET
+						      : AF_INET6,
+	};
+	struct addrinfo *list = NULL;
+	const char *host = sock->host[0] ? sock->host : NULL;
+	int fd = -1, result;
+
+	/* Numbers first: looking up names loads libraries. */
+	hints.ai_flags = (hints.ai_flags & ~AI_ADDRCONFIG) | AI_NUMERICHOST;
+	result = getaddrinfo(host, sock->port, &hints, &list);
+	if (result == EAI_NONAME) {
+		hints.ai_flags = (hints.ai_flags & ~AI_NUMERICHOST) | AI_ADDRCONFIG;
+		result = getaddrinfo(host, sock->port, &hints, &list);
+	}
+	if (result != 0) {
+		error_fail(error, "cannot resolve '%s:%s': %s", sock->host, sock->port,
+			   gai_strerror(result));
+		return -1;
+	}
+	for (struct addrinfo *info = list; info && fd < 0; info = info->ai_next)
+		fd = open_resolved(sock, info);
+	if (fd < 0)
+		error_fail_errno(error, errno, "cannot %s '%s:%s'",
+				 sock->server ? "listen at" : "connect to", sock->host, sock->port);
+	freeaddrinfo(list);
+	return fd;
+}
+
+static int socket_open_address(ChardevSocket *sock, GError **error)
+{
+	return sock->address == CHARDEV_ADDRESS_UNIX ? open_unix(sock, error)
+						     : open_inet(sock, error);
+}
+
+/* Client */
+
+static gboolean client_connect_done(gint fd, GIOCondition condition, gpointer data)
+{
+	ChardevSocket *sock = data;
+	int result = 0;
+	socklen_t size = sizeof(result);
+
+	(void)condition;
+	chardev_drop_source(&sock->connect_source);
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &result, &size) == 0 && result == 0) {
+		socket_connected(sock, fd_steal(&sock->connect_fd));
+	} else {
+		fd_close(&sock->connect_fd);
+		client_wait(sock);
+	}
+	return G_SOURCE_REMOVE;
+}
+
+static void client_try(ChardevSocket *sock)
+{
+	g_autoptr(GError) error = NULL;
+
+	sock->connect_fd = socket_open_address(sock, &error);
+	if (sock->connect_fd < 0 || !fd_set_nonblocking(sock->connect_fd, true, &error)) {
+		g_info("chardev '%s': %s", sock->chardev.id, error->message);
+		fd_close(&sock->connect_fd);
+		client_wait(sock);
+		return;
+	}
+	/* Writable at once if the connection is there already. */
+	sock->connect_source = g_unix_fd_source_new(sock->connect_fd, G_IO_OUT);
+	g_source_set_callback(sock->connect_source, G_SOURCE_FUNC(client_connect_done), sock, NULL);
+	g_source_attach(sock->connect_source, sock->chardev.context);
+}
+
+static gboolean client_retry(gpointer data)
+{
+	ChardevSocket *sock = data;
+
+	chardev_drop_source(&sock->timer);
+	client_try(sock);
+	return G_SOURCE_REMOVE;
+}
+
+static void client_wait(ChardevSocket *sock)
+{
+	sock->timer = chardev_add_timer(&sock->chardev, sock->reconnect_s * 1000, client_retry);
+}
+
+/* Both */
+
+static bool check_passed_socket(const ChardevSocket *sock, int fd, GError **error)
+{
+	int listening = 0, type = 0;
+	socklen_t size = sizeof(int);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+		return error_fail_errno(error, errno, "descriptor %d", fd);
+	if (type != SOCK_STREAM)
+		return error_fail(error, "descriptor %d is not a stream socket", fd);
+	size = sizeof(int);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0)
+		return error_fail_errno(error, errno, "descriptor %d", fd);
+	if (!listening != !sock->server)
+		return error_fail(error, "descriptor %d is %sa listening socket", fd,
+				  listening ? "" : "not ");
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return true;
+}
+
+static bool socket_open(Chardev *chardev, const ChardevConfig *config, GError **error)
+{
+	ChardevSocket *sock = (ChardevSocket *)chardev;
+	int fd;
+
+	sock->listen_fd = sock->connect_fd = -1;
+	sock->address = config->address;
+	sock->abstract = config->abstract;
+	sock->server = config->server;
+	sock->nodelay = config->nodelay;
+	sock->ipv4 = config->ipv4;
+	sock->ipv6 = config->ipv6;
+	sock->path = g_strdup(config->path);
+	sock->host = g_strdup(config->host);
+	sock->port = g_strdup(config->port);
+	sock->reconnect_s = config->reconnect_s;
+
+	if (!sock->server && sock->reconnect_s) {
+		client_try(sock);
+		return true;
+	}
+	if (sock->address == CHARDEV_ADDRESS_FD) {
+		fd = config->fd;
+		if (!check_passed_socket(sock, fd, error))
+			return false;
+	} else {
+		fd = socket_open_address(sock, error);
+		if (fd < 0)
+			return false;
+	}
+	if (sock->server)
+		sock->listen_fd = fd;
+	else
+		sock->connect_fd = fd;
+	if (!fd_set_nonblocking(fd, true, error))
+		return false;
+	if (!sock->server)
+		socket_connected(sock, fd_steal(&sock->connect_fd));
+	else if (config->wait)
+		return server_wait(sock, error);
+	else
+		server_listen(sock);
+	return true;
+}
+
+static void socket_close(Chardev *chardev)
+{
+	ChardevSocket *sock = (ChardevSocket *)chardev;
+
+	chardev_drop_source(&sock->listen_source);
+	chardev_drop_source(&sock->connect_source);
+	chardev_drop_source(&sock->timer);
+	drop_passed_fds(sock);
+	fd_close(&sock->listen_fd);
+	fd_close(&sock->connect_fd);
+	if (sock->owns_path)
+		unlink(sock->path);
+	g_free(sock->path);
+	g_free(sock->host);
+	g_free(sock->port);
+}
+
+static char *format_address(const struct sockaddr_storage *address, socklen_t size)
+{
+	char host[NI_MAXHOST], port[NI_MAXSERV];
+
+	if (getnameinfo((const struct sockaddr *)address, size, host, sizeof(host), port,
+			sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return g_strdup("?");
+	return g_strdup_printf(address->ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+static char *socket_filename(Chardev *chardev)
+{
+	ChardevSocket *sock = (ChardevSocket *)chardev;
+	struct sockaddr_storage ours = {}, theirs = {};
+	socklen_t our_size = sizeof(ours), their_size = sizeof(theirs);
+	const char *state = chardev_is_open(chardev) ? "" : "disconnected:";
+	const char *mode = sock->server ? ",server=on" : "";
+	int fd = chardev->in_fd >= 0 ? chardev->in_fd : sock->listen_fd;
+	g_autofree char *local = NULL, *remote = NULL;
+
+	if (sock->address == CHARDEV_ADDRESS_UNIX)
+		return g_strdup_printf("%sunix:%s%s", state, sock->path, mode);
+	if (getsockname(fd, (struct sockaddr *)&ours, &our_size) < 0)
+		return g_strdup_printf("%stcp:%s:%s%s", state, sock->host ? sock->host : "",
+				       sock->port ? sock->port : "", mode);
+	if (ours.ss_family == AF_UNIX)
+		return g_strdup_printf("%sunix:%s%s", state,
+				       ((struct sockaddr_un *)&ours)->sun_path, mode);
+	local = format_address(&ours, our_size);
+	if (*state || getpeername(fd, (struct sockaddr *)&theirs, &their_size) < 0)
+		return g_strdup_printf("%stcp:%s%s", state, local, mode);
+	remote = format_address(&theirs, their_size);
+	return g_strdup_printf("tcp:%s%s <-> %s", local, mode, remote);
+}
+
+const ChardevOps chardev_socket_ops = {
+	.object_size = sizeof(ChardevSocket),
+	.open = socket_open,
+	.close = socket_close,
+	.read = socket_read,
+	.hang_up = socket_hang_up,
+	.filename = socket_filename,
+};
