@@ -64,3 +64,9 @@ unit_tests += tests/unit/test-state
 tests_unit_test_state_SOURCES = tests/unit/test-state.c
 tests_unit_test_state_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_state_LDADD = $(TEST_LIBS)
+
+# CPUs
+unit_tests += tests/unit/test-cpuid
+tests_unit_test_cpuid_SOURCES = tests/unit/test-cpuid.c
+tests_unit_test_cpuid_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_cpuid_LDADD = $(TEST_LIBS)

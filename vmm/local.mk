@@ -37,6 +37,7 @@ libvmm_a_SOURCES += \
 	vmm/x86/acpi.c vmm/x86/acpi.h vmm/x86/acpi_layout.h vmm/x86/acpi_tables.h \
 	vmm/x86/boot.c vmm/x86/boot.h vmm/x86/boot_internal.h \
 	vmm/x86/boot_elf.c vmm/x86/boot_linux.c vmm/x86/boot_multiboot.c vmm/x86/boot_pvh.c \
+	vmm/x86/cpuid.c vmm/x86/cpuid.h \
 	vmm/x86/memory_map.c vmm/x86/memory_map.h
 nodist_libvmm_a_SOURCES = vmm/x86/dsdt.hex
 BUILT_SOURCES += vmm/x86/dsdt.hex
@@ -47,6 +48,15 @@ vmm/x86/dsdt.hex: $(srcdir)/vmm/x86/acpi/dsdt.asl $(srcdir)/vmm/x86/acpi_layout.
 	$(AM_V_GEN)$(MKDIR_P) vmm/x86 && \
 	$(IASL) -we -vs -I $(srcdir)/vmm/x86 -p vmm/x86/dsdt -tc $(srcdir)/vmm/x86/acpi/dsdt.asl \
 		>vmm/x86/dsdt.log || { cat vmm/x86/dsdt.log; rm -f $@; exit 1; }
+
+nodist_libvmm_a_SOURCES += vmm/x86/cpu-features.inc
+BUILT_SOURCES += vmm/x86/cpu-features.inc
+CLEANFILES += vmm/x86/cpu-features.inc
+EXTRA_DIST += vmm/x86/cpu-features-gen
+
+vmm/x86/cpu-features.inc: $(srcdir)/vmm/x86/cpu-features-gen $(CPU_MAP)
+	$(AM_V_GEN)$(MKDIR_P) vmm/x86 && \
+	$(PYTHON) $(srcdir)/vmm/x86/cpu-features-gen $(CPU_MAP) >$@ || { rm -f $@; exit 1; }
 
 # block
 libvmm_a_SOURCES += \

@@ -169,6 +169,17 @@ void kvm_free(Kvm *kvm)
 	g_free(kvm);
 }
 
+/* KVM offers the TSC deadline timer by a capability, not in its list (KVM API §4.46). */
+static void kvm_add_tsc_deadline(Kvm *kvm)
+{
+	for (uint32_t i = 0; i < kvm->supported_cpuid->nent; i++) {
+		struct kvm_cpuid_entry2 *entry = &kvm->supported_cpuid->entries[i];
+
+		if (entry->function == 1 && kvm_check(kvm, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+			entry->ecx |= 1u << 24;
+	}
+}
+
 const struct kvm_cpuid2 *kvm_supported_cpuid(Kvm *kvm, GError **error)
 {
 	/* E2BIG until there is room; no CPU has more leaves than this. */
@@ -177,10 +188,12 @@ const struct kvm_cpuid2 *kvm_supported_cpuid(Kvm *kvm, GError **error)
 			g_malloc0(sizeof(*cpuid) + room * sizeof(cpuid->entries[0]));
 
 		cpuid->nent = room;
-		if (kvm_ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, cpuid) == 0)
+		if (kvm_ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, cpuid) == 0) {
 			kvm->supported_cpuid = g_steal_pointer(&cpuid);
-		else if (errno != E2BIG)
+			kvm_add_tsc_deadline(kvm);
+		} else if (errno != E2BIG) {
 			break;
+		}
 	}
 	if (!kvm->supported_cpuid)
 		error_fail_errno(error, errno, "KVM_GET_SUPPORTED_CPUID");

@@ -1,0 +1,169 @@
+/*
+ * test-cpuid.c: topology, features and the hypervisor's leaves
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/x86/cpuid.h"
+
+#include <string.h>
+
+/* What a small Intel-like KVM offers. */
+static struct kvm_cpuid2 *new_supported(uint32_t vendor_ebx)
+{
+	static const struct kvm_cpuid_entry2 entries[] = {
+		{ .function = 0, .eax = 0xd },
+		{ .function = 1, .ebx = 0xffff0800, .ecx = 0x00200001, .edx = 0x10000001 },
+		{ .function = 4, .index = 0, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+		  .eax = 0xfc000121 },
+		{ .function = 4, .index = 3, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+		  .eax = 0xfc004163 },
+		{ .function = 4, .index = 4, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX },
+		{ .function = 7, .index = 0, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+		  .ebx = 1u << 5 },
+		{ .function = 0xb, .index = 0, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+		  .eax = 7, .edx = 99 },
+		{ .function = 0x40000000, .ebx = 0x4b4d564b },
+		{ .function = 0x40000001, .eax = 0x01000000 },
+		{ .function = 0x80000001, .ecx = 2 },
+		{ .function = 0x80000008, .eax = 0x3930, .ecx = 0x7fff },
+		{ .function = 0x8000001e, .eax = 77 },
+	};
+	struct kvm_cpuid2 *cpuid = g_malloc0(sizeof(*cpuid) + sizeof(entries));
+
+	cpuid->nent = G_N_ELEMENTS(entries);
+	memcpy(cpuid->entries, entries, sizeof(entries));
+	cpuid->entries[0].ebx = vendor_ebx;
+	return cpuid;
+}
+
+static CpuTopology topology_of(unsigned sockets, unsigned dies, unsigned cores, unsigned threads)
+{
+	unsigned cpus = sockets * dies * cores * threads;
+
+	return (CpuTopology){ cpus, cpus, sockets, dies, cores, threads };
+}
+
+static void test_apic_ids(void)
+{
+	CpuTopology flat = topology_of(4, 1, 1, 1);
+	CpuTopology uneven = topology_of(2, 1, 3, 2);
+	CpuTopology dies = topology_of(2, 2, 2, 2);
+	CpuPlace place = cpu_place(&uneven, 9);
+
+	g_assert_cmpuint(cpu_apic_id(&flat, 3), ==, 3);
+	/* 1 bit of thread, 2 bits of core: the second socket starts at 8. */
+	g_assert_cmpuint(cpu_apic_id(&uneven, 5), ==, 5);
+	g_assert_cmpuint(cpu_apic_id(&uneven, 6), ==, 8);
+	g_assert_cmpuint(place.socket, ==, 1);
+	g_assert_cmpuint(place.core, ==, 1);
+	g_assert_cmpuint(place.thread, ==, 1);
+	g_assert_cmpuint(cpu_apic_id(&dies, 13), ==, 13);
+	for (unsigned i = 1; i < 12; i++)
+		g_assert_cmpuint(cpu_apic_id(&uneven, i), >, cpu_apic_id(&uneven, i - 1));
+}
+
+static void test_topology(void)
+{
+	g_autofree struct kvm_cpuid2 *supported = new_supported(0x756e6547);
+	CpuTopology topology = topology_of(1, 2, 3, 2);
+	g_autofree struct kvm_cpuid2 *cpuid = cpuid_new(supported, &topology, NULL, 0, NULL);
+	const struct kvm_cpuid_entry2 *entry;
+
+	cpuid_set_cpu(cpuid, &topology, 7);
+	entry = cpuid_find(cpuid, 1, 0);
+	g_assert_cmpuint(entry->ebx >> 24, ==, cpu_apic_id(&topology, 7));
+	g_assert_cmpuint(entry->ebx >> 16 & 0xff, ==, 16);
+	g_assert_cmpuint(entry->ebx >> 8 & 0xff, ==, 8);
+	g_assert_true(entry->edx & 1u << 28);
+	g_assert_true(entry->ecx & 1u << 31);
+	entry = cpuid_find(cpuid, 4, 0);
+	g_assert_cmpuint(entry->eax >> 14 & 0xfff, ==, 1);
+	g_assert_cmpuint(entry->eax >> 26, ==, 7);
+	entry = cpuid_find(cpuid, 4, 3);
+	g_assert_cmpuint(entry->eax >> 14 & 0xfff, ==, 7);
+	g_assert_cmpuint(cpuid_find(cpuid, 4, 4)->eax, ==, 0);
+	g_assert_cmpuint(cpuid_find(cpuid, 0, 0)->eax, ==, 0x1f);
+	g_assert_cmpuint(cpuid_find(cpuid, 0xb, 0)->eax, ==, 1);
+	g_assert_cmpuint(cpuid_find(cpuid, 0xb, 1)->eax, ==, 4);
+	g_assert_cmpuint(cpuid_find(cpuid, 0xb, 1)->ebx, ==, 12);
+	g_assert_cmpuint(cpuid_find(cpuid, 0xb, 1)->edx, ==, cpu_apic_id(&topology, 7));
+	g_assert_cmpuint(cpuid_find(cpuid, 0xb, 2)->ecx, ==, 2);
+	g_assert_cmphex(cpuid_find(cpuid, 0x1f, 2)->ecx, ==, 0x502);
+	/* AMD's counts stay alone on Intel. */
+	g_assert_cmphex(cpuid_find(cpuid, 0x80000008, 0)->ecx, ==, 0x7fff);
+	g_assert_cmpuint(cpuid_physical_bits(cpuid), ==, 48);
+}
+
+static void test_amd(void)
+{
+	g_autofree struct kvm_cpuid2 *supported = new_supported(0x68747541);
+	CpuTopology topology = topology_of(1, 1, 4, 2), single = topology_of(1, 1, 1, 1);
+	g_autofree struct kvm_cpuid2 *cpuid = cpuid_new(supported, &topology, NULL, 0, NULL);
+	g_autofree struct kvm_cpuid2 *one = cpuid_new(supported, &single, NULL, 0, NULL);
+
+	cpuid_set_cpu(cpuid, &topology, 5);
+	g_assert_cmphex(cpuid_find(cpuid, 0x80000008, 0)->ecx, ==, 0x3f07);
+	g_assert_cmphex(cpuid_find(cpuid, 0x8000001e, 0)->eax, ==, 5);
+	g_assert_cmphex(cpuid_find(cpuid, 0x8000001e, 0)->ebx, ==, 0x102);
+	g_assert_true(cpuid_find(cpuid, 0x80000001, 0)->ecx & 2);
+	g_assert_null(cpuid_find(cpuid, 0x1f, 0));
+	g_assert_false(cpuid_find(one, 0x80000001, 0)->ecx & 2);
+	g_assert_false(cpuid_find(one, 1, 0)->edx & 1u << 28);
+}
+
+static void check_feature(const char *name, bool enabled, const char *expected_error)
+{
+	g_autofree struct kvm_cpuid2 *supported = new_supported(0x756e6547);
+	g_autofree char *copy = g_strdup(name);
+	CpuFeatureSetting setting = { copy, enabled };
+	g_autoptr(GPtrArray) settings = g_ptr_array_new();
+	CpuTopology topology = topology_of(1, 1, 1, 1);
+	g_autofree struct kvm_cpuid2 *cpuid = NULL;
+	g_autoptr(GError) error = NULL;
+
+	g_ptr_array_add(settings, &setting);
+	cpuid = cpuid_new(supported, &topology, settings, 0, &error);
+	if (expected_error) {
+		g_assert_null(cpuid);
+		g_assert_nonnull(strstr(error->message, expected_error));
+		return;
+	}
+	g_assert_no_error(error);
+	g_assert_cmpint(cpuid_find(cpuid, 7, 0)->ebx != 0, ==, enabled);
+}
+
+static void test_features(void)
+{
+	check_feature("avx2", true, NULL);
+	check_feature("AVX2", false, NULL);
+	check_feature("sse4.1", true, "this host cannot give CPU feature 'sse4.1'");
+	check_feature("avx512f", true, "this host cannot give");
+	check_feature("no-such-thing", false, "there is no CPU feature 'no-such-thing'");
+}
+
+static void test_hypervisor(void)
+{
+	g_autofree struct kvm_cpuid2 *supported = new_supported(0x756e6547);
+	CpuTopology topology = topology_of(1, 1, 1, 1);
+	g_autofree struct kvm_cpuid2 *known = cpuid_new(supported, &topology, NULL, 2300000, NULL);
+	g_autofree struct kvm_cpuid2 *unknown = cpuid_new(supported, &topology, NULL, 0, NULL);
+
+	g_assert_cmphex(cpuid_find(known, 0x40000000, 0)->eax, ==, 0x40000010);
+	g_assert_cmpuint(cpuid_find(known, 0x40000010, 0)->eax, ==, 2300000);
+	g_assert_cmpuint(cpuid_find(known, 0x40000010, 0)->ebx, ==, 1000000);
+	g_assert_cmphex(cpuid_find(unknown, 0x40000000, 0)->eax, ==, 0x40000001);
+	g_assert_null(cpuid_find(unknown, 0x40000010, 0));
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/cpuid/apic-ids", test_apic_ids);
+	g_test_add_func("/cpuid/topology", test_topology);
+	g_test_add_func("/cpuid/amd", test_amd);
+	g_test_add_func("/cpuid/features", test_features);
+	g_test_add_func("/cpuid/hypervisor", test_hypervisor);
+	return g_test_run();
+}
