@@ -100,8 +100,7 @@ libvmm_a_SOURCES += \
 # machine
 libvmm_a_SOURCES += \
 	vmm/machine/machine.h \
-	vmm/machine/machine_objects.h \
-	vmm/machine/run_state.h
+	vmm/machine/machine_objects.h
 
 # monitor
 

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "qapi-types.h"
+
 /* One occurrence of an option with arguments of its own. */
 typedef struct VmConfigItem {
 	const char *option;   /* "-device"; static */
@@ -39,19 +41,10 @@ typedef struct CpuFeatureSetting {
 } CpuFeatureSetting;
 
 /* What a guest's own wish leads to (-action, set-action). */
-typedef enum RebootAction { REBOOT_ACTION_RESET, REBOOT_ACTION_SHUTDOWN } RebootAction;
-typedef enum ShutdownAction { SHUTDOWN_ACTION_POWEROFF, SHUTDOWN_ACTION_PAUSE } ShutdownAction;
-typedef enum PanicAction {
-	PANIC_ACTION_PAUSE,
-	PANIC_ACTION_SHUTDOWN,
-	PANIC_ACTION_EXIT_FAILURE,
-	PANIC_ACTION_NONE,
-} PanicAction;
-
 typedef struct RunActions {
-	RebootAction reboot;
-	ShutdownAction shutdown;
-	PanicAction panic;
+	QapiRebootAction reboot;
+	QapiShutdownAction shutdown;
+	QapiPanicAction panic;
 } RunActions;
 
 /* What a "help" argument asks for instead of a machine. */

@@ -16,24 +16,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "qapi-types.h"
+#include "qmp/qmp_event.h"
 #include "vmm/config/vm_config.h"
 #include "vmm/device/device.h"
 #include "vmm/machine/machine_objects.h"
-#include "vmm/machine/run_state.h"
 
 typedef struct BlockNodes BlockNodes;
 typedef struct Chardevs Chardevs;
 typedef struct Kvm Kvm;
 typedef struct Machine Machine;
 typedef struct Netdevs Netdevs;
-typedef struct QmpEventSink QmpEventSink;
 
 /*
  * Build the machine that @config describes: back ends first, then the board, then devices in
  * order, then the kernel is loaded. Nothing runs yet. @config and @events (may be NULL) outlive
  * it. NULL and @error ("-opt value: reason" where one option is at fault) with everything undone.
  */
-Machine *machine_new(const VmConfig *config, QmpEventSink *events, GError **error);
+Machine *machine_new(const VmConfig *config, const QmpEventSink *events, GError **error);
 
 /* Stop the vCPUs, free devices, then back ends. Emits nothing. */
 void machine_free(Machine *machine);
@@ -57,7 +57,7 @@ Chardevs *machine_chardevs(Machine *machine);
 MachineObjects *machine_objects(Machine *machine);
 
 /* query-status. Any thread for the first two. */
-RunState machine_run_state(const Machine *machine);
+QapiRunState machine_run_state(const Machine *machine);
 bool machine_is_running(const Machine *machine);
 
 /*
@@ -77,7 +77,7 @@ bool machine_continue(Machine *machine, GError **error);
  * stopped one stays stopped and is made continuable. Emits RESET, or ends the machine where the
  * actions say that a reboot is a shutdown.
  */
-void machine_reset(Machine *machine, ShutdownCause cause);
+void machine_reset(Machine *machine, QapiShutdownCause cause);
 
 /* Press the power button: ACPI tells the guest; emits POWERDOWN. */
 void machine_press_power_button(Machine *machine);
@@ -86,7 +86,7 @@ void machine_press_power_button(Machine *machine);
  * End the machine: emits SHUTDOWN, and machine_run() returns soon. (With shutdown=pause only a
  * cause of the host's does; the guest's stops it in state "shutdown".)
  */
-void machine_shutdown(Machine *machine, ShutdownCause cause);
+void machine_shutdown(Machine *machine, QapiShutdownCause cause);
 
 /* Deliver an NMI to every vCPU. False and @error where KVM cannot. */
 bool machine_inject_nmi(Machine *machine, GError **error);
