@@ -10,6 +10,7 @@
 
 #include "vmm/config/options.h"
 #include "vmm/base/error.h"
+#include "vmm/base/json.h"
 
 #include <errno.h>
 #include <string.h>
@@ -17,11 +18,6 @@
 /* Nesting of dotted keys and of JSON: deeper than any option of the schema. */
 #define MAXIMUM_DEPTH	   32
 #define MAXIMUM_KEY_LENGTH 255
-
-typedef json_object JsonObject;
-typedef json_tokener JsonTokener;
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(JsonObject, json_object_put)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(JsonTokener, json_tokener_free)
 
 static bool is_index(const char *part)
 {
