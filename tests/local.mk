@@ -70,3 +70,8 @@ unit_tests += tests/unit/test-cpuid
 tests_unit_test_cpuid_SOURCES = tests/unit/test-cpuid.c
 tests_unit_test_cpuid_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_cpuid_LDADD = $(TEST_LIBS)
+# The device tree
+unit_tests += tests/unit/test-device-tree
+tests_unit_test_device_tree_SOURCES = tests/unit/test-device-tree.c
+tests_unit_test_device_tree_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_device_tree_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)

@@ -1,6 +1,6 @@
 # The monitor. libvmm.a is everything but main(), so that tests and fuzzers link the same code.
 VMM_CFLAGS = $(AM_CFLAGS) $(GLIB_CFLAGS) $(JSON_CFLAGS) $(URING_CFLAGS) $(SECCOMP_CFLAGS)
-VMM_LIBS = $(GLIB_LIBS) $(JSON_LIBS) $(URING_LIBS) $(SECCOMP_LIBS)
+VMM_LIBS = libqmp.la $(GLIB_LIBS) $(JSON_LIBS) $(URING_LIBS) $(SECCOMP_LIBS)
 
 noinst_LIBRARIES += libvmm.a
 libvmm_a_CFLAGS = $(VMM_CFLAGS)
@@ -81,14 +81,20 @@ libvmm_a_SOURCES += \
 
 # device model
 libvmm_a_SOURCES += \
-	vmm/device/device.h \
+	vmm/device/device.c vmm/device/device.h \
+	vmm/device/device_query.c \
+	vmm/device/device_tree.c \
 	vmm/device/interrupt.h \
 	vmm/device/services.h \
 	vmm/device/state.c vmm/device/state.h
 
 # pci
 libvmm_a_SOURCES += \
-	vmm/pci/pci.h
+	vmm/pci/host_bridge.h \
+	vmm/pci/pci.h \
+	vmm/pci/pci_assign.h \
+	vmm/pci/pci_bus.h \
+	vmm/pci/pci_registers.h
 
 # chipset
 

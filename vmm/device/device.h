@@ -70,28 +70,39 @@ struct Device {
 typedef struct BusOps {
 	/*
 	 * Find and claim a place for @device (address from its properties or the first free one),
-	 * before its realize. False and @error if it is taken.
+	 * before its realize. False and @error if it is taken. NULL: a bus without places.
 	 */
 	bool (*claim)(Bus *bus, Device *device, GError **error);
-	void (*release)(Bus *bus, Device *device);
+	void (*release)(Bus *bus, Device *device); /* after unrealize; goes with claim */
+	/* Whether no place is left, so that it is no default for a device. NULL: there always is. */
+	bool (*is_full)(const Bus *bus);
 	/* After realize: make it visible; tells the guest if hotplugged. May be NULL. */
 	void (*plugged)(Bus *bus, Device *device);
+	/* Before unrealize: hide it from the guest again. May be NULL. */
+	void (*unplugged)(Bus *bus, Device *device);
 	/*
 	 * Ask the guest to let go of @device. The bus later calls device_tree_remove(). False and
 	 * @error if the bus cannot; NULL: no unplug on this bus.
 	 */
 	bool (*request_unplug)(Bus *bus, Device *device, GError **error);
-	/* Whether a device could be plugged in after start. */
-	bool hotplug;
 } BusOps;
 
 struct Bus {
 	const BusOps *ops;
 	const char *kind; /* matches DeviceType.bus_kind */
-	char *name;	  /* owned: "pcie.0", or the id of the device it belongs to + ".N" */
+	char *name;	  /* owned: "pcie.0", the id of the port or bridge, "ID.0" of controllers */
 	Device *parent;	  /* NULL: the machine's */
 	GPtrArray *children; /* Device *, borrowed, in order of plugging */
+	bool hotplug;	     /* a device can be plugged in after start */
 };
+
+/*
+ * Set up @bus, embedded in what owns it, which also makes it known with device_tree_add_bus().
+ * @kind is static, @name is copied. No hotplug unless the caller then says so. Main thread.
+ */
+void bus_init(Bus *bus, const BusOps *ops, const char *kind, const char *name, Device *parent);
+/* Free what bus_init() made; no device is on it any more. Main thread. */
+void bus_clear(Bus *bus);
 
 /*
  * The tree of one machine. @types is a NULL-terminated table of every device type; it and
@@ -125,6 +136,20 @@ void device_tree_foreach(DeviceTree *tree, bool reverse, void (*func)(Device *, 
 Device *device_tree_add(DeviceTree *tree, json_object *options, GError **error);
 
 /*
+ * Create a device of the board: of any type called @type_name, on @bus (NULL: on the board itself),
+ * with the properties in @options (borrowed; NULL: none). Its path is
+ * /machine/unattached/device[N]. NULL and @error as device_tree_add(). Main thread.
+ */
+Device *device_tree_add_builtin(DeviceTree *tree, const char *type_name, Bus *bus,
+				json_object *options, GError **error);
+
+/*
+ * Say that the machine runs for the first time: devices added from now on are hot-plugged, and
+ * removing one needs the guest's consent. Main thread, before the vCPUs start.
+ */
+void device_tree_set_started(DeviceTree *tree);
+
+/*
  * device_del: ask the guest to release @device; DEVICE_DELETED follows when it has. Before the
  * machine first ran it is removed at once. False and @error if it cannot be unplugged.
  */
@@ -136,13 +161,46 @@ bool device_tree_request_remove(DeviceTree *tree, Device *device, GError **error
  */
 void device_tree_remove(DeviceTree *tree, Device *device);
 
-/* Reset every device, parents before children. Main thread, vCPUs stopped. */
+/* As device_tree_remove(), soon and on the main thread, if @device is still there then. Any thread. */
+void device_tree_post_remove(DeviceTree *tree, Device *device);
+
+/*
+ * The guest does not let go of @device: forget the request and emit DEVICE_UNPLUG_GUEST_ERROR.
+ * Soon, on the main thread. Any thread.
+ */
+void device_tree_post_unplug_refused(DeviceTree *tree, Device *device);
+
+/*
+ * Reset every device, parents before children. A guest that starts anew has let go of everything,
+ * so devices whose removal was requested go first. Main thread, vCPUs stopped.
+ */
 void device_tree_reset(DeviceTree *tree);
 void device_tree_pause(DeviceTree *tree);
 void device_tree_resume(DeviceTree *tree);
 
 /* The table that has property @name, searched in all of @type's; NULL if none. */
 const Property *device_type_find_property(const DeviceType *type, const char *name);
+
+/* Everything below: main thread. */
+
+/*
+ * device-list-properties: what a user can set on @type, an array of {name, type, description,
+ * default-value} sorted by name; a new reference.
+ */
+json_object *device_type_list_properties(const DeviceType *type);
+
+/*
+ * qom-list: what is at @path ("/machine", "/machine/peripheral", a device, ...), an array of
+ * {name, type}; NULL if nothing is there.
+ */
+json_object *device_tree_list_path(DeviceTree *tree, const char *path);
+
+/*
+ * qom-get: the value of @property of the device at @path, a new reference. NULL and @error when
+ * there is no such property; NULL without @error when there is no such device.
+ */
+json_object *device_tree_get_property(DeviceTree *tree, const char *path, const char *property,
+				      GError **error);
 
 /* Print "-device help" (every creatable type by category) or "-device TYPE,help". */
 void device_types_print_help(const DeviceType *const *types, FILE *stream);

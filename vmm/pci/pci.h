@@ -15,6 +15,9 @@
 #define PCI_CONFIG_SIZE 4096u
 #define PCI_BARS 6
 
+/* What DeviceType.bus_kind of a PCI type is. */
+#define PCI_BUS_KIND "PCI"
+
 typedef struct PciBus PciBus;
 typedef struct PciDevice PciDevice;
 typedef struct PciMsix PciMsix;
@@ -47,6 +50,7 @@ struct PciDevice {
 	PciBus *bus;
 	int32_t address; /* device << 3 | function; property "addr" */
 	bool multifunction;
+	PciBus *secondary_bus; /* of a bridge, set in its realize; NULL: no bridge */
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t write_mask[PCI_CONFIG_SIZE];	   /* bits that the guest may write */
 	uint8_t write_1_clear_mask[PCI_CONFIG_SIZE]; /* bits that writing 1 clears */
@@ -54,22 +58,57 @@ struct PciDevice {
 	unsigned next_capability;  /* where the next one goes, below 0x100 */
 	unsigned last_capability, last_extended_capability;
 	PciMsix *msix; /* NULL: none */
+	unsigned express_capability; /* its offset; 0: none */
+	/* 16-bit registers that change by themselves, apart from what a guest may write; 0: none. */
+	uint16_t volatile_registers[2];
+	uint8_t *saved_config; /* while saving and loading */
 };
 
 /* "addr" and "multifunction", for DeviceType.properties of every PCI type. */
 extern const Property pci_device_properties[];
-/* Configuration space and MSI-X state, for a STATE_STRUCT field of every PCI type. */
+/* Configuration space and MSI-X state: STATE_PART(X, pci, &pci_device_state) of every PCI type X. */
 extern const StateTable pci_device_state;
 
 /* The type of @pci, as the table it is. */
 const PciDeviceType *pci_device_type(const PciDevice *pci);
 
 /*
- * First thing in a PCI type's realize: fills in the header from the type. And the last in its
- * unrealize: unmaps BARs, frees MSI-X.
+ * First thing in a PCI type's realize: fills in the header from the type, and the capability of a
+ * PCI Express endpoint where it is one. And the last in its unrealize (or in a realize that fails
+ * after it): unmaps BARs, waits until no vCPU is in their callbacks, frees MSI-X. Main thread.
  */
 void pci_device_init(PciDevice *pci);
 void pci_device_finish(PciDevice *pci);
+
+/*
+ * One access to configuration space: @size is 1, 2 or 4, @offset a multiple of it and below
+ * PCI_CONFIG_SIZE. Any thread; takes the device's lock.
+ */
+uint32_t pci_device_config_read(PciDevice *pci, unsigned offset, unsigned size);
+void pci_device_config_write(PciDevice *pci, unsigned offset, uint32_t value, unsigned size);
+
+/* Little-endian numbers in configuration space (or its masks). */
+static inline uint16_t pci_get_word(const uint8_t *at)
+{
+	return (uint16_t)(at[0] | at[1] << 8);
+}
+
+static inline uint32_t pci_get_long(const uint8_t *at)
+{
+	return pci_get_word(at) | (uint32_t)pci_get_word(at + 2) << 16;
+}
+
+static inline void pci_set_word(uint8_t *at, uint16_t value)
+{
+	at[0] = (uint8_t)value;
+	at[1] = (uint8_t)(value >> 8);
+}
+
+static inline void pci_set_long(uint8_t *at, uint32_t value)
+{
+	pci_set_word(at, (uint16_t)value);
+	pci_set_word(at + 2, (uint16_t)(value >> 16));
+}
 
 /* Reset configuration space writable bits, BAR mappings and MSI-X; call from the type's reset. */
 void pci_device_reset(PciDevice *pci);
@@ -98,12 +137,20 @@ bool pci_device_is_bus_master(const PciDevice *pci);
  */
 bool pci_msix_init(PciDevice *pci, unsigned n_vectors, unsigned bar_index, GError **error);
 
-/* Interrupt the guest through @vector, or pend it while masked; nothing if out of range. Any
- * thread; takes no lock on the common path. */
+/*
+ * Interrupt the guest through @vector, or pend it while masked; nothing if it is out of range or
+ * MSI-X is off. Any thread; no lock, no allocation: one write to an eventfd.
+ */
 void pci_msix_notify(PciDevice *pci, unsigned vector);
 
 /* Whether MSI-X is enabled by the guest. Any thread. */
 bool pci_msix_is_enabled(const PciDevice *pci);
 
-/* The eventfd whose signal raises @vector while it is not masked: for vhost. Borrowed. */
+/* How many vectors it has; 0 without MSI-X. */
+unsigned pci_msix_n_vectors(const PciDevice *pci);
+
+/*
+ * The eventfd whose signal raises @vector, or pends it while masked: for vhost. Borrowed; -1 if
+ * @vector is out of range. Any thread.
+ */
 int pci_msix_eventfd(PciDevice *pci, unsigned vector);
