@@ -100,6 +100,9 @@ libvmm_a_SOURCES += \
 
 # virtio
 libvmm_a_SOURCES += \
+	vmm/virtio/virtio_blk.c vmm/virtio/virtio_blk.h \
+	vmm/virtio/virtio_device.c vmm/virtio/virtio_device.h \
+	vmm/virtio/virtio_pci.c vmm/virtio/virtio_pci.h \
 	vmm/virtio/virtqueue.c vmm/virtio/virtqueue.h \
 	vmm/virtio/virtqueue_ring.h \
 	vmm/virtio/virtqueue_split.c

@@ -1,0 +1,733 @@
+/*
+ * virtio_blk.c: block device (virtio 1.2 §5.2)
+ *
+ * A chain is a 16-byte header and data for the device to read, then data for it to write and the
+ * status byte; how these lie in descriptors is the driver's choice (§2.7.4.1). The iovecs of the
+ * element, trimmed of header and status, go to the block node as they are.
+ *
+ * A request that fails where the policy is to stop the machine is held, without an answer, and
+ * made again when the device next starts. Requests live in an array by the element's slot.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/virtio/virtio_blk.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "qapi-events.h"
+#include "vmm/base/error.h"
+#include "vmm/virtio/virtio_pci.h"
+
+#define VIRTIO_ID_BLOCK	  2
+#define PCI_CLASS_STORAGE 0x010000
+
+/* §5.2.3 */
+#define F_SEG_MAX      2
+#define F_RO	       5
+#define F_BLK_SIZE     6
+#define F_FLUSH	       9
+#define F_TOPOLOGY     10
+#define F_CONFIG_WCE   11
+#define F_MQ	       12
+#define F_DISCARD      13
+#define F_WRITE_ZEROES 14
+
+/* §5.2.6 */
+enum {
+	TYPE_IN = 0,
+	TYPE_OUT = 1,
+	TYPE_FLUSH = 4,
+	TYPE_GET_ID = 8,
+	TYPE_DISCARD = 11,
+	TYPE_WRITE_ZEROES = 13,
+};
+enum { STATUS_OK = 0, STATUS_IOERR = 1, STATUS_UNSUPP = 2 };
+#define ID_SIZE		   20u
+#define WRITE_ZEROES_UNMAP 0x1u
+#define SECTOR_SIZE	   512u
+#define RANGE_SECTORS_MAX  (1u << 22) /* 2 GiB in one discard or write zeroes */
+#define DEFAULT_QUEUE_SIZE 256
+#define HEADER_DESCRIPTORS 2 /* header and status, beside the data */
+
+typedef struct BlkHeader {
+	uint32_t type;
+	uint32_t reserved;
+	uint64_t sector;
+} BlkHeader;
+
+typedef struct BlkRange {
+	uint64_t sector;
+	uint32_t n_sectors;
+	uint32_t flags;
+} BlkRange;
+
+/* §5.2.4 */
+typedef struct BlkConfig {
+	uint64_t capacity; /* sectors */
+	uint32_t size_max;
+	uint32_t seg_max;
+	uint32_t geometry;
+	uint32_t blk_size;
+	uint8_t physical_block_exp;
+	uint8_t alignment_offset;
+	uint16_t min_io_size; /* logical blocks */
+	uint32_t opt_io_size; /* logical blocks */
+	uint8_t writeback;
+	uint8_t unused0;
+	uint16_t num_queues;
+	uint32_t max_discard_sectors;
+	uint32_t max_discard_seg;
+	uint32_t discard_sector_alignment;
+	uint32_t max_write_zeroes_sectors;
+	uint32_t max_write_zeroes_seg;
+	uint8_t write_zeroes_may_unmap;
+	uint8_t unused1[3];
+} BlkConfig;
+
+#define CONFIG_SIZE (offsetof(BlkConfig, unused1) + 3)
+G_STATIC_ASSERT(CONFIG_SIZE == 60);
+
+typedef enum ErrorPolicy {
+	POLICY_AUTO, /* writes: enospc; reads: report */
+	POLICY_REPORT,
+	POLICY_IGNORE,
+	POLICY_STOP,
+	POLICY_ENOSPC, /* stop when the host is out of space, else report */
+} ErrorPolicy;
+
+static const char *const policy_names[] = { "auto", "report", "ignore", "stop", "enospc", NULL };
+
+typedef struct VirtioBlk VirtioBlk;
+typedef struct BlkRequest BlkRequest;
+
+struct BlkRequest {
+	BlockRequest block;
+	VirtioBlk *blk;
+	VirtioQueue *queue;
+	VirtqueueElement *element;
+	uint8_t *status; /* in guest memory */
+	BlkRequest *next_held;
+};
+
+typedef struct BlkQueue {
+	BlkRequest *requests; /* by slot */
+	/* Saved: a bit for each head whose request was held. */
+	uint64_t held_heads[VIRTQUEUE_MAX_SIZE / 64];
+} BlkQueue;
+
+struct VirtioBlk {
+	VirtioDevice virtio;
+
+	/* Properties. */
+	char *drive;
+	char *serial;
+	uint16_t num_queues, queue_size;
+	uint64_t logical_block_size, physical_block_size, min_io_size, opt_io_size; /* bytes */
+	bool want_discard, want_write_zeroes, config_wce;
+	int write_cache;	     /* OnOffAuto */
+	int write_error, read_error; /* ErrorPolicy */
+
+	BlockNode *node;
+	BlockLimits limits;
+	uint64_t size;	/* bytes; atomic */
+	bool writeback; /* what the driver sees; device lock */
+	uint32_t n_blk_queues;
+	BlkQueue *queues;
+	BlkRequest *held; /* loop thread, or stopped */
+};
+
+static VirtioBlk *virtio_blk(VirtioDevice *device)
+{
+	return (VirtioBlk *)device;
+}
+
+/* Answer @request with @status, @written bytes of data having been put before it. */
+static void request_finish(BlkRequest *request, uint8_t status, uint32_t written)
+{
+	*request->status = status;
+	virtqueue_push(&request->queue->ring, request->element, written + 1);
+}
+
+static void hold(BlkRequest *request)
+{
+	request->next_held = request->blk->held;
+	request->blk->held = request;
+}
+
+static QapiBlockErrorAction error_action(const VirtioBlk *blk, bool is_read, int error)
+{
+	ErrorPolicy policy = is_read ? blk->read_error : blk->write_error;
+
+	if (policy == POLICY_AUTO)
+		policy = is_read ? POLICY_REPORT : POLICY_ENOSPC;
+	if (policy == POLICY_ENOSPC)
+		policy = error == ENOSPC ? POLICY_STOP : POLICY_REPORT;
+	if (policy == POLICY_STOP)
+		return QAPI_BLOCK_ERROR_ACTION_STOP;
+	return policy == POLICY_IGNORE ? QAPI_BLOCK_ERROR_ACTION_IGNORE
+				       : QAPI_BLOCK_ERROR_ACTION_REPORT;
+}
+
+/* The host failed with @error (positive). Returns whether the request is held. */
+static bool request_failed(BlkRequest *request, int error)
+{
+	VirtioBlk *blk = request->blk;
+	DeviceServices *services = virtio_device_services(&blk->virtio);
+	bool is_read = request->block.operation == BLOCK_READ;
+	QapiBlockErrorAction action = error_action(blk, is_read, error);
+
+	qapi_event_block_io_error(services->events, "", block_node_name(blk->node),
+				  is_read ? QAPI_IO_OPERATION_TYPE_READ
+					  : QAPI_IO_OPERATION_TYPE_WRITE,
+				  action, !is_read, error == ENOSPC, g_strerror(error));
+	if (action == QAPI_BLOCK_ERROR_ACTION_STOP) {
+		hold(request);
+		services->request(services, RUN_REQUEST_IO_ERROR, 0);
+		return true;
+	}
+	request_finish(request, action == QAPI_BLOCK_ERROR_ACTION_IGNORE ? STATUS_OK : STATUS_IOERR,
+		       0);
+	return false;
+}
+
+static void request_complete(BlockRequest *block, int result)
+{
+	BlkRequest *request = (BlkRequest *)block;
+	VirtioQueue *queue = request->queue;
+	VirtioBlk *blk = request->blk;
+
+	if (result == 0)
+		request_finish(request, STATUS_OK,
+			       block->operation == BLOCK_READ ? block->size : 0);
+	if (result == 0 || !request_failed(request, -result))
+		virtio_queue_publish(queue);
+	virtio_device_end_request(&blk->virtio);
+}
+
+static void submit(BlkRequest *request)
+{
+	virtio_device_begin_request(&request->blk->virtio);
+	block_node_submit(request->blk->node, &request->block);
+}
+
+/* Whether @size bytes at @sector are whole logical blocks inside the disk. */
+static bool range_is_good(const VirtioBlk *blk, uint64_t sector, uint64_t size)
+{
+	uint64_t disk = __atomic_load_n(&blk->size, __ATOMIC_RELAXED);
+
+	return sector <= disk / SECTOR_SIZE && size <= disk - sector * SECTOR_SIZE &&
+	       (sector * SECTOR_SIZE | size) % blk->logical_block_size == 0;
+}
+
+/* §5.2.6: data of a read or write. Returns the status, or -1 once it is on its way. */
+static int start_transfer(BlkRequest *request, uint64_t sector, bool write, struct iovec *iov,
+			  unsigned n_iov)
+{
+	VirtioBlk *blk = request->blk;
+	uint64_t size = iov_size(iov, n_iov);
+
+	if ((write && blk->limits.read_only) || !range_is_good(blk, sector, size))
+		return STATUS_IOERR;
+	if (size == 0)
+		return STATUS_OK;
+	request->block.operation = write ? BLOCK_WRITE : BLOCK_READ;
+	request->block.offset = sector * SECTOR_SIZE;
+	request->block.size = size;
+	request->block.iov = iov;
+	request->block.n_iov = n_iov;
+	submit(request);
+	return -1;
+}
+
+/* §5.2.6.2: discard and write zeroes of the one range that we offer at a time. */
+static int start_range(BlkRequest *request, bool zeroes, const struct iovec *iov, unsigned n_iov)
+{
+	VirtioBlk *blk = request->blk;
+	unsigned feature = zeroes ? F_WRITE_ZEROES : F_DISCARD;
+	BlkRange range;
+
+	if (!virtio_device_has_feature(&blk->virtio, feature))
+		return STATUS_UNSUPP;
+	if (iov_size(iov, n_iov) != sizeof(range))
+		return STATUS_UNSUPP;
+	iov_copy_from(iov, n_iov, 0, &range, sizeof(range));
+	if (range.flags & ~(zeroes ? WRITE_ZEROES_UNMAP : 0u))
+		return STATUS_UNSUPP;
+	if (range.n_sectors > RANGE_SECTORS_MAX ||
+	    !range_is_good(blk, range.sector, (uint64_t)range.n_sectors * SECTOR_SIZE))
+		return STATUS_IOERR;
+	if (range.n_sectors == 0)
+		return STATUS_OK;
+	request->block.operation = zeroes ? BLOCK_WRITE_ZEROES : BLOCK_DISCARD;
+	request->block.may_unmap = range.flags & WRITE_ZEROES_UNMAP;
+	request->block.offset = range.sector * SECTOR_SIZE;
+	request->block.size = (uint64_t)range.n_sectors * SECTOR_SIZE;
+	submit(request);
+	return -1;
+}
+
+static int start_flush(BlkRequest *request)
+{
+	request->block.operation = BLOCK_FLUSH;
+	submit(request);
+	return -1;
+}
+
+static int get_id(BlkRequest *request, const struct iovec *iov, unsigned n_iov, uint32_t *written)
+{
+	char id[ID_SIZE] = {};
+
+	if (request->blk->serial)
+		memcpy(id, request->blk->serial, MIN(strlen(request->blk->serial), ID_SIZE));
+	*written = iov_copy_to(iov, n_iov, 0, id, sizeof(id));
+	return STATUS_OK;
+}
+
+/* Start what @element asks for; @false with the queue broken where it is no request at all. */
+static bool request_start(BlkRequest *request)
+{
+	VirtqueueElement *element = request->element;
+	struct iovec *out = element->iov, *in = element->iov + element->n_out;
+	unsigned n_out = element->n_out, n_in = element->n_in;
+	uint32_t written = 0;
+	BlkHeader header;
+	int status;
+
+	if (element->out_size < sizeof(header) || element->in_size == 0) {
+		virtio_queue_set_broken(request->queue, "a block request lacks header or status");
+		return false;
+	}
+	iov_copy_from(out, n_out, 0, &header, sizeof(header));
+	iov_discard_front(&out, &n_out, sizeof(header));
+	request->status = (uint8_t *)in[n_in - 1].iov_base + in[n_in - 1].iov_len - 1;
+	iov_discard_back(in, &n_in, 1);
+	request->block = (BlockRequest){ .complete = request_complete };
+	switch (header.type) {
+	case TYPE_IN:
+		status = start_transfer(request, header.sector, false, in, n_in);
+		break;
+	case TYPE_OUT:
+		status = start_transfer(request, header.sector, true, out, n_out);
+		break;
+	case TYPE_FLUSH:
+		status = start_flush(request);
+		break;
+	case TYPE_GET_ID:
+		status = get_id(request, in, n_in, &written);
+		break;
+	case TYPE_DISCARD:
+	case TYPE_WRITE_ZEROES:
+		status = start_range(request, header.type == TYPE_WRITE_ZEROES, out, n_out);
+		break;
+	default:
+		status = STATUS_UNSUPP;
+	}
+	if (status >= 0)
+		request_finish(request, status, written);
+	return true;
+}
+
+static bool handle_element(VirtioQueue *queue, VirtqueueElement *element)
+{
+	VirtioBlk *blk = virtio_blk(queue->device);
+	BlkRequest *request = &blk->queues[queue->ring.index].requests[element->slot];
+
+	request->blk = blk;
+	request->queue = queue;
+	request->element = element;
+	if (request_start(request))
+		return true;
+	virtqueue_push(&queue->ring, element, 0);
+	return false;
+}
+
+static void blk_queue_ready(VirtioDevice *device, VirtioQueue *queue)
+{
+	(void)device;
+	virtio_queue_process(queue, handle_element);
+}
+
+static void forget_held_heads(VirtioBlk *blk)
+{
+	for (unsigned i = 0; i < blk->n_blk_queues; i++)
+		memset(blk->queues[i].held_heads, 0, sizeof(blk->queues[i].held_heads));
+}
+
+static void blk_start(VirtioDevice *device)
+{
+	VirtioBlk *blk = virtio_blk(device);
+	BlkRequest *request = blk->held;
+	bool has_flush = virtio_device_has_feature(device, F_FLUSH) ||
+			 virtio_device_has_feature(device, F_CONFIG_WCE);
+
+	/* §5.2.5.2: a driver that cannot flush must not need to. */
+	block_node_set_write_cache(blk->node, has_flush && blk->writeback);
+	blk->held = NULL;
+	if (request)
+		forget_held_heads(blk);
+	while (request) {
+		BlkRequest *next = request->next_held;
+
+		submit(request);
+		request = next;
+	}
+	/* The same for what was held when the state that we loaded was saved. */
+	for (unsigned i = 0; i < blk->n_blk_queues; i++) {
+		VirtioQueue *queue = &device->queues[i];
+
+		for (unsigned head = 0; head < queue->ring.size; head++) {
+			uint64_t *word = &blk->queues[i].held_heads[head / 64];
+			VirtqueueElement *element;
+
+			if (!(*word & (1ULL << (head % 64))))
+				continue;
+			*word &= ~(1ULL << (head % 64));
+			element = virtqueue_refetch(&queue->ring, head);
+			if (element)
+				handle_element(queue, element);
+		}
+		virtio_queue_publish(queue);
+	}
+}
+
+static void blk_queue_reset(VirtioDevice *device, VirtioQueue *queue)
+{
+	VirtioBlk *blk = virtio_blk(device);
+	BlkRequest **link = &blk->held;
+
+	while (*link) {
+		if ((*link)->queue == queue)
+			*link = (*link)->next_held;
+		else
+			link = &(*link)->next_held;
+	}
+	memset(blk->queues[queue->ring.index].held_heads, 0,
+	       sizeof(blk->queues[queue->ring.index].held_heads));
+}
+
+static void blk_reset(VirtioDevice *device)
+{
+	VirtioBlk *blk = virtio_blk(device);
+
+	for (unsigned i = 0; i < blk->n_blk_queues; i++)
+		blk_queue_reset(device, &device->queues[i]);
+	blk->writeback = blk->write_cache != ON_OFF_AUTO_OFF;
+}
+
+static void blk_read_config(VirtioDevice *device, uint8_t *bytes)
+{
+	VirtioBlk *blk = virtio_blk(device);
+	uint64_t block_size = blk->logical_block_size;
+	BlkConfig config = {
+		.capacity = __atomic_load_n(&blk->size, __ATOMIC_RELAXED) / SECTOR_SIZE,
+		.seg_max = blk->queue_size - HEADER_DESCRIPTORS,
+		.blk_size = block_size,
+		.physical_block_exp = g_bit_nth_msf(blk->physical_block_size / block_size, -1),
+		.min_io_size = MIN(blk->min_io_size / block_size, UINT16_MAX),
+		.opt_io_size = MIN(blk->opt_io_size / block_size, UINT32_MAX),
+		.writeback = blk->writeback,
+		.num_queues = blk->num_queues,
+		.write_zeroes_may_unmap = blk->limits.discard_granularity != 0,
+	};
+
+	if (device->offered & VIRTIO_FEATURE(F_DISCARD)) {
+		config.max_discard_sectors = RANGE_SECTORS_MAX;
+		config.max_discard_seg = 1;
+		config.discard_sector_alignment =
+			MAX(blk->limits.discard_granularity, block_size) / SECTOR_SIZE;
+	}
+	if (device->offered & VIRTIO_FEATURE(F_WRITE_ZEROES)) {
+		config.max_write_zeroes_sectors = RANGE_SECTORS_MAX;
+		config.max_write_zeroes_seg = 1;
+	}
+	memcpy(bytes, &config, CONFIG_SIZE);
+}
+
+static void blk_write_config(VirtioDevice *device, unsigned offset, uint32_t value, unsigned size)
+{
+	VirtioBlk *blk = virtio_blk(device);
+
+	/* The one field that may be written, if that was negotiated (§5.2.5.1). */
+	if (offset != offsetof(BlkConfig, writeback) || size != 1 ||
+	    !virtio_device_has_feature(device, F_CONFIG_WCE))
+		return;
+	blk->writeback = value & 1;
+	block_node_set_write_cache(blk->node, blk->writeback);
+}
+
+static void node_resized(void *opaque, uint64_t size)
+{
+	VirtioBlk *blk = opaque;
+	GMutex *lock = &blk->virtio.pci.device.lock;
+
+	g_mutex_lock(lock);
+	__atomic_store_n(&blk->size, size, __ATOMIC_RELAXED);
+	virtio_device_config_changed(&blk->virtio);
+	g_mutex_unlock(lock);
+}
+
+static const BlockNodeListener node_listener = { .resized = node_resized };
+
+/* Settle block sizes: those asked for must be possible, those not are the node's. */
+static bool settle_sizes(VirtioBlk *blk, GError **error)
+{
+	const BlockLimits *limits = &blk->limits;
+
+	if (!blk->logical_block_size)
+		blk->logical_block_size = MAX(SECTOR_SIZE, limits->logical_block_size);
+	if (!blk->physical_block_size)
+		blk->physical_block_size =
+			MAX(blk->logical_block_size, limits->physical_block_size);
+	if (!blk->opt_io_size)
+		blk->opt_io_size = limits->opt_io_size;
+	if (blk->logical_block_size < limits->logical_block_size)
+		return error_fail(error,
+				  "logical_block_size %" G_GUINT64_FORMAT
+				  " is less than the %u bytes that node '%s' can address",
+				  blk->logical_block_size, limits->logical_block_size, blk->drive);
+	if (blk->physical_block_size < blk->logical_block_size)
+		return error_fail(error, "physical_block_size is less than logical_block_size");
+	if (blk->min_io_size % blk->logical_block_size ||
+	    blk->opt_io_size % blk->logical_block_size)
+		return error_fail(error, "min_io_size and opt_io_size must be multiples of "
+					 "logical_block_size");
+	return true;
+}
+
+static void offer_features(VirtioBlk *blk)
+{
+	uint64_t features = VIRTIO_FEATURE(F_SEG_MAX) | VIRTIO_FEATURE(F_BLK_SIZE) |
+			    VIRTIO_FEATURE(F_FLUSH) | VIRTIO_FEATURE(F_TOPOLOGY);
+
+	if (blk->limits.read_only)
+		features |= VIRTIO_FEATURE(F_RO);
+	if (blk->config_wce)
+		features |= VIRTIO_FEATURE(F_CONFIG_WCE);
+	if (blk->num_queues > 1)
+		features |= VIRTIO_FEATURE(F_MQ);
+	if (blk->want_discard && blk->limits.discard_granularity && !blk->limits.read_only)
+		features |= VIRTIO_FEATURE(F_DISCARD);
+	if (blk->want_write_zeroes && blk->limits.can_write_zeroes && !blk->limits.read_only)
+		features |= VIRTIO_FEATURE(F_WRITE_ZEROES);
+	blk->virtio.offered |= features;
+}
+
+static bool blk_setup(VirtioDevice *device, GError **error)
+{
+	VirtioBlk *blk = virtio_blk(device);
+	DeviceServices *services = virtio_device_services(device);
+	Device *base = &device->pci.device;
+
+	if (blk->serial && strlen(blk->serial) > ID_SIZE)
+		return error_fail(error, "serial '%s' is longer than %u bytes", blk->serial,
+				  ID_SIZE);
+	blk->node = services->find_block_node(services, blk->drive);
+	if (!blk->node)
+		return error_fail(error, "there is no block node '%s'", blk->drive);
+	block_node_get_limits(blk->node, &blk->limits);
+	blk->size = blk->limits.size;
+	if (!settle_sizes(blk, error))
+		return false;
+	if (!virtio_device_add_queues(device, blk->num_queues, blk->queue_size, error))
+		return false;
+	if (!block_node_attach(blk->node, base->id ? base->id : base->path, device->loop,
+			       !blk->limits.read_only, &node_listener, blk, error))
+		return false;
+	offer_features(blk);
+	blk->writeback = blk->write_cache != ON_OFF_AUTO_OFF;
+	blk->n_blk_queues = blk->num_queues;
+	blk->queues = g_new0(BlkQueue, blk->num_queues);
+	for (unsigned i = 0; i < blk->num_queues; i++)
+		blk->queues[i].requests = g_new0(BlkRequest, blk->queue_size);
+	return true;
+}
+
+static void blk_teardown(VirtioDevice *device)
+{
+	VirtioBlk *blk = virtio_blk(device);
+
+	block_node_detach(blk->node);
+	for (unsigned i = 0; i < blk->n_blk_queues; i++)
+		g_free(blk->queues[i].requests);
+	g_clear_pointer(&blk->queues, g_free);
+	blk->n_blk_queues = 0;
+	blk->held = NULL;
+}
+
+BlockNode *virtio_blk_node(Device *device)
+{
+	return ((VirtioBlk *)device)->node;
+}
+
+bool virtio_blk_write_cache(Device *device)
+{
+	VirtioBlk *blk = (VirtioBlk *)device;
+	bool writeback;
+
+	g_mutex_lock(&device->lock);
+	writeback = blk->writeback;
+	g_mutex_unlock(&device->lock);
+	return writeback;
+}
+
+static const StateField blk_queue_fields[] = {
+	STATE_ARRAY(BlkQueue, held_heads, STATE_UINT64),
+	STATE_END,
+};
+
+static const StateTable blk_queue_state = {
+	.name = "virtio-blk-queue",
+	.version = 1,
+	.minimum_version = 1,
+	.fields = blk_queue_fields,
+};
+
+static void blk_before_save(void *object)
+{
+	VirtioBlk *blk = object;
+
+	/* Without held requests the bits are those of a load that has not started yet. */
+	if (blk->held)
+		forget_held_heads(blk);
+	for (BlkRequest *request = blk->held; request; request = request->next_held) {
+		unsigned head = request->element->head;
+
+		blk->queues[request->queue->ring.index].held_heads[head / 64] |= 1ULL
+										 << (head % 64);
+	}
+}
+
+static const StateField blk_fields[] = {
+	STATE_PART(VirtioBlk, virtio, &virtio_device_state),
+	STATE_FIELD(VirtioBlk, writeback, STATE_BOOL),
+	{ .name = "queues",
+	  .kind = STATE_STRUCT,
+	  .offset = offsetof(VirtioBlk, queues),
+	  .element_size = sizeof(BlkQueue),
+	  .is_pointer = true,
+	  .has_count_offset = true,
+	  .count_offset = offsetof(VirtioBlk, n_blk_queues),
+	  .sub_table = &blk_queue_state },
+	STATE_END,
+};
+
+static const StateTable blk_state = {
+	.name = "virtio-blk",
+	.version = 1,
+	.minimum_version = 1,
+	.fields = blk_fields,
+	.before_save = blk_before_save,
+};
+
+#define BLOCK_SIZE_PROPERTY(name_, member, what)                                             \
+	{                                                                                    \
+		.name = name_, .kind = PROPERTY_SIZE, .offset = offsetof(VirtioBlk, member), \
+		.minimum = SECTOR_SIZE, .maximum = 2 * 1024 * 1024, .power_of_two = true,    \
+		.description = what                                                          \
+	}
+
+static const Property blk_properties[] = {
+	{ .name = "drive",
+	  .kind = PROPERTY_NODE,
+	  .offset = offsetof(VirtioBlk, drive),
+	  .required = true,
+	  .description = "block node to serve" },
+	{ .name = "serial",
+	  .kind = PROPERTY_STRING,
+	  .offset = offsetof(VirtioBlk, serial),
+	  .description = "serial number, 20 bytes at most" },
+	{ .name = "num-queues",
+	  .kind = PROPERTY_UINT16,
+	  .offset = offsetof(VirtioBlk, num_queues),
+	  .initial = 1,
+	  .minimum = 1,
+	  .maximum = 256,
+	  .description = "request queues" },
+	{ .name = "queue-size",
+	  .kind = PROPERTY_UINT16,
+	  .offset = offsetof(VirtioBlk, queue_size),
+	  .initial = DEFAULT_QUEUE_SIZE,
+	  .minimum = 4,
+	  .maximum = VIRTQUEUE_MAX_SIZE,
+	  .power_of_two = true,
+	  .description = "descriptors in each queue" },
+	BLOCK_SIZE_PROPERTY("logical_block_size", logical_block_size,
+			    "bytes (default: the node's)"),
+	BLOCK_SIZE_PROPERTY("physical_block_size", physical_block_size,
+			    "bytes (default: the node's)"),
+	{ .name = "min_io_size",
+	  .kind = PROPERTY_SIZE,
+	  .offset = offsetof(VirtioBlk, min_io_size),
+	  .maximum = UINT32_MAX,
+	  .description = "smallest request without a penalty, bytes" },
+	{ .name = "opt_io_size",
+	  .kind = PROPERTY_SIZE,
+	  .offset = offsetof(VirtioBlk, opt_io_size),
+	  .maximum = UINT32_MAX,
+	  .description = "preferred request, bytes (default: the node's)" },
+	{ .name = "discard",
+	  .kind = PROPERTY_BOOL,
+	  .offset = offsetof(VirtioBlk, want_discard),
+	  .initial = true,
+	  .description = "offer discard where the node has it" },
+	{ .name = "write-zeroes",
+	  .kind = PROPERTY_BOOL,
+	  .offset = offsetof(VirtioBlk, want_write_zeroes),
+	  .initial = true,
+	  .description = "offer write zeroes where the node has it" },
+	{ .name = "write-cache",
+	  .kind = PROPERTY_ON_OFF_AUTO,
+	  .offset = offsetof(VirtioBlk, write_cache),
+	  .description = "write-back cache at reset (auto: on)" },
+	{ .name = "config-wce",
+	  .kind = PROPERTY_BOOL,
+	  .offset = offsetof(VirtioBlk, config_wce),
+	  .initial = true,
+	  .description = "let the driver switch the write cache" },
+	{ .name = "werror",
+	  .kind = PROPERTY_ENUM,
+	  .offset = offsetof(VirtioBlk, write_error),
+	  .enum_names = policy_names,
+	  .description = "what to do about failed writes (auto: enospc)" },
+	{ .name = "rerror",
+	  .kind = PROPERTY_ENUM,
+	  .offset = offsetof(VirtioBlk, read_error),
+	  .enum_names = policy_names,
+	  .description = "what to do about failed reads (auto: report)" },
+	PROPERTY_END,
+};
+
+const VirtioDeviceType virtio_blk_type = {
+	.pci = {
+		.device = {
+			.name = "virtio-blk-pci",
+			.description = "virtio block device",
+			.category = "Storage",
+			.bus_kind = "PCI",
+			.instance_size = sizeof(VirtioBlk),
+			.properties = { blk_properties, virtio_device_properties,
+					pci_device_properties },
+			.state = &blk_state,
+			.hotpluggable = true,
+			.user_creatable = true,
+			.realize = virtio_device_realize,
+			.unrealize = virtio_device_unrealize,
+			.reset = virtio_device_reset,
+			.pause = virtio_device_pause,
+			.resume = virtio_device_resume,
+		},
+		VIRTIO_PCI_TYPE(VIRTIO_ID_BLOCK, PCI_CLASS_STORAGE),
+	},
+	.config_size = CONFIG_SIZE,
+	.setup = blk_setup,
+	.teardown = blk_teardown,
+	.reset = blk_reset,
+	.queue_reset = blk_queue_reset,
+	.read_config = blk_read_config,
+	.write_config = blk_write_config,
+	.start = blk_start,
+	.queue_ready = blk_queue_ready,
+};

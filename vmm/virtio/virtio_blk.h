@@ -1,0 +1,24 @@
+/*
+ * virtio_blk.h: block device (virtio 1.2 §5.2)
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "vmm/block/block.h"
+#include "vmm/virtio/virtio_device.h"
+
+/* "virtio-blk-pci" */
+extern const VirtioDeviceType virtio_blk_type;
+
+/* Whether @device is one. */
+static inline bool virtio_blk_is(const Device *device)
+{
+	return device->type == &virtio_blk_type.pci.device;
+}
+
+/* The node that realized @device serves. Main thread. */
+BlockNode *virtio_blk_node(Device *device);
+
+/* Whether the driver sees a write-back cache now. Main thread. */
+bool virtio_blk_write_cache(Device *device);

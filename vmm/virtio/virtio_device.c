@@ -1,0 +1,515 @@
+/*
+ * virtio_device.c: life of a virtio device (virtio 1.2 §2, §3)
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/virtio/virtio_device.h"
+
+#include "vmm/base/error.h"
+#include "vmm/base/fd.h"
+#include "vmm/base/rcu.h"
+#include "vmm/virtio/virtio_pci.h"
+
+const Property virtio_device_properties[] = {
+	{ .name = "iothread",
+	  .kind = PROPERTY_IOTHREAD,
+	  .offset = offsetof(VirtioDevice, iothread),
+	  .description = "I/O thread that serves the queues" },
+	{ .name = "vectors",
+	  .kind = PROPERTY_UINT32,
+	  .offset = offsetof(VirtioDevice, vectors),
+	  .initial = VIRTIO_VECTORS_UNSET,
+	  .description = "MSI-X vectors (default: one for each queue and one more)" },
+	{ .name = "event_idx",
+	  .kind = PROPERTY_BOOL,
+	  .offset = offsetof(VirtioDevice, want_event_idx),
+	  .initial = true,
+	  .description = "offer suppression of notifications by index" },
+	{ .name = "indirect_desc",
+	  .kind = PROPERTY_BOOL,
+	  .offset = offsetof(VirtioDevice, want_indirect),
+	  .initial = true,
+	  .description = "offer indirect descriptors" },
+	{ .name = "queue_reset",
+	  .kind = PROPERTY_BOOL,
+	  .offset = offsetof(VirtioDevice, want_ring_reset),
+	  .initial = true,
+	  .description = "offer reset of single queues" },
+	PROPERTY_END,
+};
+
+static VirtioDevice *virtio(Device *device)
+{
+	return (VirtioDevice *)device;
+}
+
+static void lock(VirtioDevice *device)
+{
+	g_mutex_lock(&device->pci.device.lock);
+}
+
+static void unlock(VirtioDevice *device)
+{
+	g_mutex_unlock(&device->pci.device.lock);
+}
+
+/* Saved state */
+
+static const StateField queue_fields[] = {
+	STATE_FIELD(VirtioQueue, ring.size, STATE_UINT16),
+	STATE_FIELD(VirtioQueue, ring.enabled, STATE_BOOL),
+	STATE_FIELD(VirtioQueue, ring.vector, STATE_UINT16),
+	STATE_FIELD(VirtioQueue, ring.descriptors, STATE_UINT64),
+	STATE_FIELD(VirtioQueue, ring.driver_area, STATE_UINT64),
+	STATE_FIELD(VirtioQueue, ring.device_area, STATE_UINT64),
+	STATE_FIELD(VirtioQueue, ring.next_available, STATE_UINT16),
+	STATE_FIELD(VirtioQueue, ring.next_used, STATE_UINT16),
+	STATE_FIELD(VirtioQueue, ring.broken, STATE_BOOL),
+	STATE_END,
+};
+
+static bool queue_after_load(void *object, GError **error)
+{
+	const Virtqueue *ring = &((VirtioQueue *)object)->ring;
+
+	/* Whatever else is wrong with a ring is found when it is mapped. */
+	if (ring->size > ring->maximum_size ||
+	    (uint16_t)(ring->next_available - ring->next_used) > ring->size)
+		return error_fail(error, "the state of virtqueue %u is out of range", ring->index);
+	return true;
+}
+
+static const StateTable queue_state = {
+	.name = "virtqueue",
+	.version = 1,
+	.minimum_version = 1,
+	.fields = queue_fields,
+	.after_load = queue_after_load,
+};
+
+static const StateField device_fields[] = {
+	STATE_PART(VirtioDevice, pci, &pci_device_state),
+	STATE_FIELD(VirtioDevice, status, STATE_UINT8),
+	STATE_FIELD(VirtioDevice, accepted, STATE_UINT64),
+	STATE_FIELD(VirtioDevice, device_feature_select, STATE_UINT32),
+	STATE_FIELD(VirtioDevice, driver_feature_select, STATE_UINT32),
+	STATE_FIELD(VirtioDevice, config_vector, STATE_UINT16),
+	STATE_FIELD(VirtioDevice, queue_select, STATE_UINT16),
+	STATE_FIELD(VirtioDevice, config_generation, STATE_UINT32),
+	STATE_FIELD(VirtioDevice, isr, STATE_UINT32),
+	STATE_FIELD(VirtioDevice, needs_reset, STATE_UINT32),
+	{ .name = "queues",
+	  .kind = STATE_STRUCT,
+	  .offset = offsetof(VirtioDevice, queues),
+	  .element_size = sizeof(VirtioQueue),
+	  .is_pointer = true,
+	  .has_count_offset = true,
+	  .count_offset = offsetof(VirtioDevice, n_queues),
+	  .sub_table = &queue_state },
+	STATE_END,
+};
+
+static bool device_after_load(void *object, GError **error)
+{
+	const VirtioDevice *device = object;
+
+	if (device->accepted & ~device->offered)
+		return error_fail(error,
+				  "the driver accepted virtio features that are not offered");
+	return true;
+}
+
+const StateTable virtio_device_state = {
+	.name = "virtio",
+	.version = 1,
+	.minimum_version = 1,
+	.fields = device_fields,
+	.after_load = device_after_load,
+};
+
+/* The loop's side */
+
+static void kick_seen(gpointer data)
+{
+	VirtioQueue *queue = data;
+	VirtioDevice *device = queue->device;
+
+	fd_event_take(queue->kick_fd);
+	if (device->active)
+		virtio_device_type(device)->queue_ready(device, queue);
+}
+
+static void start_on_loop(gpointer data)
+{
+	VirtioDevice *device = data;
+	const VirtioDeviceType *type = virtio_device_type(device);
+
+	for (uint32_t i = 0; i < device->n_queues; i++) {
+		VirtioQueue *queue = &device->queues[i];
+
+		if (!queue->ring.enabled ||
+		    !virtqueue_map(&queue->ring,
+				   virtio_device_has_feature(device, VIRTIO_F_EVENT_IDX),
+				   virtio_device_has_feature(device, VIRTIO_F_INDIRECT_DESC)))
+			continue;
+		queue->watch =
+			io_loop_watch_fd(device->loop, queue->kick_fd, false, kick_seen, queue);
+	}
+	device->active = true;
+	if (type->start)
+		type->start(device);
+	/* Whatever is in the rings by now may have been notified of while nobody listened. */
+	for (uint32_t i = 0; i < device->n_queues; i++) {
+		if (device->queues[i].ring.ops)
+			type->queue_ready(device, &device->queues[i]);
+	}
+}
+
+static void report_drained(VirtioDevice *device)
+{
+	g_mutex_lock(&device->drain_lock);
+	device->drained = true;
+	g_cond_signal(&device->drain_cond);
+	g_mutex_unlock(&device->drain_lock);
+}
+
+static void stop_on_loop(gpointer data)
+{
+	VirtioDevice *device = data;
+	const VirtioDeviceType *type = virtio_device_type(device);
+
+	for (uint32_t i = 0; i < device->n_queues; i++) {
+		g_clear_pointer(&device->queues[i].watch, io_watch_remove);
+	}
+	device->active = false;
+	if (type->stop)
+		type->stop(device);
+	device->draining = true;
+	if (device->n_busy == 0)
+		report_drained(device);
+}
+
+static void unmap_on_loop(gpointer data)
+{
+	VirtioDevice *device = data;
+
+	device->draining = false;
+	for (uint32_t i = 0; i < device->n_queues; i++)
+		virtqueue_unmap(&device->queues[i].ring);
+}
+
+void virtio_device_begin_request(VirtioDevice *device)
+{
+	device->n_busy++;
+}
+
+void virtio_device_end_request(VirtioDevice *device)
+{
+	if (--device->n_busy == 0 && device->draining)
+		report_drained(device);
+}
+
+void virtio_queue_publish(VirtioQueue *queue)
+{
+	if (virtqueue_publish(&queue->ring))
+		virtio_pci_notify_queue(queue);
+}
+
+static void continue_queue(gpointer data)
+{
+	VirtioQueue *queue = data;
+
+	queue->continuing = false;
+	if (queue->device->active)
+		virtio_device_type(queue->device)->queue_ready(queue->device, queue);
+}
+
+void virtio_queue_process(VirtioQueue *queue,
+			  bool (*handle)(VirtioQueue *queue, VirtqueueElement *element))
+{
+	unsigned budget = queue->ring.size;
+
+	virtqueue_set_notification(&queue->ring, false);
+	for (;;) {
+		VirtqueueElement *element;
+
+		if (budget-- == 0) {
+			if (!queue->continuing)
+				io_loop_post(queue->device->loop, continue_queue, queue);
+			queue->continuing = true;
+			break;
+		}
+		element = virtqueue_pop(&queue->ring);
+		if (element) {
+			if (!handle(queue, element))
+				break;
+			continue;
+		}
+		if (!virtqueue_set_notification(&queue->ring, true))
+			break;
+		virtqueue_set_notification(&queue->ring, false);
+	}
+	virtio_queue_publish(queue);
+}
+
+/* §2.1.2: a device that cannot go on says so, and interrupts once it has been told DRIVER_OK. */
+static void queue_broken(Virtqueue *ring, const char *reason)
+{
+	VirtioDevice *device = ring->owner;
+	Device *base = &device->pci.device;
+
+	/* Once for each device: the guest must not be able to fill the log. */
+	if (!device->broken_logged)
+		g_message("%s: queue %u: %s; the device needs a reset",
+			  base->id ? base->id : base->type->name, ring->index, reason);
+	device->broken_logged = true;
+	__atomic_store_n(&device->needs_reset, 1, __ATOMIC_SEQ_CST);
+	virtio_device_config_changed(device);
+}
+
+void virtio_queue_set_broken(VirtioQueue *queue, const char *reason)
+{
+	virtqueue_set_broken(&queue->ring, reason);
+}
+
+/* The lock's side */
+
+static void device_start(VirtioDevice *device)
+{
+	device->running = true;
+	io_loop_run_sync(device->loop, start_on_loop, device);
+}
+
+static void device_stop(VirtioDevice *device)
+{
+	device->drained = false;
+	io_loop_run_sync(device->loop, stop_on_loop, device);
+	g_mutex_lock(&device->drain_lock);
+	while (!device->drained)
+		g_cond_wait(&device->drain_cond, &device->drain_lock);
+	g_mutex_unlock(&device->drain_lock);
+	io_loop_run_sync(device->loop, unmap_on_loop, device);
+	device->running = false;
+}
+
+void virtio_device_update(VirtioDevice *device)
+{
+	bool run = !device->dead && !device->paused && (device->status & VIRTIO_STATUS_DRIVER_OK) &&
+		   pci_device_is_bus_master(&device->pci);
+
+	if (run && !device->running)
+		device_start(device);
+	else if (!run && device->running)
+		device_stop(device);
+	virtio_pci_update_notifiers(device);
+}
+
+/* Everything the driver did is undone (§2.4.1); lock held. */
+static void reset_locked(VirtioDevice *device)
+{
+	const VirtioDeviceType *type = virtio_device_type(device);
+
+	device->status = 0;
+	virtio_device_update(device);
+	if (type->reset)
+		type->reset(device);
+	for (uint32_t i = 0; i < device->n_queues; i++)
+		virtqueue_reset(&device->queues[i].ring);
+	device->accepted = 0;
+	device->device_feature_select = device->driver_feature_select = 0;
+	device->config_vector = VIRTIO_NO_VECTOR;
+	device->queue_select = 0;
+	__atomic_store_n(&device->isr, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&device->needs_reset, 0, __ATOMIC_SEQ_CST);
+}
+
+void virtio_device_set_status(VirtioDevice *device, uint8_t status)
+{
+	uint8_t added;
+
+	if (status == 0) {
+		reset_locked(device);
+		return;
+	}
+	/* The driver must not clear bits (§2.1.1), so those that it has left out stay. */
+	added = status & ~device->status & ~VIRTIO_STATUS_NEEDS_RESET;
+	/* §3.1.1: what was accepted holds from FEATURES_OK on, if we can live with it. */
+	if ((added & VIRTIO_STATUS_FEATURES_OK) &&
+	    ((device->accepted & ~device->offered) ||
+	     !virtio_device_has_feature(device, VIRTIO_F_VERSION_1)))
+		added &= ~VIRTIO_STATUS_FEATURES_OK;
+	if (!((device->status | added) & VIRTIO_STATUS_FEATURES_OK))
+		added &= ~VIRTIO_STATUS_DRIVER_OK;
+	device->status |= added;
+	if (added & VIRTIO_STATUS_DRIVER_OK)
+		virtio_device_update(device);
+}
+
+/* Stop, have @change done to @queue, and go on. Rare enough to take the whole device along. */
+static void change_queue(VirtioDevice *device, VirtioQueue *queue, bool enable)
+{
+	const VirtioDeviceType *type = virtio_device_type(device);
+	bool was_running = device->running;
+
+	if (was_running)
+		device_stop(device);
+	if (enable) {
+		queue->ring.enabled = true;
+	} else {
+		if (type->queue_reset)
+			type->queue_reset(device, queue);
+		virtqueue_reset(&queue->ring);
+	}
+	if (was_running)
+		device_start(device);
+	virtio_pci_update_notifiers(device);
+}
+
+void virtio_device_enable_queue(VirtioDevice *device, VirtioQueue *queue)
+{
+	if (!queue->ring.enabled && !device->dead)
+		change_queue(device, queue, true);
+}
+
+void virtio_device_reset_queue(VirtioDevice *device, VirtioQueue *queue)
+{
+	if (virtio_device_has_feature(device, VIRTIO_F_RING_RESET) && !device->dead)
+		change_queue(device, queue, false);
+}
+
+void virtio_device_config_changed(VirtioDevice *device)
+{
+	__atomic_add_fetch(&device->config_generation, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&device->status, __ATOMIC_SEQ_CST) & VIRTIO_STATUS_DRIVER_OK)
+		virtio_pci_notify_config(device);
+}
+
+/* Life */
+
+bool virtio_device_add_queues(VirtioDevice *device, unsigned n, unsigned maximum_size,
+			      GError **error)
+{
+	device->queues = g_new0(VirtioQueue, n);
+	for (unsigned i = 0; i < n; i++) {
+		VirtioQueue *queue = &device->queues[i];
+
+		queue->kick_fd = fd_new_event(error);
+		if (queue->kick_fd < 0)
+			return false;
+		queue->device = device;
+		virtqueue_init(&queue->ring, virtio_device_services(device)->memory, i,
+			       maximum_size);
+		queue->ring.owner = device;
+		queue->ring.on_broken = queue_broken;
+		device->n_queues = i + 1;
+	}
+	return true;
+}
+
+static void free_queues(VirtioDevice *device)
+{
+	for (uint32_t i = 0; i < device->n_queues; i++) {
+		virtqueue_reset(&device->queues[i].ring);
+		fd_close(&device->queues[i].kick_fd);
+	}
+	device->n_queues = 0;
+	g_clear_pointer(&device->queues, g_free);
+}
+
+static bool find_loop(VirtioDevice *device, GError **error)
+{
+	DeviceServices *services = virtio_device_services(device);
+
+	device->loop = services->find_io_loop(services, device->iothread);
+	if (!device->loop && device->iothread)
+		return error_fail(error, "there is no iothread '%s'", device->iothread);
+	if (!device->loop)
+		return error_fail(error, "the machine has no I/O thread to serve the device");
+	return true;
+}
+
+bool virtio_device_realize(Device *base, GError **error)
+{
+	VirtioDevice *device = virtio(base);
+	const VirtioDeviceType *type = virtio_device_type(device);
+
+	if (!find_loop(device, error))
+		return false;
+	g_mutex_init(&device->drain_lock);
+	g_cond_init(&device->drain_cond);
+	device->config_vector = VIRTIO_NO_VECTOR;
+	pci_device_init(&device->pci);
+	device->offered = VIRTIO_FEATURE(VIRTIO_F_VERSION_1);
+	if (device->want_event_idx)
+		device->offered |= VIRTIO_FEATURE(VIRTIO_F_EVENT_IDX);
+	if (device->want_indirect)
+		device->offered |= VIRTIO_FEATURE(VIRTIO_F_INDIRECT_DESC);
+	if (device->want_ring_reset)
+		device->offered |= VIRTIO_FEATURE(VIRTIO_F_RING_RESET);
+	if (type->setup(device, error)) {
+		if (virtio_pci_init(device, error))
+			return true;
+		type->teardown(device);
+	}
+	free_queues(device);
+	pci_device_finish(&device->pci);
+	g_mutex_clear(&device->drain_lock);
+	g_cond_clear(&device->drain_cond);
+	return false;
+}
+
+void virtio_device_unrealize(Device *base)
+{
+	VirtioDevice *device = virtio(base);
+
+	/* From here on nothing that a vCPU still does here starts anything again. */
+	lock(device);
+	device->dead = true;
+	virtio_device_update(device);
+	unlock(device);
+	address_space_unmap(virtio_device_services(device)->mmio, &device->registers);
+	rcu_synchronize();
+	virtio_device_type(device)->teardown(device);
+	pci_device_finish(&device->pci);
+	/* A vCPU may still be at our configuration space, which the bus takes away after this. */
+	lock(device);
+	free_queues(device);
+	unlock(device);
+	g_mutex_clear(&device->drain_lock);
+	g_cond_clear(&device->drain_cond);
+}
+
+void virtio_device_reset(Device *base)
+{
+	VirtioDevice *device = virtio(base);
+
+	lock(device);
+	reset_locked(device);
+	unlock(device);
+	pci_device_reset(&device->pci);
+	lock(device);
+	virtio_pci_update_notifiers(device);
+	unlock(device);
+}
+
+void virtio_device_pause(Device *base)
+{
+	VirtioDevice *device = virtio(base);
+
+	lock(device);
+	device->paused = true;
+	virtio_device_update(device);
+	unlock(device);
+}
+
+void virtio_device_resume(Device *base)
+{
+	VirtioDevice *device = virtio(base);
+
+	lock(device);
+	device->paused = false;
+	virtio_device_update(device);
+	unlock(device);
+}

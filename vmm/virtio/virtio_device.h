@@ -1,0 +1,202 @@
+/*
+ * virtio_device.h: what all virtio devices have in common
+ *
+ * A device type (VirtioDeviceType) brings its queues, its configuration space and what to do when
+ * a queue has work; negotiation, life cycle, notification and the PCI transport are here.
+ *
+ * Threads. Registers are accessed on vCPU threads under the device's lock. Queues are worked on
+ * one I/O loop, which never takes that lock: it owns the rings while the device runs, and
+ * starting and stopping it is a handshake (io_loop_run_sync()). So whoever holds the lock may wait
+ * for the loop, and the loop waits for nobody. A device runs when its driver said DRIVER_OK, it
+ * may master the bus, and the machine is not paused. Stopping it (pause, reset, reset of a queue,
+ * unplug) lets requests that are with a back end complete first; only then is memory of rings and
+ * requests let go.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "vmm/base/io_loop.h"
+#include "vmm/pci/pci.h"
+#include "vmm/virtio/virtqueue.h"
+
+/* Device status (virtio 1.2 §2.1). */
+#define VIRTIO_STATUS_ACKNOWLEDGE 0x01
+#define VIRTIO_STATUS_DRIVER	  0x02
+#define VIRTIO_STATUS_DRIVER_OK	  0x04
+#define VIRTIO_STATUS_FEATURES_OK 0x08
+#define VIRTIO_STATUS_NEEDS_RESET 0x40
+#define VIRTIO_STATUS_FAILED	  0x80
+
+/* Feature bits of all devices (§6). */
+#define VIRTIO_F_INDIRECT_DESC 28
+#define VIRTIO_F_EVENT_IDX     29
+#define VIRTIO_F_VERSION_1     32
+#define VIRTIO_F_RING_RESET    40
+
+#define VIRTIO_FEATURE(bit)  (1ULL << (bit))
+#define VIRTIO_NO_VECTOR     0xffffu
+#define VIRTIO_CONFIG_MAX    256u  /* bytes of device configuration at most */
+#define VIRTIO_QUEUES_MAX    1024u /* what the notification area has room for */
+#define VIRTIO_VECTORS_UNSET UINT32_MAX
+
+typedef struct VirtioDevice VirtioDevice;
+typedef struct VirtioQueue VirtioQueue;
+
+typedef struct VirtioDeviceType {
+	PciDeviceType pci;
+	unsigned config_size; /* bytes of device configuration */
+
+	/*
+	 * Claim back ends, add queues, set device->offered. Main thread. False and @error leaves
+	 * nothing behind.
+	 */
+	bool (*setup)(VirtioDevice *device, GError **error);
+	/* Undo setup; the device has stopped for good. Main thread. */
+	void (*teardown)(VirtioDevice *device);
+	/* Back to power-on: forget elements that were held. Stopped, lock held. May be NULL. */
+	void (*reset)(VirtioDevice *device);
+	/* The same for what was held of one queue. May be NULL. */
+	void (*queue_reset)(VirtioDevice *device, VirtioQueue *queue);
+	/* Fill @config, config_size zeroed bytes. Lock held. May be NULL. */
+	void (*read_config)(VirtioDevice *device, uint8_t *config);
+	/*
+	 * The driver wrote @size (1, 2, 4) bytes of @value; offset + size is within config_size.
+	 * Lock held. May be NULL.
+	 */
+	void (*write_config)(VirtioDevice *device, unsigned offset, uint32_t value, unsigned size);
+	/*
+	 * The rings are mapped (before the first queue_ready); and: take no more from them, give
+	 * back with virtqueue_unpop() what can be. Loop thread. May be NULL.
+	 */
+	void (*start)(VirtioDevice *device);
+	void (*stop)(VirtioDevice *device);
+	/* The driver notified @queue, or the device just started. Loop thread. */
+	void (*queue_ready)(VirtioDevice *device, VirtioQueue *queue);
+} VirtioDeviceType;
+
+struct VirtioQueue {
+	Virtqueue ring;
+	VirtioDevice *device;
+	int kick_fd;	   /* eventfd: the driver's notifications */
+	IoWatch *watch;	   /* of kick_fd; loop thread */
+	uint64_t bound_at; /* guest-physical address that signals kick_fd; 0: none */
+	bool continuing;   /* a turn was cut short and goes on from a post; loop thread */
+};
+
+struct VirtioDevice {
+	PciDevice pci;
+
+	/* Properties. */
+	char *iothread;
+	uint32_t vectors;
+	bool want_event_idx, want_indirect, want_ring_reset;
+
+	/* Fixed after realize. */
+	IoLoop *loop;
+	uint64_t offered; /* feature bits */
+	VirtioQueue *queues;
+	uint32_t n_queues;
+
+	/* What the driver sees; device lock. */
+	uint8_t status; /* without NEEDS_RESET */
+	uint64_t accepted;
+	uint32_t device_feature_select, driver_feature_select;
+	uint16_t config_vector;
+	uint16_t queue_select;
+
+	/* Atomic: also written by loop and main thread. */
+	unsigned config_generation;
+	unsigned isr;
+	int needs_reset;
+	bool broken_logged;
+
+	/* Run state; device lock. */
+	bool dead;    /* being unrealized */
+	bool paused;  /* by the machine */
+	bool running; /* the loop owns the rings */
+
+	/* Loop thread. */
+	bool active;
+	unsigned n_busy; /* requests that are with a back end */
+
+	GMutex drain_lock;
+	GCond drain_cond;
+	bool draining; /* drain_lock: somebody waits for n_busy to become 0 */
+	bool drained;  /* drain_lock */
+
+	/* The transport's registers (virtio_pci.c). */
+	IoRegion registers;
+	unsigned cfg_capability; /* offset of the VIRTIO_PCI_CAP_PCI_CFG window */
+};
+
+/* "iothread", "vectors", "event_idx", "indirect_desc": for DeviceType.properties. */
+extern const Property virtio_device_properties[];
+/* For a STATE_STRUCT field at offset 0 of every virtio type. */
+extern const StateTable virtio_device_state;
+
+/* The DeviceType operations of every virtio type. */
+bool virtio_device_realize(Device *device, GError **error);
+void virtio_device_unrealize(Device *device);
+void virtio_device_reset(Device *device);
+void virtio_device_pause(Device *device);
+void virtio_device_resume(Device *device);
+
+static inline const VirtioDeviceType *virtio_device_type(const VirtioDevice *device)
+{
+	return (const VirtioDeviceType *)device->pci.device.type;
+}
+
+static inline DeviceServices *virtio_device_services(const VirtioDevice *device)
+{
+	return device->pci.device.services;
+}
+
+/*
+ * Make @n queues, of at most @maximum_size descriptors each. Once, in setup; freed with the
+ * device. False and @error when the host is out of eventfds.
+ */
+bool virtio_device_add_queues(VirtioDevice *device, unsigned n, unsigned maximum_size,
+			      GError **error);
+
+/* Whether the driver accepted feature @bit. Loop thread while active, else under the lock. */
+static inline bool virtio_device_has_feature(const VirtioDevice *device, unsigned bit)
+{
+	return device->accepted & VIRTIO_FEATURE(bit);
+}
+
+/*
+ * Tell the driver that configuration space changed (§2.5): after the change, under the lock. Any
+ * thread but the loop's, as that may not take the lock.
+ */
+void virtio_device_config_changed(VirtioDevice *device);
+
+/* Publish what was pushed to @queue and interrupt if the driver wants it. Loop thread. */
+void virtio_queue_publish(VirtioQueue *queue);
+
+/*
+ * What queue_ready does for most: pop elements and hand each to @handle, with notifications off
+ * meanwhile, then publish. A driver that adds chains as fast as they are taken does not keep the
+ * loop from other queues: after a ringful the rest waits for its turn. @handle returns false to
+ * end the turn (having put the element back or aside); notifications then stay off until the
+ * device calls this again. Loop thread.
+ */
+void virtio_queue_process(VirtioQueue *queue,
+			  bool (*handle)(VirtioQueue *queue, VirtqueueElement *element));
+
+/* Mark a request as being with a back end, and as back. Loop thread. */
+void virtio_device_begin_request(VirtioDevice *device);
+void virtio_device_end_request(VirtioDevice *device);
+
+/* Give up on @queue because of what the driver put there: as for a broken ring. Loop thread. */
+void virtio_queue_set_broken(VirtioQueue *queue, const char *reason);
+
+/* Between virtio_device.c and virtio_pci.c, lock held for all. */
+
+/* The driver wrote @status: negotiate, start, or reset. */
+void virtio_device_set_status(VirtioDevice *device, uint8_t status);
+/* The driver wrote 1 to queue_enable, or to queue_reset, of @queue. */
+void virtio_device_enable_queue(VirtioDevice *device, VirtioQueue *queue);
+void virtio_device_reset_queue(VirtioDevice *device, VirtioQueue *queue);
+/* Start or stop, as status, bus mastering and pause have it. */
+void virtio_device_update(VirtioDevice *device);
