@@ -97,6 +97,11 @@ libvmm_a_SOURCES += \
 	vmm/pci/pci_registers.h
 
 # chipset
+libvmm_a_SOURCES += \
+	vmm/chipset/acpi_pm.c vmm/chipset/chipset.h \
+	vmm/chipset/device_timer.c vmm/chipset/device_timer.h \
+	vmm/chipset/isa_bus.c \
+	vmm/chipset/serial_16550.c
 
 # virtio
 libvmm_a_SOURCES += \

@@ -1,0 +1,44 @@
+/*
+ * chipset.h: the devices on the board and behind its ISA bus
+ *
+ * One file each; this names their types and the few things that the machine asks of them beyond
+ * the device interface.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "vmm/device/device.h"
+
+/* On the board: the machine makes one of each. */
+extern const DeviceType acpi_pm_type;	    /* "ich9-pm" */
+extern const DeviceType rtc_cmos_type;	    /* "mc146818rtc" */
+extern const DeviceType i8042_type;	    /* "i8042" */
+extern const DeviceType port92_type;	    /* "port92" */
+extern const DeviceType reset_control_type; /* "ich9-reset" */
+
+/* On the ISA bus, as the user asks. */
+extern const DeviceType serial_16550_type;  /* "isa-serial" */
+extern const DeviceType debug_exit_type;    /* "isa-debug-exit" */
+extern const DeviceType debug_console_type; /* "isa-debugcon" */
+extern const DeviceType pvpanic_type;	    /* "pvpanic" */
+
+/* The bus that ISA devices plug into, called "isa.0". Main thread. */
+Bus *isa_bus_new(void);
+/* No device may be left on it. */
+void isa_bus_free(Bus *bus);
+
+/*
+ * Press the power button of @acpi_pm (an acpi_pm_type device): the guest is told by SCI, if it
+ * has enabled that. Any thread.
+ */
+void acpi_pm_power_button(Device *acpi_pm);
+
+/*
+ * Which of COM1 to COM4 the serial port @serial answers as (0 to 3), or -1 if its address is of
+ * its own. Main thread.
+ */
+int serial_16550_com(const Device *serial);
+
+/* The I/O port of a pvpanic_type device. Main thread. */
+uint16_t pvpanic_port(const Device *pvpanic);
