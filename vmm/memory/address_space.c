@@ -286,14 +286,15 @@ static uint64_t address_space_access(AddressSpace *space, const AddressTable *ta
 	const AddressRange *range = find_range(table, address);
 
 	/*
-	 * A register decodes by its address alone: an access that its region can take whole is
-	 * its own, also where another region lies over its other bytes (0xcf8 and 0xcf9). KVM
+	 * A register decodes by its address alone: an aligned access that its region can take whole
+	 * is its own, also where another region lies over its other bytes (0xcf8 and 0xcf9). KVM
 	 * cuts an access at page ends, so three bytes can come, too.
 	 */
 	if (range && range->start <= address && (size & (size - 1)) == 0) {
 		uint64_t offset = range->offset + (address - range->start);
 
-		if (range->region->size - offset >= size)
+		if (range->last - address >= size - 1 ||
+		    (address % size == 0 && range->region->size - offset >= size))
 			return region_access(range->region, offset, value, size, write);
 	}
 	return access_pieces(space, table, address, value, size, write);
