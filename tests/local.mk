@@ -75,3 +75,7 @@ unit_tests += tests/unit/test-device-tree
 tests_unit_test_device_tree_SOURCES = tests/unit/test-device-tree.c
 tests_unit_test_device_tree_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_device_tree_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+
+# What tests/run runs of a layer.
+list-%-tests:
+	@echo $($*_tests)
