@@ -61,7 +61,10 @@ vmm/x86/cpu-features.inc: $(srcdir)/vmm/x86/cpu-features-gen $(CPU_MAP)
 
 # block
 libvmm_a_SOURCES += \
-	vmm/block/block.h
+	vmm/block/block.h vmm/block/block_internal.h \
+	vmm/block/block_file.c vmm/block/block_file.h \
+	vmm/block/block_io.c \
+	vmm/block/block_nodes.c
 
 # net
 libvmm_a_SOURCES += \

@@ -90,7 +90,11 @@ int fd_open(const char *path, int flags, mode_t mode, const FdSetOpener *sets, G
 	do {
 		fd = open(path, flags | O_CLOEXEC | O_NOCTTY, mode);
 	} while (fd < 0 && errno == EINTR);
-	if (fd < 0)
-		error_fail_errno(error, errno, "cannot open '%s'", path);
+	if (fd < 0) {
+		int saved_errno = errno;
+
+		error_fail_errno(error, saved_errno, "cannot open '%s'", path);
+		errno = saved_errno;
+	}
 	return fd;
 }

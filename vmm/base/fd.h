@@ -40,7 +40,7 @@ bool fd_set_nonblocking(int fd, bool nonblocking, GError **error);
 
 /*
  * How a path "/dev/fdset/N" is opened: a duplicate of a descriptor of set @set whose access mode
- * fits @flags (O_RDONLY, ...), or -1 and @error. Given by whoever keeps the sets (add-fd).
+ * fits @flags (O_RDONLY, ...), or -1, errno and @error. Given by whoever keeps the sets (add-fd).
  */
 typedef struct FdSetOpener {
 	int (*open)(void *opaque, int64_t set, int flags, GError **error);
@@ -49,6 +49,6 @@ typedef struct FdSetOpener {
 
 /*
  * Open @path close-on-exec with open(2)'s @flags and @mode; "/dev/fdset/N" goes to @sets (NULL or
- * empty: refused). -1 and @error naming @path. Any thread that @sets allows.
+ * empty: refused). -1, errno and @error naming @path. Any thread that @sets allows.
  */
 int fd_open(const char *path, int flags, mode_t mode, const FdSetOpener *sets, GError **error);

@@ -33,8 +33,8 @@ typedef enum BlockOperation {
 /* Embedded in the device's own request. Alive until @complete has run. */
 struct BlockRequest {
 	BlockOperation operation;
-	bool may_unmap; /* BLOCK_WRITE_ZEROES */
-	bool fua;	/* BLOCK_WRITE: stable storage before completion */
+	bool may_unmap;	 /* BLOCK_WRITE_ZEROES */
+	bool fua;	 /* BLOCK_WRITE: stable storage before completion */
 	uint64_t offset; /* bytes */
 	uint64_t size;	 /* bytes; equals the iovec's sum for reads and writes */
 	struct iovec *iov;
@@ -48,19 +48,22 @@ struct BlockRequest {
 	/* The node's own. */
 	BlockNode *node;
 	IoOperation io;
-	uint64_t done;
+	uint64_t done; /* bytes */
 	int64_t start_ns;
-	struct iovec *advanced;
-	void *bounce;
+	struct iovec *advanced; /* of what is left after a short transfer */
+	void *bounce;		/* aligned copy of the part in flight */
+	uint8_t stage;
+	uint8_t retries;
+	int result;
 };
 
 /* What a device needs to know of a node. */
 typedef struct BlockLimits {
-	uint64_t size;			 /* bytes */
-	uint32_t logical_block_size;	 /* bytes: what the host can address (direct I/O) */
-	uint32_t physical_block_size;	 /* bytes */
-	uint32_t opt_io_size;		 /* bytes; 0 unknown */
-	uint32_t discard_granularity;	 /* bytes; 0: no discard */
+	uint64_t size;		      /* bytes */
+	uint32_t logical_block_size;  /* bytes: what the host can address (direct I/O) */
+	uint32_t physical_block_size; /* bytes */
+	uint32_t opt_io_size;	      /* bytes; 0 unknown */
+	uint32_t discard_granularity; /* bytes; 0: no discard */
 	uint32_t max_discard_segments;
 	bool read_only;
 	bool can_write_zeroes;
@@ -95,6 +98,23 @@ void block_nodes_foreach(BlockNodes *nodes, void (*func)(BlockNode *, gpointer),
 const char *block_node_name(const BlockNode *node);
 void block_node_get_limits(BlockNode *node, BlockLimits *limits);
 
+/* What QMP shows of a node; strings are borrowed. */
+typedef struct BlockNodeInfo {
+	const char *node_name;
+	const char *driver;   /* "file", "host_device", "raw" */
+	const char *filename; /* of the file at the bottom */
+	const char *child;    /* name of the node below; NULL: none */
+	const char *user;     /* the device or node that has it; NULL: none */
+	bool is_child;	      /* written inside another node, so without a name of its own */
+	bool read_only;
+	bool write_cache, direct, no_flush;
+	bool discard;
+	uint64_t size;	      /* bytes, as the guest sees it */
+	uint64_t actual_size; /* bytes allocated on the host; of a block device its size */
+} BlockNodeInfo;
+/* Main thread. */
+void block_node_get_info(BlockNode *node, BlockNodeInfo *info);
+
 /*
  * Claim @node for one user, called @user in errors, and serve it on @loop. @listener may be NULL.
  * False and @error when another has it. Main thread.
@@ -123,6 +143,8 @@ typedef struct BlockStatistics {
 	uint64_t bytes[BLOCK_N_OPERATIONS];
 	uint64_t failed[BLOCK_N_OPERATIONS];
 	uint64_t total_ns[BLOCK_N_OPERATIONS];
-	uint64_t highest_write_offset; /* bytes */
+	uint64_t refused[BLOCK_N_OPERATIONS]; /* out of range, or writes to a read-only node */
+	uint64_t highest_write_offset;	      /* bytes: end of the furthest write */
+	int64_t last_ns; /* CLOCK_MONOTONIC at the end of the last request; 0: none yet */
 } BlockStatistics;
 void block_node_get_statistics(BlockNode *node, BlockStatistics *statistics);

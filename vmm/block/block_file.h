@@ -1,0 +1,60 @@
+/*
+ * block_file.h: a file or block device of the host, opened and locked
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "vmm/block/block.h"
+
+typedef struct BlockFileConfig {
+	const char *filename;
+	bool block_device; /* must be one; otherwise must be a regular file */
+	bool read_only;
+	bool auto_read_only; /* open read-only where writing is not permitted */
+	bool direct;	     /* O_DIRECT */
+	enum { BLOCK_LOCKING_AUTO, BLOCK_LOCKING_ON, BLOCK_LOCKING_OFF } locking;
+} BlockFileConfig;
+
+typedef struct BlockFile {
+	char *filename;
+	int fd;
+	bool block_device;
+	bool read_only;
+	bool direct;
+	/* Of direct I/O, powers of two; 1 where buffered I/O takes anything. */
+	uint32_t memory_alignment, offset_alignment; /* bytes */
+	uint32_t logical_block_size, physical_block_size, opt_io_size;
+	uint32_t discard_granularity; /* bytes; 0: cannot discard */
+	uint64_t size;		      /* bytes, atomic; of a regular file rounded up to a sector */
+
+	/* Loop thread: what the host turned out not to have. */
+	bool no_discard_command, no_discard, no_punch_hole, no_zero_range;
+	int flush_error; /* an earlier flush lost data: so do all later ones (negative errno) */
+	void *zeroes;	 /* read-only mapping of BLOCK_ZEROES_SIZE bytes, or NULL */
+} BlockFile;
+
+#define BLOCK_SECTOR_SIZE 512u
+#define BLOCK_ZEROES_SIZE 65536u
+
+/*
+ * Open @config->filename and lock it against other processes with QEMU's protocol. NULL and
+ * @error naming the file. Main thread.
+ */
+BlockFile *block_file_open(const BlockFileConfig *config, const FdSetOpener *sets, GError **error);
+
+/* Unlock and close. Main thread; nothing in flight. */
+void block_file_free(BlockFile *file);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockFile, block_file_free)
+
+/* Any thread. */
+uint64_t block_file_size(BlockFile *file);
+
+/* Bytes that the host has allocated. Any thread. */
+uint64_t block_file_allocated(BlockFile *file);
+
+/*
+ * Make a regular file @size bytes long. A block device cannot be resized: its size is looked at
+ * again, and must be at least @size then. Main thread.
+ */
+bool block_file_resize(BlockFile *file, uint64_t size, GError **error);
