@@ -5,6 +5,7 @@ QAPI_SCHEMA = \
 	schemas/char.json \
 	schemas/common.json \
 	schemas/control.json \
+	schemas/fds.json \
 	schemas/introspect.json \
 	schemas/machine.json \
 	schemas/misc.json \
@@ -15,7 +16,7 @@ QAPI_SCHEMA = \
 	schemas/sockets.json \
 	schemas/stats.json
 QAPI_GEN = schemas/qapi-gen
-QAPI_GEN_SOURCES = $(QAPI_GEN) \
+QAPI_GEN_FILES = $(QAPI_GEN) \
 	schemas/qapi/__init__.py \
 	schemas/qapi/c.py \
 	schemas/qapi/commands.py \
@@ -25,7 +26,7 @@ QAPI_GEN_SOURCES = $(QAPI_GEN) \
 	schemas/qapi/schema.py \
 	schemas/qapi/source.py \
 	schemas/qapi/types.py
-EXTRA_DIST += $(QAPI_SCHEMA) $(QAPI_GEN_SOURCES)
+EXTRA_DIST += $(QAPI_SCHEMA) $(QAPI_GEN_FILES)
 
 # Generated into the top of the build tree, where "qapi-types.h" is found. The command table goes
 # where the handlers are, so it is not part of libqmp: list $(QAPI_COMMANDS) there.
@@ -36,7 +37,7 @@ QAPI_GENERATED = \
 	qapi-introspect.c qapi-introspect.h
 QAPI_OUTPUTS = $(QAPI_COMMANDS) $(QAPI_GENERATED) vireo-qmp.7
 
-qapi.stamp: $(QAPI_SCHEMA) $(QAPI_GEN_SOURCES)
+qapi.stamp: $(QAPI_SCHEMA) $(QAPI_GEN_FILES)
 	$(AM_V_GEN)$(PYTHON) $(top_srcdir)/$(QAPI_GEN) -k types,commands,events,introspect \
 		-m vireo-qmp.7 $(top_srcdir)/schemas/vireo.json
 	$(AM_V_at)touch $@
