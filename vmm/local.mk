@@ -102,8 +102,15 @@ libvmm_a_SOURCES += \
 # chipset
 libvmm_a_SOURCES += \
 	vmm/chipset/acpi_pm.c vmm/chipset/chipset.h \
+	vmm/chipset/debug_console.c \
+	vmm/chipset/debug_exit.c \
 	vmm/chipset/device_timer.c vmm/chipset/device_timer.h \
+	vmm/chipset/i8042.c \
 	vmm/chipset/isa_bus.c \
+	vmm/chipset/port92.c \
+	vmm/chipset/pvpanic.c \
+	vmm/chipset/reset_control.c \
+	vmm/chipset/rtc_cmos.c \
 	vmm/chipset/serial_16550.c
 
 # virtio

@@ -15,22 +15,12 @@ struct DeviceTimer {
 	void (*expired)(Device *device);
 };
 
-static int64_t read_clock(clockid_t clock)
+int64_t device_clock_monotonic(void)
 {
 	struct timespec now;
 
-	clock_gettime(clock, &now);
+	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-int64_t device_clock_monotonic(void)
-{
-	return read_clock(CLOCK_MONOTONIC);
-}
-
-int64_t device_clock_realtime(void)
-{
-	return read_clock(CLOCK_REALTIME);
 }
 
 static gboolean timer_dispatch(GSource *source, G_GNUC_UNUSED GSourceFunc callback,

@@ -12,9 +12,8 @@
 
 typedef struct DeviceTimer DeviceTimer;
 
-/* CLOCK_MONOTONIC and CLOCK_REALTIME, in nanoseconds. Any thread. */
+/* CLOCK_MONOTONIC in nanoseconds. Any thread. */
 int64_t device_clock_monotonic(void);
-int64_t device_clock_realtime(void);
 
 /*
  * A timer that calls @expired(@device) on the main thread, with device->lock held. Not armed.
