@@ -84,3 +84,8 @@ tests_unit_test_device_tree_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 # What tests/run runs of a layer.
 list-%-tests:
 	@echo $($*_tests)
+# PCI
+device_tests += tests/device/test-pci
+tests_device_test_pci_SOURCES = tests/device/test-pci.c
+tests_device_test_pci_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_pci_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)

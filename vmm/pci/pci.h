@@ -56,7 +56,7 @@ struct PciDevice {
 	uint8_t write_1_clear_mask[PCI_CONFIG_SIZE]; /* bits that writing 1 clears */
 	PciBar bars[PCI_BARS];
 	unsigned next_capability;  /* where the next one goes, below 0x100 */
-	unsigned last_capability, last_extended_capability;
+	unsigned last_capability, last_extended_capability, next_extended_capability;
 	PciMsix *msix; /* NULL: none */
 	unsigned express_capability; /* its offset; 0: none */
 	/* 16-bit registers that change by themselves, apart from what a guest may write; 0: none. */

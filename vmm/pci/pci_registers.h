@@ -11,6 +11,9 @@
 #define PCI_ADDRESS_DEVICE(address)	     ((unsigned)(address) >> 3)
 #define PCI_ADDRESS_FUNCTION(address)	     ((unsigned)(address) & 7)
 
+/* The bit of PCI_HEADER_TYPE that says that other functions may exist. */
+#define PCI_HEADER_MULTIFUNCTION 0x80
+
 /* Sizes of capabilities, bytes: PCIe §7.5.3 (version 2, as all since PCIe 2.0) and §7.7.2. */
 #define PCI_EXPRESS_CAPABILITY_SIZE 60
 #define PCI_MSIX_CAPABILITY_SIZE    12
