@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -23,10 +24,15 @@ typedef enum {
 	STATE_SKIP_ESCAPE,
 } State;
 
+/* The longest number that is taken, bytes. */
+#define WORD_MAX 64u
+
 struct QmpFramer {
 	State state;
 	uint32_t tokens;
 	uint32_t depth; /* while skipping, without a limit */
+	bool in_word; /* the last byte was part of a number or literal */
+	guint word;   /* where it starts in text */
 	uint8_t closers[QMP_MESSAGE_DEPTH_MAX]; /* the brackets that are open */
 	GByteArray *text;
 	json_tokener *tokener;
@@ -78,6 +84,7 @@ static bool is_word(uint8_t byte)
 static void start_over(QmpFramer *framer, State state)
 {
 	framer->state = state;
+	framer->in_word = false;
 	framer->tokens = 0;
 	framer->depth = 0;
 	/* A large message must not leave its buffer behind for the life of the connection. */
@@ -142,6 +149,7 @@ static void take_structure(QmpFramer *framer, uint8_t byte, QmpFrame *frame)
 {
 	if (++framer->tokens > QMP_MESSAGE_TOKEN_MAX) {
 		framer->depth += byte == '{' || byte == '[';
+		framer->depth -= (byte == '}' || byte == ']') && framer->depth;
 		fail(framer, frame, byte == '"' ? STATE_SKIP_STRING : STATE_SKIP,
 		     "JSON token count limit exceeded");
 		return;
@@ -172,11 +180,71 @@ static void take_structure(QmpFramer *framer, uint8_t byte, QmpFrame *frame)
 	}
 }
 
+static const char *skip_digits(const char *text)
+{
+	while (g_ascii_isdigit(*text))
+		text++;
+	return text;
+}
+
+/* Whether a word is a number by RFC 8259 section 6 that C can hold: json-c would change others. */
+static bool is_number(const char *word)
+{
+	const char *at = word + (*word == '-');
+	const char *digits = at;
+
+	at = skip_digits(at);
+	if (at == digits || (*digits == '0' && at != digits + 1))
+		return false;
+	if (!*at)
+		return *word == '-' ? g_ascii_string_to_signed(word, 10, INT64_MIN, INT64_MAX, NULL,
+							       NULL) :
+				      g_ascii_string_to_unsigned(word, 10, 0, UINT64_MAX, NULL,
+								 NULL);
+	if (*at == '.') {
+		digits = ++at;
+		at = skip_digits(at);
+		if (at == digits)
+			return false;
+	}
+	if (*at == 'e' || *at == 'E') {
+		at++;
+		digits = at += *at == '+' || *at == '-';
+		at = skip_digits(at);
+		if (at == digits)
+			return false;
+	}
+	return !*at && isfinite(g_ascii_strtod(word, NULL));
+}
+
+/* The word at the end of the text is complete. json-c knows which literals there are. */
+static bool check_word(QmpFramer *framer, QmpFrame *frame)
+{
+	const char *start = (const char *)framer->text->data + framer->word;
+	guint length = framer->text->len - framer->word;
+	char word[WORD_MAX + 1];
+
+	framer->in_word = false;
+	if (g_ascii_isalpha(*start))
+		return true;
+	if (length <= WORD_MAX) {
+		memcpy(word, start, length);
+		word[length] = 0;
+		if (is_number(word))
+			return true;
+	}
+	fail(framer, frame, framer->depth ? STATE_SKIP : STATE_RECOVER,
+	     "JSON parse error, not a number, or out of range");
+	return false;
+}
+
 /* A byte outside strings. Returns whether it was used. */
 static bool take_outside(QmpFramer *framer, uint8_t byte, QmpFrame *frame)
 {
 	bool in_message = framer->state != STATE_IDLE;
 
+	if (framer->in_word && !is_word(byte) && !check_word(framer, frame))
+		return false;
 	if (framer->state == STATE_WORD && !is_word(byte)) {
 		/* The word ends before this byte, which may start the next message. */
 		if (is_space(byte) || is_structural(byte) || byte == '"')
@@ -193,6 +261,9 @@ static bool take_outside(QmpFramer *framer, uint8_t byte, QmpFrame *frame)
 	} else if (is_structural(byte) && in_message) {
 		take_structure(framer, byte, frame);
 	} else if (is_word(byte)) {
+		if (!framer->in_word)
+			framer->word = framer->text->len;
+		framer->in_word = true;
 		g_byte_array_append(framer->text, &byte, 1);
 		if (!in_message)
 			framer->state = STATE_WORD;

@@ -89,3 +89,5 @@ device_tests += tests/device/test-pci
 tests_device_test_pci_SOURCES = tests/device/test-pci.c
 tests_device_test_pci_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_pci_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+
+include tests/unit/qmp.mk

@@ -1,0 +1,32 @@
+# QMP: the generator, and a small schema of its own for what it generates
+TESTS += tests/unit/test-qapi-gen
+EXTRA_DIST += tests/unit/test-qapi-gen tests/unit/qapi-test.json tests/unit/qmp-core.json
+
+TEST_QAPI = test-qapi-types.c test-qapi-types.h test-qapi-commands.c test-qapi-commands.h \
+	test-qapi-events.c test-qapi-events.h core-qapi-commands.c core-qapi-commands.h
+test-qapi.stamp: tests/unit/qapi-test.json tests/unit/qmp-core.json $(QAPI_SCHEMA) $(QAPI_GEN_FILES)
+	$(AM_V_GEN)$(PYTHON) $(top_srcdir)/$(QAPI_GEN) -p test- -k types,commands,events \
+		$(top_srcdir)/tests/unit/qapi-test.json
+	$(AM_V_at)$(PYTHON) $(top_srcdir)/$(QAPI_GEN) -p core- -t qapi-types.h -k commands \
+		$(top_srcdir)/tests/unit/qmp-core.json
+	$(AM_V_at)touch $@
+$(TEST_QAPI): test-qapi.stamp
+	$(AM_V_at)test -f $@ || { rm -f test-qapi.stamp; $(MAKE) $(AM_MAKEFLAGS) test-qapi.stamp; }
+CLEANFILES += $(TEST_QAPI) test-qapi.stamp
+
+QMP_TEST_CFLAGS = $(AM_CFLAGS) $(GLIB_CFLAGS) $(JSON_CFLAGS)
+QMP_TEST_LIBS = tests/unit/libqmptest.a libqmp.la $(GLIB_LIBS) $(JSON_LIBS)
+check_LIBRARIES += tests/unit/libqmptest.a
+tests_unit_libqmptest_a_CFLAGS = $(QMP_TEST_CFLAGS)
+tests_unit_libqmptest_a_SOURCES = \
+	tests/unit/qmp_test_handlers.c tests/unit/qmp_test_handlers.h
+nodist_tests_unit_libqmptest_a_SOURCES = $(TEST_QAPI)
+BUILT_SOURCES += $(TEST_QAPI)
+
+unit_tests += tests/unit/test-qapi tests/unit/test-qmp-framing
+tests_unit_test_qapi_SOURCES = tests/unit/test-qapi.c
+tests_unit_test_qapi_CFLAGS = $(QMP_TEST_CFLAGS)
+tests_unit_test_qapi_LDADD = $(QMP_TEST_LIBS)
+tests_unit_test_qmp_framing_SOURCES = tests/unit/test-qmp-framing.c
+tests_unit_test_qmp_framing_CFLAGS = $(QMP_TEST_CFLAGS)
+tests_unit_test_qmp_framing_LDADD = $(QMP_TEST_LIBS)
