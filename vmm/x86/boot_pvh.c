@@ -133,7 +133,7 @@ static bool write_start_info(const BootLoad *load, GError **error)
 bool boot_pvh_load(BootLoad *load, BootState *state, GError **error)
 {
 	g_auto(BootElf) elf = { 0 };
-	uint32_t entry;
+	uint32_t entry = 0;
 
 	if (!boot_elf_parse(&load->source->kernel, &elf, error) ||
 	    !read_entry(&load->source->kernel, &elf, &entry, error) ||
