@@ -190,7 +190,7 @@ static void remove_stale_socket(const char *path)
 static int open_unix(ChardevSocket *sock, GError **error)
 {
 	struct sockaddr_un address;
-	socklen_t size;
+	socklen_t size = 0;
 	autofd int fd = -1;
 
 	if (!unix_address(sock, &address, &size, error))
