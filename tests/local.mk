@@ -91,3 +91,12 @@ tests_device_test_pci_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_pci_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 
 include tests/unit/qmp.mk
+
+# virtio devices
+tests_device_libvirtiodriver_a_SOURCES += \
+	tests/device/virtio_driver.c tests/device/virtio_driver.h
+
+device_tests += tests/device/test-virtio-blk
+tests_device_test_virtio_blk_SOURCES = tests/device/test-virtio-blk.c
+tests_device_test_virtio_blk_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_blk_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)

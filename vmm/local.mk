@@ -120,6 +120,8 @@ libvmm_a_SOURCES += \
 libvmm_a_SOURCES += \
 	vmm/virtio/virtio_blk.c vmm/virtio/virtio_blk.h \
 	vmm/virtio/virtio_device.c vmm/virtio/virtio_device.h \
+	vmm/virtio/virtio_net.c vmm/virtio/virtio_net.h  \
+	vmm/virtio/virtio_net_filter.c vmm/virtio/virtio_net_filter.h \
 	vmm/virtio/virtio_pci.c vmm/virtio/virtio_pci.h \
 	vmm/virtio/virtqueue.c vmm/virtio/virtqueue.h \
 	vmm/virtio/virtqueue_ring.h \

@@ -159,6 +159,12 @@ static inline DeviceServices *virtio_device_services(const VirtioDevice *device)
 bool virtio_device_add_queues(VirtioDevice *device, unsigned n, unsigned maximum_size,
 			      GError **error);
 
+/* Give one of them another size; in setup. */
+static inline void virtio_queue_set_maximum_size(VirtioQueue *queue, unsigned maximum_size)
+{
+	queue->ring.maximum_size = queue->ring.size = maximum_size;
+}
+
 /* Whether the driver accepted feature @bit. Loop thread while active, else under the lock. */
 static inline bool virtio_device_has_feature(const VirtioDevice *device, unsigned bit)
 {
