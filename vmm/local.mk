@@ -18,7 +18,8 @@ libvmm_a_SOURCES += \
 libvmm_a_SOURCES += \
 	vmm/config/options.c vmm/config/options.h \
 	vmm/config/property.c vmm/config/property.h \
-	vmm/config/vm_config.h
+	vmm/config/vm_config.c vmm/config/vm_config.h vmm/config/vm_config_internal.h \
+	vmm/config/vm_config_chardev.c vmm/config/vm_config_machine.c
 
 # kvm
 libvmm_a_SOURCES += \
@@ -129,8 +130,14 @@ libvmm_a_SOURCES += \
 
 # machine
 libvmm_a_SOURCES += \
-	vmm/machine/machine.h \
-	vmm/machine/machine_objects.h
+	vmm/machine/device_types.c vmm/machine/device_types.h \
+	vmm/machine/machine.c vmm/machine/machine.h vmm/machine/machine_internal.h \
+	vmm/machine/machine_board.c \
+	vmm/machine/machine_memory.c \
+	vmm/machine/machine_objects.c vmm/machine/machine_objects.h \
+	vmm/machine/quiesce.c \
+	vmm/machine/run_state.c \
+	vmm/machine/vcpu.c
 
 # monitor
 

@@ -5,10 +5,85 @@
  */
 #include "config.h"
 
+#include <glib-unix.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-int main(void)
+#include "vmm/machine/device_types.h"
+#include "vmm/machine/machine.h"
+#include "vmm/x86/cpuid.h"
+
+static int fail(const GError *error)
 {
-	puts(PACKAGE_STRING);
-	return 0;
+	fprintf(stderr, "vireo: %s\n", error->message);
+	return EXIT_FAILURE;
+}
+
+static int print_help(const VmConfig *config)
+{
+	const DeviceType *const *types = machine_device_types;
+
+	switch (config->help) {
+	case VM_HELP_NONE:
+	case VM_HELP_OPTIONS:
+		vm_config_print_help(stdout);
+		break;
+	case VM_HELP_VERSION:
+		puts("Vireo version " PACKAGE_VERSION);
+		break;
+	case VM_HELP_MACHINE:
+		printf("%s\n  " MACHINE_TYPE_NAME "  %s\n  " MACHINE_TYPE_ALIAS "            %s\n",
+		       "Machine types:", "q35-style PC, PCI only (default)",
+		       "alias of " MACHINE_TYPE_NAME);
+		break;
+	case VM_HELP_CPU:
+		cpu_models_print_help(stdout);
+		break;
+	case VM_HELP_OBJECT:
+		puts("Objects:");
+		for (int i = 0; i < QAPI_OBJECT_TYPE_COUNT; i++)
+			printf("  %s\n", qapi_str_ObjectType((QapiObjectType)i));
+		break;
+	case VM_HELP_DEVICE:
+		device_types_print_help(types, stdout);
+		break;
+	case VM_HELP_DEVICE_TYPE:
+		if (!device_type_print_help(types, config->help_argument, stdout)) {
+			fprintf(stderr, "vireo: -device %s: there is no such device\n",
+				config->help_argument);
+			return EXIT_FAILURE;
+		}
+		break;
+	}
+	return EXIT_SUCCESS;
+}
+
+static gboolean end_by_signal(gpointer data)
+{
+	machine_shutdown(data, QAPI_SHUTDOWN_CAUSE_HOST_SIGNAL);
+	return G_SOURCE_CONTINUE;
+}
+
+int main(int argc, char **argv)
+{
+	static const int ending_signals[] = { SIGTERM, SIGINT, SIGHUP };
+	g_autoptr(GError) error = NULL;
+	g_autoptr(VmConfig) config = vm_config_parse(argc, argv, &error);
+	g_autoptr(Machine) machine = NULL;
+	int status;
+
+	if (!config)
+		return fail(error);
+	if (config->help != VM_HELP_NONE)
+		return print_help(config);
+	signal(SIGPIPE, SIG_IGN);
+	machine = machine_new(config, NULL, NULL, &error);
+	if (!machine)
+		return fail(error);
+	for (unsigned i = 0; i < G_N_ELEMENTS(ending_signals); i++)
+		g_unix_signal_add(ending_signals[i], end_by_signal, machine);
+	if (!machine_run(machine, &status, &error))
+		return fail(error);
+	return status;
 }

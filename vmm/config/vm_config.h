@@ -17,6 +17,11 @@
 
 #include "qapi-types.h"
 
+/* The machine type, its alias, and the most vCPUs it can have (APIC ids have 8 bits). */
+#define MACHINE_TYPE_NAME  "vireo-q35-1.0"
+#define MACHINE_TYPE_ALIAS "q35"
+#define MACHINE_MAX_CPUS   255u
+
 /* One occurrence of an option with arguments of its own. */
 typedef struct VmConfigItem {
 	const char *option;   /* "-device"; static */
@@ -69,7 +74,7 @@ typedef struct VmConfig {
 	uint8_t uuid[16]; /* in the order it is written */
 
 	char *memory_backend; /* -machine memory-backend=; NULL: plain -m */
-	uint64_t memory_size; /* bytes; 0: that of the backend */
+	uint64_t memory_size; /* bytes; 0: not given */
 	CpuTopology cpu_topology;
 	char *cpu_model;	/* "host" or "max" */
 	GPtrArray *cpu_features; /* CpuFeatureSetting * */
@@ -79,11 +84,13 @@ typedef struct VmConfig {
 	GPtrArray *objects;   /* VmConfigItem *, each of these */
 	GPtrArray *blockdevs;
 	GPtrArray *netdevs;
-	GPtrArray *chardevs;  /* -serial and -qmp shorthands are expanded into these */
+	GPtrArray *chardevs;  /* those that -serial and -qmp spell out are among them */
 	GPtrArray *devices;
 	GPtrArray *serials;   /* options: {"chardev": ID}, or {} for none */
-	GPtrArray *monitors;  /* options: {"chardev": ID, "mode": "control", ...} */
+	GPtrArray *add_fds;   /* descriptors for /dev/fdset/N */
+	GPtrArray *monitors;  /* options: {"chardev": ID, "pretty": BOOL} */
 
+	bool nographic;
 	bool start_paused; /* -S */
 	RunActions actions;
 

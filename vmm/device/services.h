@@ -35,7 +35,7 @@ struct DeviceServices {
 	AddressSpace *mmio;
 	AddressSpace *pio;
 	InterruptController *interrupts;
-	QmpEventSink *events;	    /* any thread may emit */
+	const QmpEventSink *events; /* any thread may emit */
 	GMainContext *main_context; /* where device timers go */
 
 	/* Any thread; returns at once, the main thread acts. */

@@ -18,6 +18,7 @@
 
 #include "qapi-types.h"
 #include "qmp/qmp_event.h"
+#include "vmm/base/fd.h"
 #include "vmm/config/vm_config.h"
 #include "vmm/device/device.h"
 #include "vmm/machine/machine_objects.h"
@@ -31,9 +32,11 @@ typedef struct Netdevs Netdevs;
 /*
  * Build the machine that @config describes: back ends first, then the board, then devices in
  * order, then the kernel is loaded. Nothing runs yet. @config and @events (may be NULL) outlive
- * it. NULL and @error ("-opt value: reason" where one option is at fault) with everything undone.
+ * it; @fd_sets opens "/dev/fdset/N" for back ends and is copied. NULL and @error ("-opt value:
+ * reason" where one option is at fault) with everything undone.
  */
-Machine *machine_new(const VmConfig *config, const QmpEventSink *events, GError **error);
+Machine *machine_new(const VmConfig *config, const QmpEventSink *events,
+		     const FdSetOpener *fd_sets, GError **error);
 
 /* Stop the vCPUs, free devices, then back ends. Emits nothing. */
 void machine_free(Machine *machine);
@@ -41,9 +44,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Machine, machine_free)
 
 /*
  * Run the main loop until the machine ends: starts the vCPUs first, unless the configuration says
- * -S. Returns the status the process should exit with.
+ * -S. False and @error when it cannot start; otherwise *@status is what the process should exit
+ * with.
  */
-int machine_run(Machine *machine);
+bool machine_run(Machine *machine, int *status, GError **error);
 
 /* The parts. */
 const VmConfig *machine_config(const Machine *machine);
@@ -68,7 +72,8 @@ void machine_stop(Machine *machine);
 
 /*
  * The QMP command cont: runs the guest on, from any state it can continue from, and emits RESUME.
- * False and @error in states that need a reset first (shutdown, internal-error, guest-panicked).
+ * False and @error in states that need a reset first (shutdown, internal-error), and where there
+ * is nothing to boot.
  */
 bool machine_continue(Machine *machine, GError **error);
 
@@ -110,10 +115,3 @@ unsigned machine_n_cpus(const Machine *machine);
 void machine_get_cpu_info(const Machine *machine, unsigned index, MachineCpuInfo *info);
 /* KVM_GET_STATS_FD of vCPU @index, for kvm_stats_read(); borrowed, -1 if KVM has none. */
 int machine_cpu_stats_fd(Machine *machine, unsigned index);
-
-/* The name of the machine type ("vireo-q35-1.0") and of its alias ("q35"). */
-#define MACHINE_TYPE_NAME  "vireo-q35-1.0"
-#define MACHINE_TYPE_ALIAS "q35"
-
-/* The most vCPUs a machine can have (8-bit APIC ids). */
-#define MACHINE_MAX_CPUS 255u

@@ -19,7 +19,7 @@ typedef struct MachineObjects MachineObjects;
 
 typedef struct MachineObject {
 	QapiObjectOptions *options; /* as it was made: its type, its id, what it was given */
-	unsigned users;		    /* devices (or the machine) that hold it; above 0 it stays */
+	bool is_ram;		    /* the machine's RAM: it stays */
 	union {
 		MemoryBackend *memory_backend;
 		IoLoop *io_loop;
@@ -27,8 +27,11 @@ typedef struct MachineObject {
 	};
 } MachineObject;
 
+/* Whether a device refers to object @id. */
+typedef bool (*MachineObjectInUse)(gpointer data, const char *id);
+
 /* Everything here: main thread. */
-MachineObjects *machine_objects_new(void);
+MachineObjects *machine_objects_new(MachineObjectInUse in_use, gpointer data);
 void machine_objects_free(MachineObjects *objects);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MachineObjects, machine_objects_free)
 
@@ -45,3 +48,8 @@ MachineObject *machine_objects_find(MachineObjects *objects, const char *id);
 /* In order of creation. */
 void machine_objects_foreach(MachineObjects *objects, void (*func)(MachineObject *, gpointer),
 			     gpointer data);
+
+/* What @object is, or NULL if it is something else. */
+MemoryBackend *machine_object_memory_backend(const MachineObject *object);
+IoLoop *machine_object_io_loop(const MachineObject *object);
+RngBackend *machine_object_rng(const MachineObject *object);

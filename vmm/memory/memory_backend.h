@@ -35,7 +35,6 @@ typedef struct MemoryBackend {
 	uint8_t *hva;	    /* the mapping, config.size bytes */
 	int fd;		    /* owned; -1 for anonymous memory */
 	uint64_t page_size; /* bytes */
-	bool in_use;	    /* some machine or device maps it */
 } MemoryBackend;
 
 /*

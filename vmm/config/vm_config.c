@@ -1,0 +1,369 @@
+/*
+ * vm_config.c: the table of command line options
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/config/vm_config_internal.h"
+#include "vmm/base/error.h"
+#include "vmm/config/options.h"
+
+#include <string.h>
+
+static void vm_config_item_free(gpointer data)
+{
+	VmConfigItem *item = data;
+
+	g_free(item->text);
+	json_object_put(item->options);
+	g_free(item);
+}
+
+void vm_config_add_item(GPtrArray *items, const char *option, const char *text,
+			json_object *options)
+{
+	VmConfigItem *item = g_new0(VmConfigItem, 1);
+
+	item->option = option;
+	item->text = g_strdup(text);
+	item->options = options;
+	g_ptr_array_add(items, item);
+}
+
+bool vm_config_parse_item(VmConfig *config, const VmOption *option, const char *text,
+			  GError **error)
+{
+	GPtrArray *items = *(GPtrArray **)((char *)config + option->offset);
+	json_object *options = options_parse(text, option->implied_key, error);
+
+	if (!options)
+		return false;
+	vm_config_add_item(items, option->name, text, options);
+	return true;
+}
+
+bool vm_config_parse_device(VmConfig *config, const VmOption *option, const char *text,
+			    GError **error)
+{
+	VmConfigItem *item;
+	json_object *driver, *help;
+
+	if (!vm_config_parse_item(config, option, text, error))
+		return false;
+	item = config->devices->pdata[config->devices->len - 1];
+	if (json_object_object_get_ex(item->options, "driver", &driver) &&
+	    json_object_object_get_ex(item->options, "help", &help)) {
+		config->help = VM_HELP_DEVICE_TYPE;
+		config->help_argument = g_strdup(json_object_get_string(driver));
+	}
+	return true;
+}
+
+bool vm_config_parse_properties(const Property *table, void *object, const char *text,
+				const char *implied_key, GError **error)
+{
+	json_object *options = options_parse(text, implied_key, error);
+	bool done = options != NULL;
+
+	if (!options)
+		return false;
+	json_object_object_foreach(options, key, value)
+	{
+		const Property *property = property_find(table, key);
+
+		if (!done)
+			continue;
+		done = property ? property_set(property, object, value, error)
+				: error_fail(error, "there is no '%s' here", key);
+	}
+	json_object_put(options);
+	return done;
+}
+
+static bool parse_flag(VmConfig *config, const VmOption *option, const char *text, GError **error)
+{
+	(void)text, (void)error;
+	*(bool *)((char *)config + option->offset) = true;
+	return true;
+}
+
+static bool parse_string(VmConfig *config, const VmOption *option, const char *text, GError **error)
+{
+	char **place = (char **)((char *)config + option->offset);
+
+	if (*text == '\0')
+		return error_fail(error, "must not be empty");
+	g_free(*place);
+	*place = g_strdup(text);
+	return true;
+}
+
+/* A kernel command line may be empty. */
+static bool parse_append(VmConfig *config, const VmOption *option, const char *text, GError **error)
+{
+	(void)option, (void)error;
+	g_free(config->append);
+	config->append = g_strdup(text);
+	return true;
+}
+
+static bool parse_sandbox(VmConfig *config, const VmOption *option, const char *text,
+			  GError **error)
+{
+	(void)option;
+	config->sandbox = strcmp(text, "on") == 0;
+	return config->sandbox || strcmp(text, "off") == 0 || error_fail(error, "use on or off");
+}
+
+static bool parse_message(VmConfig *config, const VmOption *option, const char *text,
+			  GError **error)
+{
+	static const Property properties[] = {
+		{ .name = "timestamp", .kind = PROPERTY_BOOL,
+		  .offset = offsetof(VmConfig, log_timestamps) },
+		PROPERTY_END,
+	};
+
+	(void)option;
+	return vm_config_parse_properties(properties, config, text, NULL, error);
+}
+
+/* What Vireo does anyhow is no error to ask for; anything else by these names is. */
+static bool parse_none(VmConfig *config, const VmOption *option, const char *text, GError **error)
+{
+	(void)config, (void)option;
+	return strcmp(text, "none") == 0 || error_fail(error, "there is only 'none'");
+}
+
+static bool parse_truth(VmConfig *config, const VmOption *option, const char *text, GError **error)
+{
+	(void)config, (void)option, (void)text, (void)error;
+	return true;
+}
+
+static bool parse_no_reboot(VmConfig *config, const VmOption *option, const char *text,
+			    GError **error)
+{
+	(void)option, (void)text, (void)error;
+	config->actions.reboot = QAPI_REBOOT_ACTION_SHUTDOWN;
+	return true;
+}
+
+static bool parse_no_shutdown(VmConfig *config, const VmOption *option, const char *text,
+			      GError **error)
+{
+	(void)option, (void)text, (void)error;
+	config->actions.shutdown = QAPI_SHUTDOWN_ACTION_PAUSE;
+	return true;
+}
+
+static bool parse_help(VmConfig *config, const VmOption *option, const char *text, GError **error)
+{
+	(void)option, (void)text, (void)error;
+	config->help = VM_HELP_OPTIONS;
+	return true;
+}
+
+static bool parse_version(VmConfig *config, const VmOption *option, const char *text,
+			  GError **error)
+{
+	(void)option, (void)text, (void)error;
+	config->help = VM_HELP_VERSION;
+	return true;
+}
+
+#define FIELD(name) offsetof(VmConfig, name)
+
+static const VmOption options[] = {
+	{ "-machine", "[type=]q35[,memory-backend=ID][,accel=kvm][,kernel-irqchip=on]",
+	  "the machine type", vm_config_parse_machine, 0, NULL },
+	{ "-accel", "kvm", "what runs the guest", vm_config_parse_accel, 0, NULL },
+	{ "-enable-kvm", NULL, "the same", parse_truth, 0, NULL },
+	{ "-cpu", "host|max[,+FEATURE][,-FEATURE][,FEATURE=on|off]",
+	  "the CPU model; -cpu help lists features", vm_config_parse_cpu, 0, NULL },
+	{ "-smp", "[cpus=]N[,sockets=N][,dies=N][,cores=N][,threads=N]",
+	  "virtual CPUs and their topology", vm_config_parse_smp, 0, NULL },
+	{ "-m", "[size=]MEGABYTES", "size of RAM (suffixes k, M, G, T)", vm_config_parse_memory, 0,
+	  NULL },
+	{ "-kernel", "FILE", "a kernel to boot: bzImage, PVH or Multiboot", parse_string,
+	  FIELD(kernel), NULL },
+	{ "-initrd", "FILE", "its initial RAM disk (Multiboot: modules)", parse_string,
+	  FIELD(initrd), NULL },
+	{ "-append", "TEXT", "its command line", parse_append, 0, NULL },
+	{ "-object", "TYPE,id=ID[,...]", "a memory backend, I/O thread or entropy source",
+	  vm_config_parse_item, FIELD(objects), "qom-type" },
+	{ "-blockdev", "DRIVER,node-name=NAME[,...]", "the host side of a disk",
+	  vm_config_parse_item, FIELD(blockdevs), "driver" },
+	{ "-netdev", "TYPE,id=ID[,...]", "the host side of a network card", vm_config_parse_item,
+	  FIELD(netdevs), "type" },
+	{ "-chardev", "BACKEND,id=ID[,...]", "the host side of a serial port, console or monitor",
+	  vm_config_parse_item, FIELD(chardevs), "backend" },
+	{ "-device", "TYPE[,id=ID][,PROPERTY=VALUE...]", "a device; -device help lists them",
+	  vm_config_parse_device, FIELD(devices), "driver" },
+	{ "-serial", "stdio|pty|null|none|chardev:ID|file:PATH|unix:PATH", "the next serial port",
+	  vm_config_parse_serial, 0, NULL },
+	{ "-qmp", "stdio|chardev:ID|unix:PATH[,server=on,wait=off]", "a QMP monitor",
+	  vm_config_parse_qmp, 0, NULL },
+	{ "-mon", "[chardev=]ID,mode=control[,pretty=on]", "a QMP monitor on a chardev",
+	  vm_config_parse_mon, 0, NULL },
+	{ "-monitor", "none", "there is no other kind of monitor", parse_none, 0, NULL },
+	{ "-add-fd", "fd=N,set=N[,opaque=TEXT]", "a descriptor, as /dev/fdset/SET",
+	  vm_config_parse_item, FIELD(add_fds), NULL },
+	{ "-name", "[guest=]NAME[,debug-threads=on|off]", "the guest's name; whether threads have names",
+	  vm_config_parse_name, 0, NULL },
+	{ "-uuid", "UUID", "the guest's UUID", vm_config_parse_uuid, 0, NULL },
+	{ "-S", NULL, "do not start the guest; 'cont' does", parse_flag, FIELD(start_paused),
+	  NULL },
+	{ "-action", "reboot=reset|shutdown,shutdown=poweroff|pause,panic=pause|shutdown|exit-failure|none",
+	  "what the guest's reboot, shutdown or panic leads to", vm_config_parse_action, 0, NULL },
+	{ "-no-reboot", NULL, "the same as -action reboot=shutdown", parse_no_reboot, 0, NULL },
+	{ "-no-shutdown", NULL, "the same as -action shutdown=pause", parse_no_shutdown, 0, NULL },
+	{ "-daemonize", NULL, "go to the background once the guest is ready", parse_flag,
+	  FIELD(daemonize), NULL },
+	{ "-pidfile", "FILE", "write the process id there, and keep it locked", parse_string,
+	  FIELD(pid_file), NULL },
+	{ "-runas", "USER", "become this user before the guest starts", parse_string, FIELD(run_as),
+	  NULL },
+	{ "-sandbox", "on|off", "system call filters (default: on)", parse_sandbox, 0, NULL },
+	{ "-D", "FILE", "write the log there instead of to standard error", parse_string,
+	  FIELD(log_file), NULL },
+	{ "-msg", "timestamp=on|off", "whether log lines have the time", parse_message, 0, NULL },
+	{ "-nographic", NULL, "the first serial port on standard input and output", parse_flag,
+	  FIELD(nographic), NULL },
+	{ "-display", "none", "there is no display", parse_none, 0, NULL },
+	{ "-vga", "none", "there is no VGA", parse_none, 0, NULL },
+	{ "-nodefaults", NULL, "there are no default devices", parse_truth, 0, NULL },
+	{ "-no-user-config", NULL, "there are no configuration files", parse_truth, 0, NULL },
+	{ "-help", NULL, "print this", parse_help, 0, NULL },
+	{ "-h", NULL, "the same", parse_help, 0, NULL },
+	{ "-version", NULL, "print the version", parse_version, 0, NULL },
+	{ .name = NULL },
+};
+
+void vm_config_print_help(FILE *stream)
+{
+	fputs("Usage: vireo OPTION...\n\nRuns one virtual machine on KVM. Options:\n", stream);
+	for (const VmOption *option = options; option->name; option++)
+		fprintf(stream, "  %s%s%s\n        %s\n", option->name, option->argument ? " " : "",
+			option->argument ? option->argument : "", option->help);
+}
+
+static VmConfig *vm_config_new(void)
+{
+	VmConfig *config = g_new0(VmConfig, 1);
+	GPtrArray **lists[] = { &config->objects,  &config->blockdevs, &config->netdevs,
+				&config->chardevs, &config->devices,   &config->serials,
+				&config->monitors, &config->add_fds };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
+		*lists[i] = g_ptr_array_new_with_free_func(vm_config_item_free);
+	config->cpu_topology = (CpuTopology){ 1, 1, 1, 1, 1, 1 };
+	config->cpu_model = g_strdup("host");
+	config->cpu_features = g_ptr_array_new();
+	config->actions.panic = QAPI_PANIC_ACTION_SHUTDOWN;
+	config->sandbox = true;
+	return config;
+}
+
+void vm_config_free(VmConfig *config)
+{
+	if (!config)
+		return;
+	g_ptr_array_unref(config->objects);
+	g_ptr_array_unref(config->blockdevs);
+	g_ptr_array_unref(config->netdevs);
+	g_ptr_array_unref(config->chardevs);
+	g_ptr_array_unref(config->devices);
+	g_ptr_array_unref(config->serials);
+	g_ptr_array_unref(config->monitors);
+	g_ptr_array_unref(config->add_fds);
+	for (unsigned i = 0; i < config->cpu_features->len; i++) {
+		CpuFeatureSetting *setting = config->cpu_features->pdata[i];
+
+		g_free(setting->name);
+		g_free(setting);
+	}
+	g_ptr_array_unref(config->cpu_features);
+	g_free(config->help_argument);
+	g_free(config->name);
+	g_free(config->memory_backend);
+	g_free(config->cpu_model);
+	g_free(config->kernel);
+	g_free(config->initrd);
+	g_free(config->append);
+	g_free(config->pid_file);
+	g_free(config->run_as);
+	g_free(config->log_file);
+	g_free(config);
+}
+
+/* -X help, for the options whose values can be listed. */
+static VmHelp help_of(const VmOption *option, const char *text)
+{
+	static const struct {
+		const char *option;
+		VmHelp help;
+	} helps[] = {
+		{ "-machine", VM_HELP_MACHINE }, { "-cpu", VM_HELP_CPU },
+		{ "-device", VM_HELP_DEVICE },	 { "-object", VM_HELP_OBJECT },
+	};
+
+	if (strcmp(text, "help") != 0 && strcmp(text, "?") != 0)
+		return VM_HELP_NONE;
+	for (unsigned i = 0; i < G_N_ELEMENTS(helps); i++) {
+		if (strcmp(option->name, helps[i].option) == 0)
+			return helps[i].help;
+	}
+	return VM_HELP_NONE;
+}
+
+/* "--name" is read as "-name", as QEMU does. */
+static const VmOption *find_option(const char *text)
+{
+	if (text[0] == '-' && text[1] == '-')
+		text++;
+	for (const VmOption *option = options; option->name; option++) {
+		if (strcmp(option->name, text) == 0)
+			return option;
+	}
+	return NULL;
+}
+
+/* What only all options together can say. */
+static void vm_config_finish(VmConfig *config)
+{
+	if (config->nographic && config->serials->len == 0)
+		vm_config_parse_serial(config, find_option("-serial"), "stdio", NULL);
+}
+
+VmConfig *vm_config_parse(int argc, char **argv, GError **error)
+{
+	g_autoptr(VmConfig) config = vm_config_new();
+
+	for (int i = 1; i < argc && config->help == VM_HELP_NONE; i++) {
+		const VmOption *option = find_option(argv[i]);
+		const char *text = NULL;
+
+		if (!option) {
+			error_fail(error, "%s: there is no such option; see -help", argv[i]);
+			return NULL;
+		}
+		if (option->argument) {
+			text = ++i < argc ? argv[i] : NULL;
+			if (!text) {
+				error_fail(error, "%s: needs an argument: %s", option->name,
+					   option->argument);
+				return NULL;
+			}
+			config->help = help_of(option, text);
+		}
+		if (config->help == VM_HELP_NONE && !option->parse(config, option, text, error)) {
+			g_prefix_error(error, "%s%s%s: ", option->name, text ? " " : "",
+				       text ? text : "");
+			return NULL;
+		}
+	}
+	vm_config_finish(config);
+	return g_steal_pointer(&config);
+}

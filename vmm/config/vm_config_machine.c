@@ -1,0 +1,254 @@
+/*
+ * vm_config_machine.c: the options for the machine itself: CPUs, memory, name, actions
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/config/vm_config_internal.h"
+#include "vmm/base/error.h"
+#include "vmm/config/options.h"
+
+#include <string.h>
+
+typedef struct MachineOptions {
+	char *type, *memory_backend, *accel;
+	bool kernel_irqchip;
+} MachineOptions;
+
+static bool check_machine(const MachineOptions *machine, GError **error)
+{
+	if (strcmp(machine->type, MACHINE_TYPE_ALIAS) != 0 &&
+	    strcmp(machine->type, MACHINE_TYPE_NAME) != 0)
+		return error_fail(error, "there is no machine type '%s'; see -machine help",
+				  machine->type);
+	if (strcmp(machine->accel, "kvm") != 0)
+		return error_fail(error, "there is no accelerator '%s' but kvm", machine->accel);
+	if (!machine->kernel_irqchip)
+		return error_fail(error, "the interrupt controllers are always KVM's");
+	return true;
+}
+
+bool vm_config_parse_machine(VmConfig *config, const VmOption *option, const char *text,
+			     GError **error)
+{
+	static const Property properties[] = {
+		{ .name = "type", .kind = PROPERTY_STRING, .initial_text = MACHINE_TYPE_ALIAS,
+		  .offset = offsetof(MachineOptions, type) },
+		{ .name = "memory-backend", .kind = PROPERTY_STRING,
+		  .offset = offsetof(MachineOptions, memory_backend) },
+		{ .name = "accel", .kind = PROPERTY_STRING, .initial_text = "kvm",
+		  .offset = offsetof(MachineOptions, accel) },
+		{ .name = "kernel-irqchip", .kind = PROPERTY_BOOL, .initial = true,
+		  .offset = offsetof(MachineOptions, kernel_irqchip) },
+		PROPERTY_END,
+	};
+	MachineOptions machine = { 0 };
+	bool done;
+
+	(void)option;
+	properties_init(properties, &machine);
+	done = vm_config_parse_properties(properties, &machine, text, "type", error) &&
+	       check_machine(&machine, error);
+	if (done && machine.memory_backend) {
+		g_free(config->memory_backend);
+		config->memory_backend = g_steal_pointer(&machine.memory_backend);
+	}
+	properties_clear(properties, &machine);
+	return done;
+}
+
+bool vm_config_parse_accel(VmConfig *config, const VmOption *option, const char *text,
+			   GError **error)
+{
+	(void)config, (void)option;
+	return strcmp(text, "kvm") == 0 ||
+	       error_fail(error, "there is no accelerator but kvm, and it has no properties");
+}
+
+/* Fill in what -smp left out: cores first, then sockets (as QEMU does since 6.2). */
+static bool complete_topology(CpuTopology *topology, GError **error)
+{
+	unsigned inner, product;
+
+	topology->dies = MAX(topology->dies, 1);
+	topology->threads = MAX(topology->threads, 1);
+	inner = topology->dies * topology->threads;
+	if (topology->cpus == 0)
+		topology->cpus = MAX(topology->sockets, 1) * inner * MAX(topology->cores, 1);
+	if (topology->max_cpus == 0)
+		topology->max_cpus = topology->cpus;
+	if (topology->cores == 0) {
+		topology->sockets = MAX(topology->sockets, 1);
+		topology->cores = topology->max_cpus / (topology->sockets * inner);
+	} else if (topology->sockets == 0) {
+		topology->sockets = topology->max_cpus / (topology->cores * inner);
+	}
+	product = topology->sockets * topology->cores * inner;
+	if (topology->cpus > MACHINE_MAX_CPUS)
+		return error_fail(error, "%u CPUs are more than the %u that a machine can have",
+				  topology->cpus, MACHINE_MAX_CPUS);
+	if (topology->max_cpus != topology->cpus)
+		return error_fail(error, "maxcpus must be the number of CPUs: none can be added later");
+	if (product != topology->cpus)
+		return error_fail(error,
+				  "sockets (%u) * dies (%u) * cores (%u) * threads (%u) must be the "
+				  "number of CPUs (%u)",
+				  topology->sockets, topology->dies, topology->cores,
+				  topology->threads, topology->cpus);
+	return true;
+}
+
+bool vm_config_parse_smp(VmConfig *config, const VmOption *option, const char *text, GError **error)
+{
+	/* A level has at least one; what is not given stays 0 until complete_topology(). */
+#define LEVEL(text_name, field)                                                                    \
+	{                                                                                          \
+		.name = text_name, .kind = PROPERTY_UINT32, .minimum = 1, .maximum = 65535,        \
+		.offset = offsetof(CpuTopology, field)                                             \
+	}
+	static const Property properties[] = {
+		LEVEL("cpus", cpus),   LEVEL("maxcpus", max_cpus), LEVEL("sockets", sockets),
+		LEVEL("dies", dies),   LEVEL("cores", cores),	   LEVEL("threads", threads),
+		PROPERTY_END,
+	};
+#undef LEVEL
+	CpuTopology topology = { 0 };
+
+	(void)option;
+	if (!vm_config_parse_properties(properties, &topology, text, "cpus", error) ||
+	    !complete_topology(&topology, error))
+		return false;
+	config->cpu_topology = topology;
+	return true;
+}
+
+static bool parse_cpu_feature(VmConfig *config, const char *text, GError **error)
+{
+	const char *equals = strchr(text, '=');
+	CpuFeatureSetting *setting;
+	bool enabled = *text != '-';
+
+	if (*text == '+' || *text == '-') {
+		text++;
+	} else if (equals) {
+		enabled = strcmp(equals, "=on") == 0;
+		if (!enabled && strcmp(equals, "=off") != 0)
+			return error_fail(error, "'%s': use on or off", text);
+	} else {
+		return error_fail(error, "'%s': use +%s, -%s, %s=on or %s=off", text, text, text,
+				  text, text);
+	}
+	setting = g_new0(CpuFeatureSetting, 1);
+	setting->name = equals ? g_strndup(text, (gsize)(equals - text)) : g_strdup(text);
+	setting->enabled = enabled;
+	g_ptr_array_add(config->cpu_features, setting);
+	return true;
+}
+
+bool vm_config_parse_cpu(VmConfig *config, const VmOption *option, const char *text, GError **error)
+{
+	g_auto(GStrv) parts = g_strsplit(text, ",", -1);
+
+	(void)option;
+	if (!parts[0] || *parts[0] == '\0')
+		return error_fail(error, "names no model");
+	g_free(config->cpu_model);
+	config->cpu_model = g_strdup(parts[0]);
+	for (unsigned i = 1; parts[i]; i++) {
+		if (!parse_cpu_feature(config, parts[i], error))
+			return false;
+	}
+	return true;
+}
+
+bool vm_config_parse_memory(VmConfig *config, const VmOption *option, const char *text,
+			    GError **error)
+{
+	json_object *size;
+	json_object *parsed = options_parse(text, "size", error);
+	bool done;
+
+	(void)option;
+	if (!parsed)
+		return false;
+	if (json_object_object_length(parsed) != 1 ||
+	    !json_object_object_get_ex(parsed, "size", &size))
+		done = error_fail(error, "takes a size and nothing else: no memory can be added later");
+	else
+		done = options_parse_size(json_object_get_string(size), 'M', &config->memory_size,
+					  error);
+	json_object_put(parsed);
+	if (done && config->memory_size == 0)
+		return error_fail(error, "a machine needs memory");
+	return done;
+}
+
+typedef struct NameOptions {
+	char *guest;
+	bool debug_threads;
+} NameOptions;
+
+bool vm_config_parse_name(VmConfig *config, const VmOption *option, const char *text,
+			  GError **error)
+{
+	static const Property properties[] = {
+		{ .name = "guest", .kind = PROPERTY_STRING, .offset = offsetof(NameOptions, guest) },
+		{ .name = "debug-threads", .kind = PROPERTY_BOOL,
+		  .offset = offsetof(NameOptions, debug_threads) },
+		PROPERTY_END,
+	};
+	NameOptions name = { 0 };
+	bool done;
+
+	(void)option;
+	properties_init(properties, &name);
+	done = vm_config_parse_properties(properties, &name, text, "guest", error);
+	if (done) {
+		g_free(config->name);
+		config->name = g_steal_pointer(&name.guest);
+		config->debug_threads = name.debug_threads;
+	}
+	properties_clear(properties, &name);
+	return done;
+}
+
+bool vm_config_parse_uuid(VmConfig *config, const VmOption *option, const char *text,
+			  GError **error)
+{
+	unsigned digits = 0;
+
+	(void)option;
+	if (!g_uuid_string_is_valid(text))
+		return error_fail(error, "is no UUID");
+	for (const char *c = text; *c; c++) {
+		if (*c == '-')
+			continue;
+		config->uuid[digits / 2] =
+			(uint8_t)(config->uuid[digits / 2] << 4 | g_ascii_xdigit_value(*c));
+		digits++;
+	}
+	config->has_uuid = true;
+	return true;
+}
+
+bool vm_config_parse_action(VmConfig *config, const VmOption *option, const char *text,
+			    GError **error)
+{
+	static const char *const reboot_names[] = { "reset", "shutdown", NULL };
+	static const char *const shutdown_names[] = { "poweroff", "pause", NULL };
+	static const char *const panic_names[] = { "pause", "shutdown", "exit-failure", "none",
+						   NULL };
+	static const Property properties[] = {
+		{ .name = "reboot", .kind = PROPERTY_ENUM, .enum_names = reboot_names,
+		  .offset = offsetof(RunActions, reboot) },
+		{ .name = "shutdown", .kind = PROPERTY_ENUM, .enum_names = shutdown_names,
+		  .offset = offsetof(RunActions, shutdown) },
+		{ .name = "panic", .kind = PROPERTY_ENUM, .enum_names = panic_names,
+		  .offset = offsetof(RunActions, panic) },
+		PROPERTY_END,
+	};
+
+	(void)option;
+	return vm_config_parse_properties(properties, &config->actions, text, NULL, error);
+}

@@ -1,0 +1,32 @@
+/*
+ * device_types.c: every type of device there is
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/machine/device_types.h"
+#include "vmm/chipset/chipset.h"
+#include "vmm/pci/host_bridge.h"
+#include "vmm/virtio/virtio_blk.h"
+
+/* A family's type starts with a DeviceType. */
+#define FAMILY(type) ((const DeviceType *)&(type))
+
+const DeviceType *const machine_device_types[] = {
+	/* The board's */
+	&acpi_pm_type,
+	&host_bridge_type,
+	&i8042_type,
+	FAMILY(memory_controller_hub_type),
+	&port92_type,
+	&rtc_cmos_type,
+	/* ISA */
+	&debug_console_type,
+	&debug_exit_type,
+	&pvpanic_type,
+	&serial_16550_type,
+	/* virtio */
+	FAMILY(virtio_blk_type),
+	NULL,
+};

@@ -1,0 +1,307 @@
+/*
+ * machine.c: the guest's machine as a whole
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/machine/machine_internal.h"
+#include "vmm/block/block.h"
+#include "vmm/chardev/chardev.h"
+#include "vmm/chardev/chardev_config.h"
+#include "vmm/chipset/chipset.h"
+#include "vmm/x86/cpuid.h"
+
+#include "qapi-events.h"
+
+#include <string.h>
+
+#define PIO_SPACE_SIZE 0x10000u
+
+void machine_io_thread_init(gpointer data)
+{
+	(void)data;
+}
+
+static Machine *machine_of(DeviceServices *services)
+{
+	return (Machine *)services;
+}
+
+static void service_request(DeviceServices *services, RunRequest request, int value)
+{
+	Machine *machine = machine_of(services);
+
+	if (request == RUN_REQUEST_EXIT)
+		atomic_store(&machine->exit_value, value);
+	machine_request(machine, request);
+}
+
+static bool service_is_running(DeviceServices *services)
+{
+	return machine_is_running(machine_of(services));
+}
+
+static BlockNode *service_find_block_node(DeviceServices *services, const char *node_name)
+{
+	return block_nodes_find(machine_of(services)->block_nodes, node_name);
+}
+
+static Chardev *service_find_chardev(DeviceServices *services, const char *id)
+{
+	return chardevs_find(machine_of(services)->chardevs, id);
+}
+
+static RngBackend *service_find_rng(DeviceServices *services, const char *id)
+{
+	MachineObject *object = machine_objects_find(machine_of(services)->objects, id);
+
+	return object ? machine_object_rng(object) : NULL;
+}
+
+static IoLoop *service_find_io_loop(DeviceServices *services, const char *id)
+{
+	Machine *machine = machine_of(services);
+	g_autoptr(GError) error = NULL;
+	MachineObject *object;
+
+	if (id) {
+		object = machine_objects_find(machine->objects, id);
+		return object ? machine_object_io_loop(object) : NULL;
+	}
+	if (!machine->default_io_loop) {
+		machine->default_io_loop = io_loop_new("IO", machine_io_thread_init, NULL, &error);
+		if (!machine->default_io_loop)
+			g_warning("no I/O thread: %s", error->message);
+	}
+	return machine->default_io_loop;
+}
+
+typedef struct ObjectReference {
+	const char *id;
+	bool found;
+} ObjectReference;
+
+/* Does a property of @device that names an object name this one? */
+static void check_reference(Device *device, gpointer data)
+{
+	ObjectReference *reference = data;
+
+	for (unsigned i = 0; i < DEVICE_PROPERTY_TABLES; i++) {
+		const Property *property = device->type->properties[i];
+
+		for (; property && property->name; property++) {
+			const char *id;
+
+			if (property->kind != PROPERTY_IOTHREAD &&
+			    property->kind != PROPERTY_OBJECT)
+				continue;
+			id = *(char **)((char *)device + property->offset);
+			if (g_strcmp0(id, reference->id) == 0)
+				reference->found = true;
+		}
+	}
+}
+
+static bool object_in_use(gpointer data, const char *id)
+{
+	Machine *machine = data;
+	ObjectReference reference = { .id = id };
+
+	device_tree_foreach(machine->devices, false, check_reference, &reference);
+	return reference.found;
+}
+
+static void machine_init_services(Machine *machine)
+{
+	machine->services = (DeviceServices){
+		.memory = machine->memory,
+		.mmio = machine->mmio,
+		.pio = machine->pio,
+		.interrupts = kvm_interrupts(machine->kvm),
+		.events = machine->events,
+		.main_context = machine->context,
+		.request = service_request,
+		.is_running = service_is_running,
+		.find_block_node = service_find_block_node,
+		.find_chardev = service_find_chardev,
+		.find_rng = service_find_rng,
+		.find_io_loop = service_find_io_loop,
+	};
+}
+
+/* "-object text: reason" */
+static void prefix_item(GError **error, const VmConfigItem *item)
+{
+	g_prefix_error(error, "%s %s: ", item->option, item->text);
+}
+
+static bool add_objects(Machine *machine, GError **error)
+{
+	for (unsigned i = 0; i < machine->config->objects->len; i++) {
+		const VmConfigItem *item = machine->config->objects->pdata[i];
+		QapiObjectOptions *options =
+			qapi_parse_ObjectOptions(item->options, QAPI_PARSE_KEYVAL, error);
+
+		if (!options || !machine_objects_add(machine->objects, options, error)) {
+			prefix_item(error, item);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool add_chardevs(Machine *machine, GError **error)
+{
+	for (unsigned i = 0; i < machine->config->chardevs->len; i++) {
+		const VmConfigItem *item = machine->config->chardevs->pdata[i];
+		g_autoptr(ChardevConfig) config = chardev_config_new(item->options, error);
+
+		if (!config || !chardevs_add(machine->chardevs, config, error)) {
+			prefix_item(error, item);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool add_block_nodes(Machine *machine, GError **error)
+{
+	for (unsigned i = 0; i < machine->config->blockdevs->len; i++) {
+		const VmConfigItem *item = machine->config->blockdevs->pdata[i];
+		g_autoptr(QapiBlockdevOptions) options =
+			qapi_parse_BlockdevOptions(item->options, QAPI_PARSE_KEYVAL, error);
+
+		if (!options || !block_nodes_add(machine->block_nodes, options, error)) {
+			prefix_item(error, item);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool machine_create(Machine *machine, GError **error)
+{
+	if (!cpu_model_check(machine->config->cpu_model, error)) {
+		g_prefix_error(error, "-cpu %s: ", machine->config->cpu_model);
+		return false;
+	}
+	machine->kvm = kvm_new(error);
+	if (!machine->kvm)
+		return false;
+	kvm_listen(machine->kvm, machine->mmio, false);
+	kvm_listen(machine->kvm, machine->pio, true);
+	machine_init_services(machine);
+	machine->devices = device_tree_new(machine_device_types, &machine->services);
+	return add_objects(machine, error) && add_chardevs(machine, error) &&
+	       add_block_nodes(machine, error) &&
+	       machine_create_memory(machine, error) && machine_create_cpus(machine, error) &&
+	       machine_create_board(machine, error) && machine_load(machine, error);
+}
+
+Machine *machine_new(const VmConfig *config, const QmpEventSink *events,
+		     const FdSetOpener *fd_sets, GError **error)
+{
+	g_autoptr(Machine) machine = g_new0(Machine, 1);
+
+	machine->config = config;
+	machine->events = events;
+	machine->actions = config->actions;
+	machine->context = g_main_context_default();
+	machine->loop = g_main_loop_new(machine->context, FALSE);
+	g_mutex_init(&machine->cpu_lock);
+	g_cond_init(&machine->cpu_changed);
+	atomic_store(&machine->state, QAPI_RUN_STATE_PRELAUNCH);
+	machine->memory = guest_memory_new();
+	machine->mmio = address_space_new("MMIO", UINT64_MAX);
+	machine->pio = address_space_new("PIO", PIO_SPACE_SIZE);
+	machine->objects = machine_objects_new(object_in_use, machine);
+	machine->chardevs = chardevs_new(machine->context);
+	machine->block_nodes = block_nodes_new();
+	if (fd_sets) {
+		chardevs_set_fd_sets(machine->chardevs, fd_sets);
+		block_nodes_set_fd_sets(machine->block_nodes, fd_sets);
+	}
+	if (!machine_create(machine, error))
+		return NULL;
+	return g_steal_pointer(&machine);
+}
+
+void machine_free(Machine *machine)
+{
+	if (!machine)
+		return;
+	machine->events = NULL;
+	machine->services.events = NULL;
+	if (machine->kvm)
+		machine_quiesce(machine);
+	machine_free_cpus(machine);
+	device_tree_free(machine->devices);
+	if (machine->isa_bus)
+		isa_bus_free(machine->isa_bus);
+	g_clear_pointer(&machine->default_io_loop, io_loop_free);
+	block_nodes_free(machine->block_nodes);
+	chardevs_free(machine->chardevs);
+	g_clear_pointer(&machine->boot, boot_source_free);
+	address_space_free(machine->mmio);
+	address_space_free(machine->pio);
+	kvm_free(machine->kvm);
+	guest_memory_free(machine->memory);
+	machine_free_memory(machine);
+	machine_objects_free(machine->objects);
+	g_mutex_clear(&machine->cpu_lock);
+	g_cond_clear(&machine->cpu_changed);
+	g_main_loop_unref(machine->loop);
+	g_free(machine);
+}
+
+const VmConfig *machine_config(const Machine *machine)
+{
+	return machine->config;
+}
+
+Kvm *machine_kvm(Machine *machine)
+{
+	return machine->kvm;
+}
+
+GuestMemory *machine_memory(Machine *machine)
+{
+	return machine->memory;
+}
+
+DeviceTree *machine_devices(Machine *machine)
+{
+	return machine->devices;
+}
+
+DeviceServices *machine_services(Machine *machine)
+{
+	return &machine->services;
+}
+
+BlockNodes *machine_block_nodes(Machine *machine)
+{
+	return machine->block_nodes;
+}
+
+Netdevs *machine_netdevs(Machine *machine)
+{
+	return machine->netdevs;
+}
+
+Chardevs *machine_chardevs(Machine *machine)
+{
+	return machine->chardevs;
+}
+
+MachineObjects *machine_objects(Machine *machine)
+{
+	return machine->objects;
+}
+
+void machine_press_power_button(Machine *machine)
+{
+	acpi_pm_power_button(machine->acpi_pm);
+	qapi_event_powerdown(machine->events);
+}

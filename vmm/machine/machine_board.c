@@ -1,0 +1,137 @@
+/*
+ * machine_board.c: the devices of the board, and what it boots
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/machine/machine_internal.h"
+#include "vmm/base/error.h"
+#include "vmm/chipset/chipset.h"
+#include "vmm/pci/host_bridge.h"
+#include "vmm/x86/acpi.h"
+
+#include <string.h>
+
+static Device *add_board_device(Machine *machine, const DeviceType *type, GError **error)
+{
+	return device_tree_add_builtin(machine->devices, type->name, NULL, NULL, error);
+}
+
+static bool create_chipset(Machine *machine, GError **error)
+{
+	machine->isa_bus = isa_bus_new();
+	device_tree_add_bus(machine->devices, machine->isa_bus);
+	machine->acpi_pm = add_board_device(machine, &acpi_pm_type, error);
+	machine->host_bridge = add_board_device(machine, &host_bridge_type, error);
+	return machine->acpi_pm && machine->host_bridge &&
+	       add_board_device(machine, &rtc_cmos_type, error) &&
+	       add_board_device(machine, &i8042_type, error) &&
+	       add_board_device(machine, &port92_type, error);
+}
+
+/* -serial is -device isa-serial with the next of COM1 to COM4. */
+static bool create_serial_ports(Machine *machine, GError **error)
+{
+	const GPtrArray *serials = machine->config->serials;
+
+	for (unsigned i = 0; i < serials->len; i++) {
+		const VmConfigItem *item = serials->pdata[i];
+		json_object *chardev, *options;
+		Device *device;
+
+		if (!json_object_object_get_ex(item->options, "chardev", &chardev))
+			continue;
+		options = json_object_new_object();
+		json_object_object_add(options, "chardev", json_object_get(chardev));
+		json_object_object_add(options, "index", json_object_new_int((int)i));
+		device = device_tree_add_builtin(machine->devices, serial_16550_type.name,
+						 machine->isa_bus, options, error);
+		json_object_put(options);
+		if (!device) {
+			g_prefix_error(error, "%s %s: ", item->option, item->text);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool create_user_devices(Machine *machine, GError **error)
+{
+	for (unsigned i = 0; i < machine->config->devices->len; i++) {
+		const VmConfigItem *item = machine->config->devices->pdata[i];
+
+		if (!device_tree_add(machine->devices, item->options, error)) {
+			g_prefix_error(error, "%s %s: ", item->option, item->text);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool open_boot_source(Machine *machine, GError **error)
+{
+	const VmConfig *config = machine->config;
+
+	if (!config->kernel) {
+		const char *alone = config->initrd ? "-initrd" : config->append ? "-append" : NULL;
+
+		if (alone)
+			g_set_error(error, VIREO_ERROR, VIREO_ERROR_FAILED,
+				    "%s needs a kernel (-kernel)", alone);
+		return alone == NULL;
+	}
+	machine->boot = boot_source_open(config->kernel, config->initrd, config->append, error);
+	if (!machine->boot)
+		g_prefix_error(error, "-kernel %s: ", config->kernel);
+	return machine->boot != NULL;
+}
+
+bool machine_create_board(Machine *machine, GError **error)
+{
+	return open_boot_source(machine, error) && create_chipset(machine, error) &&
+	       create_serial_ports(machine, error) && create_user_devices(machine, error);
+}
+
+/* Note in @data, an AcpiConfig, that @device is there, if ACPI has something to say of it. */
+static void describe_device(Device *device, gpointer data)
+{
+	AcpiConfig *acpi = data;
+
+	if (device->type == &serial_16550_type) {
+		int com = serial_16550_com(device);
+
+		if (com >= 0)
+			acpi->devices |= (uint32_t)ACPI_INFO_COM1 << com;
+	} else if (device->type == &pvpanic_type) {
+		acpi->devices |= ACPI_INFO_PVPANIC;
+		acpi->pvpanic_port = pvpanic_port(device);
+	}
+}
+
+static bool build_acpi(Machine *machine, uint64_t *rsdp, GError **error)
+{
+	g_autofree AcpiCpu *cpus = g_new0(AcpiCpu, machine->n_cpus);
+	AcpiConfig acpi = { .map = &machine->map, .cpus = cpus, .n_cpus = machine->n_cpus };
+
+	for (unsigned i = 0; i < machine->n_cpus; i++)
+		cpus[i] = (AcpiCpu){ .apic_id = machine->cpus[i].apic_id, .present = true };
+	device_tree_foreach(machine->devices, false, describe_device, &acpi);
+	return acpi_build(&acpi, machine->memory, rsdp, error);
+}
+
+bool machine_load(Machine *machine, GError **error)
+{
+	BootState boot = { 0 };
+	uint64_t rsdp;
+
+	if (!build_acpi(machine, &rsdp, error))
+		return false;
+	if (machine->boot && !boot_load(machine->boot, &machine->map, rsdp, !machine->ram_written,
+					machine->memory, &boot, error))
+		return false;
+	if (!machine_reset_cpus(machine, machine->boot ? &boot : NULL, error))
+		return false;
+	machine->ram_written = true;
+	return true;
+}

@@ -1,0 +1,100 @@
+/*
+ * machine_internal.h: what the files of this directory share
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "vmm/kvm/kvm.h"
+#include "vmm/kvm/kvm_vcpu.h"
+#include "vmm/machine/device_types.h"
+#include "vmm/machine/machine.h"
+#include "vmm/memory/address_space.h"
+#include "vmm/memory/guest_memory.h"
+#include "vmm/x86/boot.h"
+#include "vmm/x86/memory_map.h"
+
+typedef struct MachineCpu {
+	Machine *machine;
+	unsigned index;
+	uint32_t apic_id;
+	KvmVcpu *kvm;
+	KvmVcpuState *power_on; /* what a reset goes back to */
+	GThread *thread;
+	pthread_t pthread; /* for signals; set by the thread before thread_id */
+	int thread_id;	   /* under machine->cpu_lock; 0 until the thread runs */
+	bool running;	   /* under machine->cpu_lock: may be in KVM_RUN or a device */
+	bool stuck;	   /* under machine->cpu_lock: nothing to run before a reset */
+} MachineCpu;
+
+/* Requests to the main thread: a RunRequest, or one that only vCPU threads make. */
+enum {
+	MACHINE_REQUEST_INTERNAL_ERROR = RUN_REQUEST_EXIT + 1,
+	MACHINE_REQUEST_LAST = MACHINE_REQUEST_INTERNAL_ERROR,
+};
+
+struct Machine {
+	DeviceServices services; /* first */
+	const VmConfig *config;
+	const QmpEventSink *events;
+	GMainContext *context;
+	GMainLoop *loop;
+
+	Kvm *kvm;
+	MachineObjects *objects;
+	BlockNodes *block_nodes;
+	Netdevs *netdevs;
+	Chardevs *chardevs;
+	IoLoop *default_io_loop; /* NULL until a device asks */
+	MemoryBackend *own_memory; /* plain -m */
+	MemoryMap map;
+	GuestMemory *memory;
+	AddressSpace *mmio, *pio;
+	DeviceTree *devices;
+	BootSource *boot; /* NULL: nothing to boot */
+	Bus *isa_bus;
+	Device *acpi_pm, *host_bridge;
+	bool ram_written; /* something was loaded into RAM before */
+
+	MachineCpu *cpus;
+	unsigned n_cpus;
+	GMutex cpu_lock;
+	GCond cpu_changed; /* cpus_may_run, cpus_exit, or a vCPU's thread_id or running */
+	bool cpus_may_run; /* under cpu_lock */
+	bool cpus_exit;	   /* under cpu_lock */
+
+	atomic_int state; /* QapiRunState; the main thread writes it */
+	atomic_uint pending_requests; /* bit per request */
+	atomic_int exit_value;	      /* of RUN_REQUEST_EXIT */
+	RunActions actions;
+	bool ended; /* machine_run() is to return */
+	int exit_status;
+};
+
+/* vcpu.c: create and start the threads of all vCPUs, which then wait; end and free them. */
+bool machine_create_cpus(Machine *machine, GError **error);
+void machine_free_cpus(Machine *machine);
+/* Bring all vCPUs to power-on state, the first one to @boot if not NULL. vCPUs are stopped. */
+bool machine_reset_cpus(Machine *machine, const BootState *boot, GError **error);
+
+/* quiesce.c: stop vCPUs and devices, and let them go on. Main thread; both are idempotent. */
+void machine_quiesce(Machine *machine);
+void machine_unquiesce(Machine *machine);
+
+/* run_state.c */
+/* Ask the main thread for @request (RunRequest or MACHINE_REQUEST_*). Any thread. */
+void machine_request(Machine *machine, unsigned request);
+
+/* machine_memory.c: RAM from -m or the named backend, given to KVM. */
+bool machine_create_memory(Machine *machine, GError **error);
+void machine_free_memory(Machine *machine);
+
+/* machine_board.c: the fixed devices, those of -serial and -device, and what to boot. */
+bool machine_create_board(Machine *machine, GError **error);
+/* Put ACPI tables and the kernel into RAM, and the vCPUs at its start. vCPUs are stopped. */
+bool machine_load(Machine *machine, GError **error);
+
+/* Runs first on each I/O thread. */
+void machine_io_thread_init(gpointer data);

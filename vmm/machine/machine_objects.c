@@ -1,0 +1,221 @@
+/*
+ * machine_objects.c: what -object and object-add make
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/machine/machine_internal.h"
+#include "vmm/base/error.h"
+#include "vmm/chardev/rng_backend.h"
+
+#include <string.h>
+
+struct MachineObjects {
+	GPtrArray *objects; /* MachineObject *, owned, in order of creation */
+	MachineObjectInUse in_use;
+	gpointer in_use_data;
+};
+
+static const char *type_name(const MachineObject *object)
+{
+	return qapi_str_ObjectType(object->options->qom_type);
+}
+
+static void machine_object_free(gpointer data)
+{
+	MachineObject *object = data;
+
+	switch (object->options->qom_type) {
+	case QAPI_OBJECT_TYPE_IOTHREAD:
+		if (object->io_loop)
+			io_loop_free(object->io_loop);
+		break;
+	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_FILE:
+	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_MEMFD:
+	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_RAM:
+		memory_backend_free(object->memory_backend);
+		break;
+	case QAPI_OBJECT_TYPE_RNG_BUILTIN:
+	case QAPI_OBJECT_TYPE_RNG_RANDOM:
+		break;
+	}
+	qapi_free_ObjectOptions(object->options);
+	g_free(object);
+}
+
+MachineObjects *machine_objects_new(MachineObjectInUse in_use, gpointer data)
+{
+	MachineObjects *objects = g_new0(MachineObjects, 1);
+
+	objects->in_use = in_use;
+	objects->in_use_data = data;
+	objects->objects = g_ptr_array_new_with_free_func(machine_object_free);
+	return objects;
+}
+
+void machine_objects_free(MachineObjects *objects)
+{
+	if (!objects)
+		return;
+	g_ptr_array_unref(objects->objects);
+	g_free(objects);
+}
+
+/*
+ * What all memory backends share. The schema's structures repeat their base's members, so they
+ * are read through a macro.
+ */
+#define FILL_MEMORY_CONFIG(config, properties)                                                     \
+	do {                                                                                       \
+		(config)->size = (properties)->size;                                               \
+		(config)->share = (properties)->has_share ? (properties)->share : (config)->share; \
+		(config)->prealloc = (properties)->prealloc;                                       \
+		(config)->prealloc_threads =                                                       \
+			(properties)->has_prealloc_threads ? (properties)->prealloc_threads : 1;   \
+		(config)->dump = !(properties)->has_dump || (properties)->dump;                    \
+		(config)->merge = (properties)->merge;                                             \
+	} while (0)
+
+#define DEFAULT_HUGE_PAGE (UINT64_C(2) << 20)
+
+static bool check_memfd(const QapiMemoryBackendMemfdProperties *memfd, GError **error)
+{
+	if (memfd->has_hugetlbsize && !memfd->hugetlb)
+		return error_fail(error, "hugetlbsize needs hugetlb=on");
+	if (memfd->has_hugetlbsize && memfd->hugetlbsize == 0)
+		return error_fail(error, "hugetlbsize must not be 0");
+	return true;
+}
+
+static MemoryBackend *new_memory_backend(const QapiObjectOptions *options, GError **error)
+{
+	MemoryBackendConfig config = { .id = options->id };
+
+	if (options->qom_type == QAPI_OBJECT_TYPE_MEMORY_BACKEND_FILE) {
+		const QapiMemoryBackendFileProperties *file = &options->u.memory_backend_file;
+
+		config.kind = MEMORY_BACKEND_FILE;
+		FILL_MEMORY_CONFIG(&config, file);
+		config.path = file->mem_path;
+		config.discard_data = file->discard_data;
+		config.read_only = file->readonly;
+	} else if (options->qom_type == QAPI_OBJECT_TYPE_MEMORY_BACKEND_MEMFD) {
+		const QapiMemoryBackendMemfdProperties *memfd = &options->u.memory_backend_memfd;
+
+		if (!check_memfd(memfd, error))
+			return NULL;
+		config.kind = MEMORY_BACKEND_MEMFD;
+		config.share = true; /* as in QEMU */
+		FILL_MEMORY_CONFIG(&config, memfd);
+		if (memfd->hugetlb)
+			config.hugetlb_size = memfd->has_hugetlbsize ? memfd->hugetlbsize
+								     : DEFAULT_HUGE_PAGE;
+	} else {
+		config.kind = MEMORY_BACKEND_RAM;
+		FILL_MEMORY_CONFIG(&config, &options->u.memory_backend_ram);
+		/* Anonymous memory that others can map is a memfd's. */
+		if (config.share)
+			config.kind = MEMORY_BACKEND_MEMFD;
+	}
+	return memory_backend_new(&config, error);
+}
+
+static bool create(MachineObject *object, GError **error)
+{
+	const QapiObjectOptions *options = object->options;
+	g_autofree char *name = NULL;
+
+	switch (options->qom_type) {
+	case QAPI_OBJECT_TYPE_IOTHREAD:
+		name = g_strdup_printf("IO %s", options->id);
+		object->io_loop = io_loop_new(name, machine_io_thread_init, NULL, error);
+		return object->io_loop != NULL;
+	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_FILE:
+	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_MEMFD:
+	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_RAM:
+		object->memory_backend = new_memory_backend(options, error);
+		return object->memory_backend != NULL;
+	case QAPI_OBJECT_TYPE_RNG_BUILTIN:
+	case QAPI_OBJECT_TYPE_RNG_RANDOM:
+		break;
+	}
+	return error_fail(error, "there is no such type of object");
+}
+
+MachineObject *machine_objects_add(MachineObjects *objects, QapiObjectOptions *options,
+				   GError **error)
+{
+	MachineObject *object = g_new0(MachineObject, 1);
+	bool done;
+
+	object->options = options;
+	if (machine_objects_find(objects, options->id))
+		done = error_fail(error, "attempt to add duplicate object '%s'", options->id);
+	else if (*options->id == '\0')
+		done = error_fail(error, "an object's id must not be empty");
+	else
+		done = create(object, error);
+	if (!done) {
+		machine_object_free(object);
+		return NULL;
+	}
+	g_ptr_array_add(objects->objects, object);
+	return object;
+}
+
+MachineObject *machine_objects_find(MachineObjects *objects, const char *id)
+{
+	for (unsigned i = 0; i < objects->objects->len; i++) {
+		MachineObject *object = objects->objects->pdata[i];
+
+		if (strcmp(object->options->id, id) == 0)
+			return object;
+	}
+	return NULL;
+}
+
+bool machine_objects_remove(MachineObjects *objects, const char *id, GError **error)
+{
+	MachineObject *object = machine_objects_find(objects, id);
+
+	if (!object)
+		return error_fail(error, "object '%s' not found", id);
+	if (object->is_ram || objects->in_use(objects->in_use_data, id))
+		return error_fail(error, "object '%s' (%s) is in use, can not be deleted", id,
+				  type_name(object));
+	g_ptr_array_remove(objects->objects, object);
+	return true;
+}
+
+void machine_objects_foreach(MachineObjects *objects, void (*func)(MachineObject *, gpointer),
+			     gpointer data)
+{
+	for (unsigned i = 0; i < objects->objects->len; i++)
+		func(objects->objects->pdata[i], data);
+}
+
+MemoryBackend *machine_object_memory_backend(const MachineObject *object)
+{
+	switch (object->options->qom_type) {
+	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_FILE:
+	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_MEMFD:
+	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_RAM:
+		return object->memory_backend;
+	default:
+		return NULL;
+	}
+}
+
+IoLoop *machine_object_io_loop(const MachineObject *object)
+{
+	return object->options->qom_type == QAPI_OBJECT_TYPE_IOTHREAD ? object->io_loop : NULL;
+}
+
+RngBackend *machine_object_rng(const MachineObject *object)
+{
+	bool is_rng = object->options->qom_type == QAPI_OBJECT_TYPE_RNG_BUILTIN ||
+		      object->options->qom_type == QAPI_OBJECT_TYPE_RNG_RANDOM;
+
+	return is_rng ? object->rng : NULL;
+}

@@ -1,0 +1,68 @@
+/*
+ * quiesce.c: the one handshake by which everything that could touch the guest comes to rest
+ *
+ * First the vCPUs park, so that no register access and no kick starts anything new; then batched
+ * writes are performed; then the devices finish what is in flight. Pause, reset, hot-unplug and
+ * save all go through here.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/machine/machine_internal.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+static bool any_cpu_running(const Machine *machine)
+{
+	for (unsigned i = 0; i < machine->n_cpus; i++) {
+		if (machine->cpus[i].running)
+			return true;
+	}
+	return false;
+}
+
+static void park_cpus(Machine *machine)
+{
+	g_mutex_lock(&machine->cpu_lock);
+	machine->cpus_may_run = false;
+	for (unsigned i = 0; i < machine->n_cpus; i++) {
+		MachineCpu *cpu = &machine->cpus[i];
+
+		if (!cpu->running)
+			continue;
+		kvm_vcpu_interrupt(cpu->kvm);
+		pthread_kill(cpu->pthread, SIGUSR1);
+	}
+	while (any_cpu_running(machine))
+		g_cond_wait(&machine->cpu_changed, &machine->cpu_lock);
+	g_mutex_unlock(&machine->cpu_lock);
+}
+
+void machine_quiesce(Machine *machine)
+{
+	if (!machine->cpus_may_run)
+		return;
+	park_cpus(machine);
+	kvm_drain_coalesced(machine->kvm);
+	device_tree_pause(machine->devices);
+	kvm_pause_clock(machine->kvm);
+}
+
+void machine_unquiesce(Machine *machine)
+{
+	if (machine->cpus_may_run)
+		return;
+	kvm_resume_clock(machine->kvm);
+	device_tree_resume(machine->devices);
+	for (unsigned i = 0; i < machine->n_cpus; i++)
+		kvm_vcpu_mark_paused(machine->cpus[i].kvm);
+	g_mutex_lock(&machine->cpu_lock);
+	machine->cpus_may_run = true;
+	/* "running" is set here and not by the threads, so that whoever parks them misses none. */
+	for (unsigned i = 0; i < machine->n_cpus; i++)
+		machine->cpus[i].running = !machine->cpus[i].stuck;
+	g_cond_broadcast(&machine->cpu_changed);
+	g_mutex_unlock(&machine->cpu_lock);
+}

@@ -1,0 +1,192 @@
+/*
+ * run_state.c: running, stopped, reset, ended, and what leads from one to the other
+ *
+ * Everything is decided on the main thread. Other threads leave a request, one bit each, so that
+ * a guest that asks again and again costs nothing.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/machine/machine_internal.h"
+#include "vmm/base/error.h"
+
+#include "qapi-events.h"
+
+#include <stdlib.h>
+
+static bool cause_is_guest(QapiShutdownCause cause)
+{
+	return cause == QAPI_SHUTDOWN_CAUSE_GUEST_SHUTDOWN ||
+	       cause == QAPI_SHUTDOWN_CAUSE_GUEST_RESET || cause == QAPI_SHUTDOWN_CAUSE_GUEST_PANIC;
+}
+
+QapiRunState machine_run_state(const Machine *machine)
+{
+	return (QapiRunState)atomic_load(&machine->state);
+}
+
+bool machine_is_running(const Machine *machine)
+{
+	return machine_run_state(machine) == QAPI_RUN_STATE_RUNNING;
+}
+
+RunActions machine_actions(const Machine *machine)
+{
+	return machine->actions;
+}
+
+void machine_set_actions(Machine *machine, RunActions actions)
+{
+	machine->actions = actions;
+}
+
+/* Stop in @state and say so; a guest that is stopped already stays as it is. */
+static void stop_in_state(Machine *machine, QapiRunState state)
+{
+	if (!machine_is_running(machine))
+		return;
+	/* Devices learn from the state that they are not to start anything. */
+	atomic_store(&machine->state, (int)state);
+	machine_quiesce(machine);
+	qapi_event_stop(machine->events);
+}
+
+void machine_stop(Machine *machine)
+{
+	stop_in_state(machine, QAPI_RUN_STATE_PAUSED);
+}
+
+bool machine_continue(Machine *machine, GError **error)
+{
+	QapiRunState state = machine_run_state(machine);
+
+	if (state == QAPI_RUN_STATE_RUNNING)
+		return true;
+	if (state == QAPI_RUN_STATE_SHUTDOWN || state == QAPI_RUN_STATE_INTERNAL_ERROR)
+		return error_fail(error, "Resetting the Virtual Machine is required");
+	if (!machine->boot)
+		return error_fail(error, "there is nothing to boot: no -kernel was given");
+	atomic_store(&machine->state, QAPI_RUN_STATE_RUNNING);
+	qapi_event_resume(machine->events);
+	machine_unquiesce(machine);
+	return true;
+}
+
+static void end_machine(Machine *machine, int status)
+{
+	if (machine->ended)
+		return;
+	machine->ended = true;
+	machine->exit_status = status;
+	g_main_loop_quit(machine->loop);
+}
+
+void machine_shutdown(Machine *machine, QapiShutdownCause cause)
+{
+	if (machine->ended)
+		return;
+	qapi_event_shutdown(machine->events, cause_is_guest(cause), cause);
+	if (machine->actions.shutdown == QAPI_SHUTDOWN_ACTION_PAUSE && cause_is_guest(cause))
+		stop_in_state(machine, QAPI_RUN_STATE_SHUTDOWN);
+	else
+		end_machine(machine, cause == QAPI_SHUTDOWN_CAUSE_HOST_ERROR ? EXIT_FAILURE
+									      : EXIT_SUCCESS);
+}
+
+void machine_reset(Machine *machine, QapiShutdownCause cause)
+{
+	g_autoptr(GError) error = NULL;
+	bool was_running = machine_is_running(machine);
+
+	if (machine->ended)
+		return;
+	if (machine->actions.reboot == QAPI_REBOOT_ACTION_SHUTDOWN) {
+		machine_shutdown(machine, cause);
+		return;
+	}
+	machine_quiesce(machine);
+	device_tree_reset(machine->devices);
+	if (!kvm_reset_chips(machine->kvm, &error) || !machine_load(machine, &error)) {
+		g_warning("the machine cannot be reset: %s", error->message);
+		machine_shutdown(machine, QAPI_SHUTDOWN_CAUSE_HOST_ERROR);
+		return;
+	}
+	qapi_event_reset(machine->events, cause_is_guest(cause), cause);
+	if (was_running)
+		machine_unquiesce(machine);
+	else
+		atomic_store(&machine->state, QAPI_RUN_STATE_PRELAUNCH);
+}
+
+static void handle_panic(Machine *machine)
+{
+	QapiPanicAction action = machine->actions.panic;
+	bool pause = action == QAPI_PANIC_ACTION_PAUSE ||
+		     (action == QAPI_PANIC_ACTION_SHUTDOWN &&
+		      machine->actions.shutdown == QAPI_SHUTDOWN_ACTION_PAUSE);
+
+	if (action == QAPI_PANIC_ACTION_NONE) {
+		qapi_event_guest_panicked(machine->events, QAPI_GUEST_PANIC_ACTION_RUN);
+		return;
+	}
+	qapi_event_guest_panicked(machine->events, pause ? QAPI_GUEST_PANIC_ACTION_PAUSE
+							  : QAPI_GUEST_PANIC_ACTION_POWEROFF);
+	stop_in_state(machine, QAPI_RUN_STATE_GUEST_PANICKED);
+	if (pause)
+		return;
+	qapi_event_shutdown(machine->events, true, QAPI_SHUTDOWN_CAUSE_GUEST_PANIC);
+	end_machine(machine, action == QAPI_PANIC_ACTION_EXIT_FAILURE ? EXIT_FAILURE
+								       : EXIT_SUCCESS);
+}
+
+/* The main thread's side of machine_request(). */
+static gboolean handle_requests(gpointer data)
+{
+	Machine *machine = data;
+	unsigned pending = atomic_exchange(&machine->pending_requests, 0);
+
+	if (machine->ended)
+		return G_SOURCE_REMOVE;
+	if (pending & 1u << MACHINE_REQUEST_INTERNAL_ERROR)
+		stop_in_state(machine, QAPI_RUN_STATE_INTERNAL_ERROR);
+	if (pending & 1u << RUN_REQUEST_GUEST_PANIC)
+		handle_panic(machine);
+	if (pending & 1u << RUN_REQUEST_EXIT) {
+		qapi_event_shutdown(machine->events, true, QAPI_SHUTDOWN_CAUSE_GUEST_SHUTDOWN);
+		end_machine(machine, atomic_load(&machine->exit_value));
+	}
+	if (pending & 1u << RUN_REQUEST_GUEST_SHUTDOWN)
+		machine_shutdown(machine, QAPI_SHUTDOWN_CAUSE_GUEST_SHUTDOWN);
+	else if (pending & 1u << RUN_REQUEST_GUEST_RESET)
+		machine_reset(machine, QAPI_SHUTDOWN_CAUSE_GUEST_RESET);
+	if (pending & 1u << RUN_REQUEST_IO_ERROR)
+		stop_in_state(machine, QAPI_RUN_STATE_IO_ERROR);
+	return G_SOURCE_REMOVE;
+}
+
+void machine_request(Machine *machine, unsigned request)
+{
+	unsigned before = atomic_fetch_or(&machine->pending_requests, 1u << request);
+	GSource *source;
+
+	/* Whoever was first has woken the main thread. */
+	if (before != 0)
+		return;
+	source = g_idle_source_new();
+	g_source_set_priority(source, G_PRIORITY_HIGH);
+	g_source_set_callback(source, handle_requests, machine, NULL);
+	g_source_attach(source, machine->context);
+	g_source_unref(source);
+}
+
+bool machine_run(Machine *machine, int *status, GError **error)
+{
+	if (!machine->config->start_paused && !machine_continue(machine, error))
+		return false;
+	if (!machine->ended)
+		g_main_loop_run(machine->loop);
+	machine_quiesce(machine);
+	*status = machine->exit_status;
+	return true;
+}
