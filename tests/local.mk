@@ -81,11 +81,8 @@ tests_unit_test_device_tree_SOURCES = tests/unit/test-device-tree.c
 tests_unit_test_device_tree_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_device_tree_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 
-# What tests/run runs of a layer.
-list-%-tests:
-	@echo $($*_tests)
 # PCI
-device_tests += tests/device/test-pci
+device_tests += tests/device/test-pci tests/device/test-pci-root-port
 tests_device_test_pci_SOURCES = tests/device/test-pci.c
 tests_device_test_pci_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_pci_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
@@ -100,3 +97,10 @@ device_tests += tests/device/test-virtio-blk
 tests_device_test_virtio_blk_SOURCES = tests/device/test-virtio-blk.c
 tests_device_test_virtio_blk_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_blk_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+tests_device_test_pci_root_port_SOURCES = tests/device/test-pci-root-port.c
+tests_device_test_pci_root_port_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_pci_root_port_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+
+# What tests/run runs of a layer.
+list-%-tests:
+	@echo $($*_tests)

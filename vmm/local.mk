@@ -96,12 +96,13 @@ libvmm_a_SOURCES += \
 libvmm_a_SOURCES += \
 	vmm/pci/host_bridge.c vmm/pci/host_bridge.h \
 	vmm/pci/pci.h \
-	vmm/pci/pci_assign.h \
+	vmm/pci/pci_assign.c vmm/pci/pci_assign.h \
 	vmm/pci/pci_bus.c vmm/pci/pci_bus.h \
 	vmm/pci/pci_device.c \
 	vmm/pci/pci_msix.c \
 	vmm/pci/pci_private.h \
-	vmm/pci/pci_registers.h
+	vmm/pci/pci_registers.h \
+	vmm/pci/root_port.c vmm/pci/root_port.h
 
 # chipset
 libvmm_a_SOURCES += \
