@@ -25,7 +25,7 @@ typedef enum {
 typedef struct {
 	const char *name;
 	/*
-	 * Parses the arguments @in (NULL if there were none), calls the handler, and gives the
+	 * Parses the arguments @in (an object), calls the handler, and gives the
 	 * reply in *@out, which stays NULL for a command without one. False with @error set.
 	 */
 	bool (*marshal)(QmpContext *ctx, json_object *in, json_object **out, GError **error);
@@ -34,7 +34,7 @@ typedef struct {
 
 /**
  * qmp_command_has_no_arguments: refuses arguments for a command that takes none
- * @in: the arguments, or NULL
+ * @in: the arguments, an object
  *
  * Returns: true if there are none; false with @error naming one.
  */

@@ -224,7 +224,7 @@ static json_object *error_object(const GError *error)
 /* What a message asks for. All borrowed from the message. */
 typedef struct {
 	const char *command;
-	json_object *arguments; /* NULL if there are none */
+	json_object *arguments; /* NULL if there were none */
 	bool oob;
 } Call;
 
@@ -326,7 +326,11 @@ static json_object *carry_out(const Request *request, QmpContext *context)
 	else if (read_call(context->session, request->message, &call, &error))
 		command = find_command(context->session, &call, &error);
 	if (command) {
-		ok = command->marshal(context, call.arguments, &result, &error);
+		json_object *arguments = call.arguments ? json_object_get(call.arguments) :
+							  json_object_new_object();
+
+		ok = command->marshal(context, arguments, &result, &error);
+		json_object_put(arguments);
 		if (!ok && !error)
 			g_set_error(&error, QMP_ERROR, QMP_ERROR_GENERIC,
 				    "The command %s failed without saying why", call.command);
@@ -567,8 +571,6 @@ void qmp_context_after_reply(QmpContext *ctx, GSourceFunc func, void *data)
 
 bool qmp_command_has_no_arguments(json_object *in, GError **error)
 {
-	if (!in)
-		return true;
 	json_object_object_foreach(in, name, value) {
 		(void)value;
 		g_set_error(error, QMP_ERROR, QMP_ERROR_GENERIC, "Parameter '%s' is unexpected",

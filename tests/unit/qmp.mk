@@ -19,6 +19,7 @@ QMP_TEST_LIBS = tests/unit/libqmptest.a libqmp.la $(GLIB_LIBS) $(JSON_LIBS)
 check_LIBRARIES += tests/unit/libqmptest.a
 tests_unit_libqmptest_a_CFLAGS = $(QMP_TEST_CFLAGS)
 tests_unit_libqmptest_a_SOURCES = \
+	tests/unit/qmp_test_client.c tests/unit/qmp_test_client.h \
 	tests/unit/qmp_test_handlers.c tests/unit/qmp_test_handlers.h
 nodist_tests_unit_libqmptest_a_SOURCES = $(TEST_QAPI)
 BUILT_SOURCES += $(TEST_QAPI)
@@ -30,3 +31,14 @@ tests_unit_test_qapi_LDADD = $(QMP_TEST_LIBS)
 tests_unit_test_qmp_framing_SOURCES = tests/unit/test-qmp-framing.c
 tests_unit_test_qmp_framing_CFLAGS = $(QMP_TEST_CFLAGS)
 tests_unit_test_qmp_framing_LDADD = $(QMP_TEST_LIBS)
+
+unit_tests += tests/unit/test-qmp-server tests/unit/test-qmp-fds tests/unit/test-qmp-streams
+tests_unit_test_qmp_server_SOURCES = tests/unit/test-qmp-server.c
+tests_unit_test_qmp_server_CFLAGS = $(QMP_TEST_CFLAGS)
+tests_unit_test_qmp_server_LDADD = $(QMP_TEST_LIBS)
+tests_unit_test_qmp_fds_SOURCES = tests/unit/test-qmp-fds.c
+tests_unit_test_qmp_fds_CFLAGS = $(QMP_TEST_CFLAGS)
+tests_unit_test_qmp_fds_LDADD = $(QMP_TEST_LIBS)
+tests_unit_test_qmp_streams_SOURCES = tests/unit/test-qmp-streams.c
+tests_unit_test_qmp_streams_CFLAGS = $(QMP_TEST_CFLAGS)
+tests_unit_test_qmp_streams_LDADD = $(QMP_TEST_LIBS)

@@ -74,8 +74,8 @@ bool qmp_test_open(QmpContext *ctx, json_object *args, GError **error)
 {
 	(void)ctx;
 	(void)error;
-	g_string_append_printf(qmp_test_log, "%s ", args ? json_object_to_json_string_ext(
-		args, JSON_C_TO_STRING_PLAIN) : "none");
+	g_string_append_printf(qmp_test_log, "%s ",
+			       json_object_to_json_string_ext(args, JSON_C_TO_STRING_PLAIN));
 	return true;
 }
 
