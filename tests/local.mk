@@ -104,3 +104,8 @@ tests_device_test_pci_root_port_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 # What tests/run runs of a layer.
 list-%-tests:
 	@echo $($*_tests)
+
+device_tests += tests/device/test-virtio-net
+tests_device_test_virtio_net_SOURCES = tests/device/test-virtio-net.c
+tests_device_test_virtio_net_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_net_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
