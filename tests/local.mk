@@ -88,6 +88,7 @@ tests_device_test_pci_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_pci_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 
 include tests/unit/qmp.mk
+include tests/x86.mk
 
 # virtio devices
 tests_device_libvirtiodriver_a_SOURCES += \

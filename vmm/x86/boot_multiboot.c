@@ -69,7 +69,8 @@ static bool find_header(const BootHead *head, MultibootHeader *header, size_t *o
 		memset(header, 0, sizeof(*header));
 		memcpy(header, head->bytes + at, MIN(sizeof(*header), head->size - at));
 		if (header->magic == HEADER_MAGIC &&
-		    header->magic + header->flags + header->checksum == 0) {
+		    header->magic + header->flags + header->checksum == 0 &&
+		    (!(header->flags & FLAG_ADDRESSES) || head->size - at >= sizeof(*header))) {
 			*offset = at;
 			return true;
 		}
