@@ -114,7 +114,6 @@ libvmm_a_SOURCES += \
 	vmm/chipset/isa_bus.c \
 	vmm/chipset/port92.c \
 	vmm/chipset/pvpanic.c \
-	vmm/chipset/reset_control.c \
 	vmm/chipset/rtc_cmos.c \
 	vmm/chipset/serial_16550.c
 

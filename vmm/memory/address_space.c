@@ -40,9 +40,9 @@ struct AddressSpace {
 	uint64_t size;
 	const AddressSpaceListener *listener;
 	void *listener_opaque;
-	GMutex lock;	     /* writers */
-	GPtrArray *mapped;   /* IoRegion *, first mapped first */
-	GArray *eventfds;    /* AddressEventfd, sorted */
+	GMutex lock;	   /* writers */
+	GPtrArray *mapped; /* IoRegion *, first mapped first */
+	GArray *eventfds;  /* AddressEventfd, sorted */
 	AddressTable *table; /* under RCU */
 };
 
@@ -285,18 +285,11 @@ static uint64_t address_space_access(AddressSpace *space, const AddressTable *ta
 {
 	const AddressRange *range = find_range(table, address);
 
-	/*
-	 * A register decodes by its address alone: an aligned access that its region can take whole
-	 * is its own, also where another region lies over its other bytes (0xcf8 and 0xcf9). KVM
-	 * cuts an access at page ends, so three bytes can come, too.
-	 */
-	if (range && range->start <= address && (size & (size - 1)) == 0) {
-		uint64_t offset = range->offset + (address - range->start);
-
-		if (range->last - address >= size - 1 ||
-		    (address % size == 0 && range->region->size - offset >= size))
-			return region_access(range->region, offset, value, size, write);
-	}
+	/* KVM cuts an access at page ends, so three bytes can come, too. */
+	if (range && range->start <= address && range->last - address >= size - 1 &&
+	    (size & (size - 1)) == 0)
+		return region_access(range->region, range->offset + (address - range->start), value,
+				     size, write);
 	return access_pieces(space, table, address, value, size, write);
 }
 
@@ -379,8 +372,8 @@ bool address_space_add_eventfd(AddressSpace *space, uint64_t address, unsigned s
 	if (find_same_eventfd(space, address, size, match, value) < 0) {
 		const AddressEventfd *all = (const AddressEventfd *)(void *)space->eventfds->data;
 
-		g_array_insert_val(space->eventfds,
-				   find_eventfd(all, space->eventfds->len, address), eventfd);
+		g_array_insert_val(space->eventfds, find_eventfd(all, space->eventfds->len, address),
+				   eventfd);
 		address_space_rebuild(space);
 		/* Where KVM does not take it, writes exit and end up in signal_eventfd(). */
 		if (space->listener && space->listener->add_eventfd)
@@ -401,8 +394,8 @@ void address_space_remove_eventfd(AddressSpace *space, uint64_t address, unsigne
 	index = find_same_eventfd(space, address, size, match, value);
 	if (index >= 0 && g_array_index(space->eventfds, AddressEventfd, index).fd == fd) {
 		if (space->listener && space->listener->remove_eventfd)
-			space->listener->remove_eventfd(space->listener_opaque, address, size,
-							match, value, fd);
+			space->listener->remove_eventfd(space->listener_opaque, address, size, match,
+							value, fd);
 		g_array_remove_index(space->eventfds, (unsigned)index);
 		address_space_rebuild(space);
 	}
