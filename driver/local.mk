@@ -1,1 +1,140 @@
 # The libvirt driver module and its daemon.
+dist_noinst_SCRIPTS += driver/fetch-libvirt-source
+EXTRA_DIST += driver/virtvireod.service.in driver/virtvireod-session.service.in \
+	driver/virtvireod-session.socket.in driver/vireo-libvirt-sockets.conf driver/vireo.conf \
+	driver/libvirtd_vireo.aug driver/apparmor-libvirt-qemu driver/virtvireod.logrotate driver/virtvireod.sysusers
+
+if DRIVER
+# libvirt's headers are system headers here: its warnings are not ours. Its config.h must come
+# before anything of that name in this tree (hence automake's nostdinc).
+LIBVIRT_INCLUDES = -I$(LIBVIRT_SOURCE) -isystem $(LIBVIRT_SOURCE)/build \
+	$(foreach root,$(LIBVIRT_SOURCE) $(LIBVIRT_SOURCE)/build,-isystem $(root)/include -isystem $(root)/src \
+	$(foreach dir,access admin conf cpu hypervisor libvirt locking logging remote rpc security util, \
+	-isystem $(root)/src/$(dir)))
+DRIVER_CPPFLAGS = $(LIBVIRT_INCLUDES) -I$(top_srcdir) -I$(top_srcdir)/driver -I$(top_builddir)/schemas \
+	-D_GNU_SOURCE -DVIREO_VERSION='"$(PACKAGE_VERSION)"' -DVIREO_BINARY='"$(bindir)/vireo"'
+DRIVER_CFLAGS = $(AM_CFLAGS) $(LIBVIRT_CFLAGS) $(GIO_CFLAGS) $(LIBXML_CFLAGS) $(JSON_CFLAGS)
+
+# Everything of the module, for it and for the tests.
+noinst_LTLIBRARIES += libvireodriver.la
+libvireodriver_la_CPPFLAGS = $(DRIVER_CPPFLAGS)
+libvireodriver_la_CFLAGS = $(DRIVER_CFLAGS)
+libvireodriver_la_LIBADD = $(LIBVIRT_LIBS) $(GIO_LIBS) $(LIBXML_LIBS) $(JSON_LIBS)
+libvireodriver_la_SOURCES = \
+	driver/vireo_address.c \
+	driver/vireo_alias.c \
+	driver/vireo_capabilities.c \
+	driver/vireo_cgroup.c \
+	driver/vireo_command.c \
+	driver/vireo_conf.c \
+	driver/vireo_device_props.c \
+	driver/vireo_domain.c \
+	driver/vireo_driver.c \
+	driver/vireo_driver_connect.c \
+	driver/vireo_driver_define.c \
+	driver/vireo_driver_list.c \
+	driver/vireo_driver_run.c \
+	driver/vireo_event.c \
+	driver/vireo_interface.c \
+	driver/vireo_log.c \
+	driver/vireo_monitor.c \
+	driver/vireo_namespace.c \
+	driver/vireo_passt.c \
+	driver/vireo_process.c \
+	driver/vireo_qmp.c \
+	driver/vireo_reconnect.c \
+	driver/vireo_validate.c \
+	driver/vireo_validate_device.c \
+	driver/vireo_address.h \
+	driver/vireo_alias.h \
+	driver/vireo_capabilities.h \
+	driver/vireo_cgroup.h \
+	driver/vireo_command.h \
+	driver/vireo_conf.h \
+	driver/vireo_device_props.h \
+	driver/vireo_domain.h \
+	driver/vireo_driver.h \
+	driver/vireo_event.h \
+	driver/vireo_interface.h \
+	driver/vireo_log.h \
+	driver/vireo_monitor.h \
+	driver/vireo_namespace.h \
+	driver/vireo_passt.h \
+	driver/vireo_process.h \
+	driver/vireo_qmp.h \
+	driver/vireo_validate.h
+
+vireomoduledir = $(LIBVIRT_MODULE_DIR)
+vireomodule_LTLIBRARIES = libvirt_driver_vireo.la
+libvirt_driver_vireo_la_SOURCES =
+libvirt_driver_vireo_la_LIBADD = libvireodriver.la
+libvirt_driver_vireo_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -Wl,-z,defs \
+	-export-symbols-regex '^vireoRegister$$'
+
+# virtvireod is libvirt's own daemon with another name, compiled from libvirt's source where it
+# lies. One function there knows every driver by its type, so Vireo's is added to a copy of it.
+sbin_PROGRAMS += virtvireod
+VIRTVIREOD_OBJECTS = $(addprefix driver/daemon/,remote_daemon.o remote_daemon_config.o \
+	remote_daemon_stream.o remote_daemon_dispatch.o admin_server.o admin_server_dispatch.o admin_protocol.o)
+DAEMON_COMPILE = $(CC) $(LIBVIRT_INCLUDES) -DDAEMON_NAME='"virtvireod"' -DMODULE_NAME='"vireo"' -DIN_LIBVIRT \
+	-Dabs_top_builddir='"$(LIBVIRT_SOURCE)/build"' -Dabs_top_srcdir='"$(LIBVIRT_SOURCE)"' -D_GNU_SOURCE \
+	$(CPPFLAGS) $(VIREO_CFLAGS) $(DAEMON_CFLAGS) $(CFLAGS) -w -c
+virtvireod_SOURCES =
+virtvireod_LDADD = $(VIRTVIREOD_OBJECTS) $(LIBVIRT_LIBS) $(DAEMON_LIBS)
+virtvireod_DEPENDENCIES = $(VIRTVIREOD_OBJECTS)
+
+driver/daemon/%.o: $(LIBVIRT_SOURCE)/src/remote/%.c config.status
+	$(AM_V_CC)$(MKDIR_P) driver/daemon && $(DAEMON_COMPILE) -o $@ $<
+driver/daemon/%.o: $(LIBVIRT_SOURCE)/src/admin/%.c config.status
+	$(AM_V_CC)$(MKDIR_P) driver/daemon && $(DAEMON_COMPILE) -o $@ $<
+driver/daemon/%.o: $(LIBVIRT_SOURCE)/build/src/admin/%.c config.status
+	$(AM_V_CC)$(MKDIR_P) driver/daemon && $(DAEMON_COMPILE) -o $@ $<
+driver/daemon/remote_daemon_dispatch.o: driver/daemon/remote_daemon_dispatch.c
+	$(AM_V_CC)$(DAEMON_COMPILE) -o $@ $<
+driver/daemon/remote_daemon_dispatch.c: $(LIBVIRT_SOURCE)/src/remote/remote_daemon_dispatch.c config.status
+	$(AM_V_GEN)$(MKDIR_P) driver/daemon && \
+	sed 's/STREQ(type, "CH")) {/STREQ(type, "CH") || STREQ(type, "Vireo")) {/' $< > $@.tmp && \
+	if test "`grep -c 'STREQ(type, "Vireo")' $@.tmp`" != 1; then \
+		echo "$<: the list of driver types in remoteDispatchConnectOpen is not as expected" >&2; exit 1; fi && \
+	mv $@.tmp $@
+CLEANFILES += $(VIRTVIREOD_OBJECTS) driver/daemon/remote_daemon_dispatch.c
+
+# Where libvirt's own files are read from was fixed when libvirt was built: not this prefix.
+DRIVER_EDIT = sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@sysconfdir[@]|/etc|g' -e 's|@runstatedir[@]|/run|g' \
+	-e 's|@module_environment[@]|$(LIBVIRT_MODULE_ENVIRONMENT)|' \
+	-e 's|@name[@]|Virtualization vireo|' -e 's|@service[@]|virtvireod|' -e 's|@sockprefix[@]|virtvireod|' \
+	-e 's|@mode[@]|0666|' -e '/^@deps[@]/d' -e 's|@DAEMON_NAME[@]|virtvireod|g' \
+	-e 's|@DAEMON_NAME_UC[@]|Virtvireod|g' -e 's|@default_auth[@]|polkit|g' -e '/@CUT_ENABLE_IP[@]/,/@END[@]/d'
+
+systemdunitdir = $(SYSTEMD_UNIT_DIR)
+nodist_systemdunit_DATA = driver/virtvireod.service driver/virtvireod.socket driver/virtvireod-ro.socket \
+	driver/virtvireod-admin.socket
+systemduserunitdir = $(SYSTEMD_USER_UNIT_DIR)
+nodist_systemduserunit_DATA = driver/session/virtvireod.service driver/session/virtvireod.socket
+tmpfilesdir = $(TMPFILES_DIR)
+dist_tmpfiles_DATA = driver/vireo-libvirt-sockets.conf
+libvirtconfdir = $(sysconfdir)/libvirt
+nodist_libvirtconf_DATA = driver/virtvireod.conf
+dist_libvirtconf_DATA = driver/vireo.conf
+augeasdir = $(datadir)/augeas/lenses
+nodist_augeas_DATA = driver/virtvireod.aug
+dist_augeas_DATA = driver/libvirtd_vireo.aug
+DRIVER_GENERATED = $(nodist_systemdunit_DATA) $(nodist_systemduserunit_DATA) $(nodist_libvirtconf_DATA) \
+	$(nodist_augeas_DATA)
+CLEANFILES += $(DRIVER_GENERATED)
+
+driver/virtvireod.service: driver/virtvireod.service.in config.status
+	$(AM_V_GEN)$(MKDIR_P) driver && $(DRIVER_EDIT) $< > $@
+driver/session/virtvireod.service: driver/virtvireod-session.service.in config.status
+	$(AM_V_GEN)$(MKDIR_P) driver/session && $(DRIVER_EDIT) $< > $@
+driver/session/virtvireod.socket: driver/virtvireod-session.socket.in config.status
+	$(AM_V_GEN)$(MKDIR_P) driver/session && $(DRIVER_EDIT) $< > $@
+driver/virtvireod.socket: $(LIBVIRT_SOURCE)/src/remote/libvirtd.socket.in config.status
+	$(AM_V_GEN)$(MKDIR_P) driver && $(DRIVER_EDIT) $< > $@
+driver/virtvireod-%.socket: $(LIBVIRT_SOURCE)/src/remote/libvirtd-%.socket.in config.status
+	$(AM_V_GEN)$(MKDIR_P) driver && $(DRIVER_EDIT) $< > $@
+driver/virtvireod.conf: $(LIBVIRT_SOURCE)/src/remote/libvirtd.conf.in config.status
+	$(AM_V_GEN)$(MKDIR_P) driver && $(DRIVER_EDIT) $< > $@
+driver/virtvireod.aug: $(LIBVIRT_SOURCE)/src/remote/libvirtd.aug.in config.status
+	$(AM_V_GEN)$(MKDIR_P) driver && $(DRIVER_EDIT) $< > $@
+endif

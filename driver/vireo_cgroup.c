@@ -1,0 +1,237 @@
+/*
+ * vireo_cgroup.c: resource limits and pinning
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include "domain_audit.h"
+#include "domain_cgroup.h"
+#include "domain_driver.h"
+#include "viralloc.h"
+#include "virerror.h"
+#include "virfile.h"
+#include "virhostcpu.h"
+#include "virlog.h"
+#include "virprocess.h"
+#include "virutil.h"
+
+#include "vireo_cgroup.h"
+
+#define VIR_FROM_THIS VIR_FROM_CGROUP
+
+VIR_LOG_INIT("vireo.vireo_cgroup");
+
+/* Any controllers the host has. */
+#define VIREO_CGROUP_CONTROLLERS -1
+
+#define VIREO_PTY_MAJOR 136
+
+static const char *const vireoCgroupDevices[] = {
+    "/dev/null", "/dev/full", "/dev/zero", "/dev/random", "/dev/urandom",
+    "/dev/ptmx", "/dev/kvm", "/dev/net/tun", "/dev/vhost-net",
+};
+
+static int
+vireoCgroupAllowPath(virDomainObj *vm,
+                     const char *path,
+                     int perms)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    int rc = virCgroupAllowDevicePath(priv->cgroup, path, perms, true);
+
+    virDomainAuditCgroupPath(vm, priv->cgroup, "allow", path, virCgroupGetDevicePermsString(perms),
+                             rc);
+    return rc < 0 ? -1 : 0;
+}
+
+static int
+vireoCgroupSetupDevices(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    size_t i;
+
+    if (!virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_DEVICES))
+        return 0;
+
+    if (virCgroupDenyAllDevices(priv->cgroup) < 0) {
+        if (virLastErrorIsSystemErrno(EPERM)) {
+            virResetLastError();
+            VIR_WARN("the host does not allow device filters; domain %s runs without", vm->def->name);
+            return 0;
+        }
+        return -1;
+    }
+
+    for (i = 0; i < G_N_ELEMENTS(vireoCgroupDevices); i++) {
+        if (virFileExists(vireoCgroupDevices[i]) &&
+            vireoCgroupAllowPath(vm, vireoCgroupDevices[i], VIR_CGROUP_DEVICE_RW) < 0)
+            return -1;
+    }
+    if (virCgroupAllowDevice(priv->cgroup, 'c', VIREO_PTY_MAJOR, -1, VIR_CGROUP_DEVICE_RW) < 0)
+        return -1;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        if (vireoCgroupAllowDisk(vm, vm->def->disks[i]) < 0)
+            return -1;
+    }
+    for (i = 0; i < vm->def->nrngs; i++) {
+        const virDomainRNGDef *rng = vm->def->rngs[i];
+
+        if (rng->backend == VIR_DOMAIN_RNG_BACKEND_RANDOM && rng->source.file &&
+            vireoCgroupAllowPath(vm, rng->source.file, VIR_CGROUP_DEVICE_RW) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+int
+vireoCgroupSetup(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (virDomainCgroupSetupCgroup(VIREO_DRIVER_NAME, vm, 0, NULL, &priv->cgroup,
+                                   VIREO_CGROUP_CONTROLLERS, 0, priv->driver->privileged,
+                                   priv->machineName) < 0)
+        return -1;
+    if (!priv->cgroup)
+        return 0;
+
+    if (vireoCgroupSetupDevices(vm) < 0)
+        return -1;
+
+    return virDomainCgroupSetupGlobalCpuCgroup(vm, priv->cgroup);
+}
+
+static int
+vireoCgroupSetAffinity(pid_t thread,
+                       virBitmap *cpus)
+{
+    g_autoptr(virBitmap) all = NULL;
+
+    if (cpus)
+        return virProcessSetAffinity(thread, cpus, false);
+
+    /* The daemon may itself be confined to some CPUs; its guests are not. */
+    if (!virHostCPUHasBitmap() || !(all = virHostCPUGetOnlineBitmap()))
+        return 0;
+    return virProcessSetAffinity(thread, all, true);
+}
+
+static int
+vireoCgroupSetupThread(virDomainObj *vm,
+                       virCgroupThreadName name,
+                       int id,
+                       pid_t thread,
+                       virBitmap *cpus,
+                       unsigned long long period,
+                       long long quota)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(virCgroup) cgroup = NULL;
+    bool hasCPU = virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_CPU);
+    bool hasCpuset = virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_CPUSET);
+
+    if (!cpus)
+        cpus = vm->def->cpumask;
+
+    if ((period || quota) && !hasCPU) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s",
+                       _("<cputune> quotas need the host's cpu cgroup"));
+        return -1;
+    }
+
+    if (hasCPU || hasCpuset) {
+        if (virCgroupNewThread(priv->cgroup, name, id, true, &cgroup) < 0)
+            return -1;
+        if ((hasCpuset && cpus && virDomainCgroupSetupCpusetCpus(cgroup, cpus) < 0) ||
+            virDomainCgroupSetupVcpuBW(cgroup, period, quota) < 0 ||
+            virCgroupAddThread(cgroup, thread) < 0) {
+            virCgroupRemove(cgroup);
+            return -1;
+        }
+    }
+
+    return vireoCgroupSetAffinity(thread, cpus);
+}
+
+int
+vireoCgroupSetupEmulator(virDomainObj *vm,
+                         pid_t thread)
+{
+    const virDomainCputune *tune = &vm->def->cputune;
+
+    return vireoCgroupSetupThread(vm, VIR_CGROUP_THREAD_EMULATOR, 0, thread, tune->emulatorpin,
+                                  tune->emulator_period, tune->emulator_quota);
+}
+
+int
+vireoCgroupSetupVcpu(virDomainObj *vm,
+                     unsigned int vcpu,
+                     pid_t thread)
+{
+    const virDomainVcpuDef *def = virDomainDefGetVcpu(vm->def, vcpu);
+
+    return vireoCgroupSetupThread(vm, VIR_CGROUP_THREAD_VCPU, vcpu, thread, def->cpumask,
+                                  vm->def->cputune.period, vm->def->cputune.quota);
+}
+
+int
+vireoCgroupSetupIOThread(virDomainObj *vm,
+                         virDomainIOThreadIDDef *iothread,
+                         pid_t thread)
+{
+    iothread->thread_id = thread;
+    return vireoCgroupSetupThread(vm, VIR_CGROUP_THREAD_IOTHREAD, iothread->iothread_id, thread,
+                                  iothread->cpumask, vm->def->cputune.iothread_period,
+                                  vm->def->cputune.iothread_quota);
+}
+
+int
+vireoCgroupAllowDisk(virDomainObj *vm,
+                     virDomainDiskDef *disk)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (virDomainDiskGetType(disk) != VIR_STORAGE_TYPE_BLOCK ||
+        !virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_DEVICES))
+        return 0;
+
+    return vireoCgroupAllowPath(vm, virDomainDiskGetSource(disk),
+                                disk->src->readonly ? VIR_CGROUP_DEVICE_READ : VIR_CGROUP_DEVICE_RW);
+}
+
+int
+vireoCgroupDenyDisk(virDomainObj *vm,
+                    virDomainDiskDef *disk)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (virDomainDiskGetType(disk) != VIR_STORAGE_TYPE_BLOCK ||
+        !virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_DEVICES))
+        return 0;
+
+    return virCgroupDenyDevicePath(priv->cgroup, virDomainDiskGetSource(disk),
+                                   VIR_CGROUP_DEVICE_RWM, true) < 0 ? -1 : 0;
+}
+
+int
+vireoCgroupConnect(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    return virDomainCgroupConnectCgroup(VIREO_DRIVER_NAME, vm, &priv->cgroup,
+                                        VIREO_CGROUP_CONTROLLERS, priv->driver->privileged,
+                                        priv->machineName);
+}
+
+void
+vireoCgroupRemove(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (virDomainCgroupRemoveCgroup(vm, priv->cgroup, priv->machineName) < 0)
+        VIR_WARN("the cgroup of domain %s could not be removed", vm->def->name);
+}

@@ -1,0 +1,68 @@
+/*
+ * vireo_cgroup.h: resource limits and pinning
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "vireo_domain.h"
+
+/**
+ * vireoCgroupSetup:
+ * @vm: the domain, its process forked, locked
+ *
+ * Makes the domain's cgroup with the process in it, and sets its limits. Without
+ * cgroups (a session) nothing is done. Returns 0, or -1 with an error reported.
+ */
+int
+vireoCgroupSetup(virDomainObj *vm);
+
+/**
+ * vireoCgroupSetupEmulator, vireoCgroupSetupVcpu, vireoCgroupSetupIOThread:
+ * @thread: the kernel's number of the thread
+ *
+ * Pin a thread and limit its time as the definition says. Return 0, or -1 with
+ * an error reported.
+ */
+int
+vireoCgroupSetupEmulator(virDomainObj *vm,
+                         pid_t thread);
+int
+vireoCgroupSetupVcpu(virDomainObj *vm,
+                     unsigned int vcpu,
+                     pid_t thread);
+int
+vireoCgroupSetupIOThread(virDomainObj *vm,
+                         virDomainIOThreadIDDef *iothread,
+                         pid_t thread);
+
+/**
+ * vireoCgroupAllowDisk, vireoCgroupDenyDisk:
+ *
+ * Open the domain's device filter for a disk that is a block device, and close
+ * it. Return 0, or -1 with an error reported.
+ */
+int
+vireoCgroupAllowDisk(virDomainObj *vm,
+                     virDomainDiskDef *disk);
+int
+vireoCgroupDenyDisk(virDomainObj *vm,
+                    virDomainDiskDef *disk);
+
+/**
+ * vireoCgroupConnect:
+ *
+ * Finds the cgroup of a domain found running. Returns 0, or -1 with an error
+ * reported.
+ */
+int
+vireoCgroupConnect(virDomainObj *vm);
+
+/**
+ * vireoCgroupRemove:
+ *
+ * Removes the cgroup of a domain whose process has ended; failure is logged.
+ */
+void
+vireoCgroupRemove(virDomainObj *vm);

@@ -1,0 +1,362 @@
+/*
+ * vireo_command.c: a domain as a command line
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include "viralloc.h"
+#include "virerror.h"
+#include "virqemu.h"
+#include "viruuid.h"
+
+#include "vireo_alias.h"
+#include "vireo_command.h"
+#include "vireo_device_props.h"
+#include "vireo_namespace.h"
+
+#define VIR_FROM_THIS VIR_FROM_DOMAIN
+
+static int
+vireoCommandAddJSON(virCommand *cmd,
+                    const char *option,
+                    virJSONValue *props)
+{
+    g_autoptr(virJSONValue) owned = props;
+    g_autofree char *text = NULL;
+
+    if (!props || !(text = virJSONValueToString(props, false)))
+        return -1;
+
+    virCommandAddArgList(cmd, option, text, NULL);
+    return 0;
+}
+
+static void
+vireoCommandAddMachine(virCommand *cmd,
+                       const virDomainDef *def)
+{
+    g_auto(virBuffer) name = VIR_BUFFER_INITIALIZER;
+    char uuid[VIR_UUID_STRING_BUFLEN];
+
+    virBufferAddLit(&name, "guest=");
+    virQEMUBuildBufferEscapeComma(&name, def->name);
+    virBufferAddLit(&name, ",debug-threads=on");
+    virCommandAddArg(cmd, "-name");
+    virCommandAddArgBuffer(cmd, &name);
+
+    virCommandAddArg(cmd, "-S");
+    virUUIDFormat(def->uuid, uuid);
+    virCommandAddArgList(cmd, "-uuid", uuid, NULL);
+    virCommandAddArg(cmd, "-machine");
+    virCommandAddArgFormat(cmd, "%s,memory-backend=%s", def->os.machine, VIREO_ALIAS_MEMORY);
+    virCommandAddArgList(cmd, "-accel", "kvm", NULL);
+}
+
+static void
+vireoCommandAddCPU(virCommand *cmd,
+                   const virDomainDef *def)
+{
+    unsigned int vcpus = virDomainDefGetVcpus(def);
+    const virCPUDef *cpu = def->cpu;
+
+    virCommandAddArgList(cmd, "-cpu", cpu->mode == VIR_CPU_MODE_MAXIMUM ? "max" : "host", NULL);
+
+    virCommandAddArg(cmd, "-smp");
+    if (cpu->sockets > 0)
+        virCommandAddArgFormat(cmd, "%u,sockets=%u,dies=%u,cores=%u,threads=%u", vcpus,
+                               cpu->sockets, cpu->dies, cpu->cores, cpu->threads);
+    else
+        virCommandAddArgFormat(cmd, "%u,sockets=%u,dies=1,cores=1,threads=1", vcpus, vcpus);
+}
+
+static int
+vireoCommandAddMemory(virCommand *cmd,
+                      const virDomainDef *def,
+                      const vireoCommandInputs *inputs)
+{
+    g_autofree char *path = g_strdup_printf("%s/%s", inputs->dir, VIREO_ALIAS_MEMORY);
+
+    virCommandAddArg(cmd, "-m");
+    virCommandAddArgFormat(cmd, "size=%lluk", virDomainDefGetMemoryInitial(def));
+
+    return vireoCommandAddJSON(cmd, "-object", vireoDevicePropsMemory(def, path));
+}
+
+static void
+vireoCommandAddMonitor(virCommand *cmd,
+                       vireoCommandInputs *inputs)
+{
+    virCommandAddArg(cmd, "-chardev");
+    if (inputs->monitorFD >= 0) {
+        virCommandPassFD(cmd, inputs->monitorFD, VIR_COMMAND_PASS_FD_CLOSE_PARENT);
+        virCommandAddArgFormat(cmd, "socket,id=charmonitor,fd=%d,server=on,wait=off",
+                               inputs->monitorFD);
+        inputs->monitorFD = -1;
+    } else {
+        g_auto(virBuffer) buf = VIR_BUFFER_INITIALIZER;
+
+        virBufferAddLit(&buf, "socket,id=charmonitor,path=");
+        virQEMUBuildBufferEscapeComma(&buf, inputs->dir);
+        virBufferAddLit(&buf, "/monitor.sock,server=on,wait=off");
+        virCommandAddArgBuffer(cmd, &buf);
+    }
+    virCommandAddArgList(cmd, "-mon", "chardev=charmonitor,id=" VIREO_ALIAS_MONITOR ",mode=control",
+                         NULL);
+}
+
+/* What is not destroyed the monitor only pauses, and the driver decides. */
+static void
+vireoCommandAddActions(virCommand *cmd,
+                       const virDomainDef *def)
+{
+    bool reset = def->onReboot == VIR_DOMAIN_LIFECYCLE_ACTION_RESTART;
+    bool off = def->onPoweroff == VIR_DOMAIN_LIFECYCLE_ACTION_DESTROY;
+
+    virCommandAddArg(cmd, "-action");
+    virCommandAddArgFormat(cmd, "reboot=%s,shutdown=%s,panic=pause",
+                           reset ? "reset" : "shutdown", off ? "poweroff" : "pause");
+}
+
+static void
+vireoCommandAddBoot(virCommand *cmd,
+                    const virDomainDef *def)
+{
+    virCommandAddArgList(cmd, "-kernel", def->os.kernel, NULL);
+    if (def->os.initrd)
+        virCommandAddArgList(cmd, "-initrd", def->os.initrd, NULL);
+    if (def->os.cmdline)
+        virCommandAddArgList(cmd, "-append", def->os.cmdline, NULL);
+}
+
+static int
+vireoCommandAddControllers(virCommand *cmd,
+                           virDomainDef *def,
+                           bool buses)
+{
+    size_t i;
+
+    for (i = 0; i < def->ncontrollers; i++) {
+        virJSONValue *props;
+
+        if ((def->controllers[i]->type == VIR_DOMAIN_CONTROLLER_TYPE_PCI) != buses)
+            continue;
+        if (vireoDevicePropsController(def, def->controllers[i], &props) < 0)
+            return -1;
+        if (props && vireoCommandAddJSON(cmd, "-device", props) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+static int
+vireoCommandAddDisks(virCommand *cmd,
+                     virDomainDef *def)
+{
+    size_t i;
+
+    for (i = 0; i < def->niothreadids; i++) {
+        virJSONValue *props = NULL;
+        g_autofree char *id = vireoAliasIOThread(def->iothreadids[i]->iothread_id);
+
+        if (virJSONValueObjectAdd(&props, "s:qom-type", "iothread", "s:id", id, NULL) < 0 ||
+            vireoCommandAddJSON(cmd, "-object", props) < 0)
+            return -1;
+    }
+
+    for (i = 0; i < def->ndisks; i++) {
+        if (vireoCommandAddJSON(cmd, "-blockdev", vireoDevicePropsBlockNode(def->disks[i])) < 0 ||
+            vireoCommandAddJSON(cmd, "-device", vireoDevicePropsDisk(def, def->disks[i])) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+static int
+vireoCommandAddNets(virCommand *cmd,
+                    virDomainDef *def,
+                    vireoCommandInputs *inputs)
+{
+    size_t i;
+
+    for (i = 0; i < def->nnets; i++) {
+        virDomainNetDef *net = def->nets[i];
+        g_autofree char *fd = NULL;
+        g_autofree char *socket = g_strdup_printf("%s/%s-passt.sock", inputs->dir, net->info.alias);
+
+        if (inputs->tapFDs && inputs->tapFDs[i] >= 0) {
+            fd = g_strdup_printf("%d", inputs->tapFDs[i]);
+            virCommandPassFD(cmd, inputs->tapFDs[i], VIR_COMMAND_PASS_FD_CLOSE_PARENT);
+            inputs->tapFDs[i] = -1;
+        }
+        if (vireoCommandAddJSON(cmd, "-netdev", vireoDevicePropsNetdev(net, fd, socket)) < 0 ||
+            vireoCommandAddJSON(cmd, "-device", vireoDevicePropsNet(def, net)) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+static void
+vireoCommandFormatPath(virBuffer *buf,
+                       const char *key,
+                       const char *value)
+{
+    virBufferAsprintf(buf, ",%s=", key);
+    virQEMUBuildBufferEscapeComma(buf, value);
+}
+
+static void
+vireoCommandFormatSocket(virBuffer *buf,
+                         bool listen,
+                         const virDomainChrSourceReconnectDef *reconnect)
+{
+    if (listen)
+        virBufferAddLit(buf, ",server=on,wait=off");
+    else if (reconnect->enabled == VIR_TRISTATE_BOOL_YES)
+        virBufferAsprintf(buf, ",reconnect=%u", reconnect->timeout);
+}
+
+static void
+vireoCommandAddChardev(virCommand *cmd,
+                       const virDomainChrDef *chr)
+{
+    const virDomainChrSourceDef *source = chr->source;
+    g_auto(virBuffer) buf = VIR_BUFFER_INITIALIZER;
+    g_autofree char *id = vireoAliasChardev(chr);
+
+    switch ((virDomainChrType)source->type) {
+    case VIR_DOMAIN_CHR_TYPE_PTY:
+        virBufferAsprintf(&buf, "pty,id=%s", id);
+        break;
+    case VIR_DOMAIN_CHR_TYPE_FILE:
+        virBufferAsprintf(&buf, "file,id=%s", id);
+        vireoCommandFormatPath(&buf, "path", source->data.file.path);
+        if (source->data.file.append != VIR_TRISTATE_SWITCH_ABSENT)
+            virBufferAsprintf(&buf, ",append=%s",
+                              virTristateSwitchTypeToString(source->data.file.append));
+        break;
+    case VIR_DOMAIN_CHR_TYPE_UNIX:
+        virBufferAsprintf(&buf, "socket,id=%s", id);
+        vireoCommandFormatPath(&buf, "path", source->data.nix.path);
+        vireoCommandFormatSocket(&buf, source->data.nix.listen, &source->data.nix.reconnect);
+        break;
+    case VIR_DOMAIN_CHR_TYPE_TCP:
+        virBufferAsprintf(&buf, "socket,id=%s", id);
+        vireoCommandFormatPath(&buf, "host", source->data.tcp.host);
+        vireoCommandFormatPath(&buf, "port", source->data.tcp.service);
+        vireoCommandFormatSocket(&buf, source->data.tcp.listen, &source->data.tcp.reconnect);
+        break;
+    default:
+        virBufferAsprintf(&buf, "null,id=%s", id);
+        break;
+    }
+
+    if (source->logfile) {
+        vireoCommandFormatPath(&buf, "logfile", source->logfile);
+        if (source->logappend != VIR_TRISTATE_SWITCH_ABSENT)
+            virBufferAsprintf(&buf, ",logappend=%s",
+                              virTristateSwitchTypeToString(source->logappend));
+    }
+
+    virCommandAddArg(cmd, "-chardev");
+    virCommandAddArgBuffer(cmd, &buf);
+}
+
+static int
+vireoCommandAddChrs(virCommand *cmd,
+                    const virDomainDef *def,
+                    virDomainChrDef **chrs,
+                    size_t nchrs)
+{
+    size_t i;
+
+    for (i = 0; i < nchrs; i++) {
+        virDomainChrDef *chr = chrs[i];
+
+        /* the serial port again */
+        if (chr->deviceType == VIR_DOMAIN_CHR_DEVICE_TYPE_CONSOLE &&
+            chr->targetType == VIR_DOMAIN_CHR_CONSOLE_TARGET_TYPE_SERIAL)
+            continue;
+
+        vireoCommandAddChardev(cmd, chr);
+        if (vireoCommandAddJSON(cmd, "-device", vireoDevicePropsChr(def, chr)) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+static int
+vireoCommandAddOthers(virCommand *cmd,
+                      virDomainDef *def)
+{
+    size_t i;
+
+    for (i = 0; i < def->nrngs; i++) {
+        if (vireoCommandAddJSON(cmd, "-object", vireoDevicePropsRNGObject(def->rngs[i])) < 0 ||
+            vireoCommandAddJSON(cmd, "-device", vireoDevicePropsRNG(def, def->rngs[i])) < 0)
+            return -1;
+    }
+
+    if (virDomainDefHasMemballoon(def) &&
+        vireoCommandAddJSON(cmd, "-device", vireoDevicePropsMemballoon(def, def->memballoon)) < 0)
+        return -1;
+
+    for (i = 0; i < def->npanics; i++) {
+        if (vireoCommandAddJSON(cmd, "-device", vireoDevicePropsPanic(def->panics[i])) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+static void
+vireoCommandAddNamespace(virCommand *cmd,
+                         const vireoNamespace *ns)
+{
+    size_t i;
+
+    if (!ns)
+        return;
+
+    for (i = 0; i < ns->nargs; i++)
+        virCommandAddArg(cmd, ns->args[i]);
+    for (i = 0; i < ns->nenv; i++)
+        virCommandAddEnvPair(cmd, ns->env[i].name, ns->env[i].value);
+}
+
+virCommand *
+vireoCommandBuild(virDomainDef *def,
+                  vireoCommandInputs *inputs)
+{
+    g_autoptr(virCommand) cmd = virCommandNew(def->emulator);
+
+    virCommandAddEnvPassCommon(cmd);
+    vireoCommandAddMachine(cmd, def);
+    vireoCommandAddCPU(cmd, def);
+    if (vireoCommandAddMemory(cmd, def, inputs) < 0)
+        return NULL;
+    vireoCommandAddMonitor(cmd, inputs);
+    vireoCommandAddActions(cmd, def);
+    vireoCommandAddBoot(cmd, def);
+
+    /* A bus before what is on it. */
+    if (vireoCommandAddControllers(cmd, def, true) < 0 ||
+        vireoCommandAddControllers(cmd, def, false) < 0 ||
+        vireoCommandAddDisks(cmd, def) < 0 ||
+        vireoCommandAddNets(cmd, def, inputs) < 0 ||
+        vireoCommandAddChrs(cmd, def, def->serials, def->nserials) < 0 ||
+        vireoCommandAddChrs(cmd, def, def->channels, def->nchannels) < 0 ||
+        vireoCommandAddChrs(cmd, def, def->consoles, def->nconsoles) < 0 ||
+        vireoCommandAddOthers(cmd, def) < 0)
+        return NULL;
+
+    virCommandAddArgList(cmd, "-sandbox", "on", "-msg", "timestamp=on", NULL);
+    vireoCommandAddNamespace(cmd, def->namespaceData);
+
+    return g_steal_pointer(&cmd);
+}

@@ -1,0 +1,31 @@
+/*
+ * vireo_command.h: a domain as a command line
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "domain_conf.h"
+#include "vircommand.h"
+
+/* What a start has opened for its monitor process. */
+typedef struct _vireoCommandInputs vireoCommandInputs;
+struct _vireoCommandInputs {
+    const char *dir;     /* run-time directory of the domain */
+    int monitorFD;       /* listening socket; -1: listen on dir/monitor.sock */
+    int *tapFDs;         /* one for each <interface>, -1: by name; or NULL */
+};
+
+/**
+ * vireoCommandBuild:
+ * @def: aliases and addresses are assigned
+ * @inputs: descriptors are handed over: closed here after the start, or with
+ *     the command
+ *
+ * Returns the command that runs @def, its CPUs stopped, or NULL with an error
+ * reported.
+ */
+virCommand *
+vireoCommandBuild(virDomainDef *def,
+                  vireoCommandInputs *inputs);

@@ -1,0 +1,207 @@
+/*
+ * vireo_conf.c: the driver's configuration
+ *
+ * vireo.conf, in libvirt's configuration directory, holds what an administrator
+ * may set; everything has a default.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "configmake.h"
+#include "viralloc.h"
+#include "virconf.h"
+#include "virerror.h"
+#include "virfile.h"
+#include "virlog.h"
+#include "virutil.h"
+
+#include "vireo_conf.h"
+
+#define VIR_FROM_THIS VIR_FROM_CONF
+
+VIR_LOG_INIT("vireo.vireo_conf");
+
+#define VIREO_USER "vireo"
+
+vireoConfig *
+vireoConfigNew(bool privileged)
+{
+    g_autoptr(vireoConfig) config = g_new0(vireoConfig, 1);
+
+    if (privileged) {
+        config->configDir = g_strdup(SYSCONFDIR "/libvirt/vireo");
+        config->stateDir = g_strdup(RUNSTATEDIR "/libvirt/vireo");
+        config->logDir = g_strdup(LOCALSTATEDIR "/log/libvirt/vireo");
+        config->channelDir = g_strdup(RUNSTATEDIR "/libvirt/vireo/channel");
+    } else {
+        g_autofree char *runtimeDir = virGetUserRuntimeDirectory();
+        g_autofree char *cacheDir = virGetUserCacheDirectory();
+        g_autofree char *userDir = virGetUserConfigDirectory();
+
+        config->configDir = g_strdup_printf("%s/vireo", userDir);
+        config->stateDir = g_strdup_printf("%s/vireo/run", runtimeDir);
+        config->logDir = g_strdup_printf("%s/vireo/log", cacheDir);
+        config->channelDir = g_strdup_printf("%s/vireo/channel", runtimeDir);
+    }
+    config->autostartDir = g_strdup_printf("%s/autostart", config->configDir);
+    config->vireoBinary = g_strdup(VIREO_BINARY);
+    config->user = (uid_t)-1;
+    config->group = (gid_t)-1;
+    config->dynamicOwnership = privileged;
+    config->securityDefaultConfined = true;
+    config->stdioLogd = true;
+
+    return g_steal_pointer(&config);
+}
+
+void
+vireoConfigFree(vireoConfig *config)
+{
+    if (!config)
+        return;
+
+    g_free(config->configDir);
+    g_free(config->autostartDir);
+    g_free(config->stateDir);
+    g_free(config->logDir);
+    g_free(config->channelDir);
+    g_free(config->vireoBinary);
+    g_strfreev(config->securityDrivers);
+    g_free(config);
+}
+
+static int
+vireoConfigLoadSecurity(vireoConfig *config,
+                        virConf *conf,
+                        const char *path,
+                        bool privileged)
+{
+    g_autofree char *user = NULL;
+    g_autofree char *group = NULL;
+
+    if (virConfGetValueString(conf, "user", &user) < 0 ||
+        virConfGetValueString(conf, "group", &group) < 0 ||
+        virConfGetValueBool(conf, "dynamic_ownership", &config->dynamicOwnership) < 0 ||
+        virConfGetValueStringList(conf, "security_driver", true, &config->securityDrivers) < 0 ||
+        virConfGetValueBool(conf, "security_default_confined",
+                            &config->securityDefaultConfined) < 0)
+        return -1;
+
+    if (!privileged) {
+        if (user || group) {
+            virReportError(VIR_ERR_CONF_SYNTAX,
+                           _("%s: user and group can only be set for the system daemon"), path);
+            return -1;
+        }
+        return 0;
+    }
+
+    if (virGetUserID(user ? user : VIREO_USER, &config->user) < 0) {
+        virReportError(VIR_ERR_CONF_SYNTAX,
+                       _("there is no user '%s' for virtual machines to run as: create it, or set 'user' in %s"),
+                       user ? user : VIREO_USER, path);
+        return -1;
+    }
+    if (virGetGroupID(group ? group : VIREO_USER, &config->group) < 0) {
+        virReportError(VIR_ERR_CONF_SYNTAX,
+                       _("there is no group '%s' for virtual machines to run as: create it, or set 'group' in %s"),
+                       group ? group : VIREO_USER, path);
+        return -1;
+    }
+
+    return 0;
+}
+
+int
+vireoConfigLoadFile(vireoConfig *config,
+                    const char *path,
+                    bool privileged)
+{
+    g_autoptr(virConf) conf = NULL;
+    g_autofree char *stdioHandler = NULL;
+
+    if (virFileExists(path))
+        conf = virConfReadFile(path, 0);
+    else
+        conf = virConfReadString("", 0);
+    if (!conf)
+        return -1;
+
+    if (vireoConfigLoadSecurity(config, conf, path, privileged) < 0 ||
+        virConfGetValueString(conf, "vireo_binary", &config->vireoBinary) < 0 ||
+        virConfGetValueString(conf, "stdio_handler", &stdioHandler) < 0 ||
+        virConfGetValueUInt(conf, "max_processes", &config->maxProcesses) < 0 ||
+        virConfGetValueUInt(conf, "max_files", &config->maxFiles) < 0 ||
+        virConfGetValueULLong(conf, "max_core", &config->maxCoreSize) < 0)
+        return -1;
+
+    if (!g_path_is_absolute(config->vireoBinary)) {
+        virReportError(VIR_ERR_CONF_SYNTAX,
+                       _("%s: vireo_binary '%s' is not an absolute path"),
+                       path, config->vireoBinary);
+        return -1;
+    }
+    if (stdioHandler) {
+        if (STREQ(stdioHandler, "logd")) {
+            config->stdioLogd = true;
+        } else if (STREQ(stdioHandler, "file")) {
+            config->stdioLogd = false;
+        } else {
+            virReportError(VIR_ERR_CONF_SYNTAX,
+                           _("%s: stdio_handler is '%s', not 'logd' or 'file'"),
+                           path, stdioHandler);
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+int
+vireoConfigMakeDirs(vireoConfig *config,
+                    bool privileged)
+{
+    const struct {
+        const char *path;
+        mode_t mode;
+        bool owned;     /* the monitors make things in there */
+    } dirs[] = {
+        { config->configDir, 0700, false },
+        { config->autostartDir, 0700, false },
+        { config->stateDir, 0755, false },
+        { config->logDir, 0700, false },
+        { config->channelDir, 0755, true },
+    };
+    size_t i;
+
+    for (i = 0; i < G_N_ELEMENTS(dirs); i++) {
+        if (g_mkdir_with_parents(dirs[i].path, dirs[i].mode) < 0) {
+            virReportSystemError(errno, _("cannot create directory %s"), dirs[i].path);
+            return -1;
+        }
+        if (privileged && dirs[i].owned &&
+            chown(dirs[i].path, config->user, config->group) < 0) {
+            virReportSystemError(errno, _("cannot change the owner of directory %s"),
+                                 dirs[i].path);
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+void
+vireoDriverDomainActive(vireoDriver *driver,
+                        bool active)
+{
+    bool turn = active ? g_atomic_int_add(&driver->activeDomains, 1) == 0 :
+        g_atomic_int_dec_and_test(&driver->activeDomains);
+
+    if (turn && driver->inhibitCallback)
+        driver->inhibitCallback(active, driver->inhibitOpaque);
+}

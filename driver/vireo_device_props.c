@@ -1,0 +1,382 @@
+/*
+ * vireo_device_props.c: libvirt's devices as the monitor's JSON
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include "viralloc.h"
+#include "virerror.h"
+#include "virnetdevip.h"
+
+#include "vireo_alias.h"
+#include "vireo_device_props.h"
+
+#define VIR_FROM_THIS VIR_FROM_DOMAIN
+
+#define VIREO_RANDOM_FILE "/dev/urandom"
+
+/* The properties every PCI device has: its type, id and place. */
+static virJSONValue *
+vireoDevicePropsPCI(const virDomainDef *def,
+                    const char *type,
+                    const virDomainDeviceInfo *info)
+{
+    g_autoptr(virJSONValue) props = NULL;
+    g_autofree char *addr = NULL;
+    const char *bus;
+
+    if (info->type != VIR_DOMAIN_DEVICE_ADDRESS_TYPE_PCI) {
+        virReportError(VIR_ERR_INTERNAL_ERROR, _("device '%s' has no PCI address"), info->alias);
+        return NULL;
+    }
+    if (!(bus = virDomainControllerAliasFind(def, VIR_DOMAIN_CONTROLLER_TYPE_PCI,
+                                             info->addr.pci.bus)))
+        return NULL;
+
+    if (info->addr.pci.function != 0)
+        addr = g_strdup_printf("0x%x.0x%x", info->addr.pci.slot, info->addr.pci.function);
+    else
+        addr = g_strdup_printf("0x%x", info->addr.pci.slot);
+
+    if (virJSONValueObjectAdd(&props,
+                              "s:driver", type,
+                              "s:id", info->alias,
+                              "s:bus", bus,
+                              "s:addr", addr,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+/* write-cache as the guest sees it, and whether the host's page cache is passed by. */
+static void
+vireoDevicePropsCacheMode(virDomainDiskCache mode,
+                          virTristateSwitch *writeback,
+                          virTristateBool *direct)
+{
+    *writeback = VIR_TRISTATE_SWITCH_ABSENT;
+    *direct = VIR_TRISTATE_BOOL_ABSENT;
+    if (mode == VIR_DOMAIN_DISK_CACHE_DEFAULT)
+        return;
+
+    *writeback = virTristateSwitchFromBool(mode != VIR_DOMAIN_DISK_CACHE_WRITETHRU &&
+                                           mode != VIR_DOMAIN_DISK_CACHE_DIRECTSYNC);
+    *direct = virTristateBoolFromBool(mode == VIR_DOMAIN_DISK_CACHE_DISABLE ||
+                                      mode == VIR_DOMAIN_DISK_CACHE_DIRECTSYNC);
+}
+
+static const char *
+vireoDevicePropsErrorPolicy(virDomainDiskErrorPolicy policy)
+{
+    if (policy == VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT)
+        return NULL;
+    if (policy == VIR_DOMAIN_DISK_ERROR_POLICY_ENOSPACE)
+        return "enospc";
+    return virDomainDiskErrorPolicyTypeToString(policy);
+}
+
+virJSONValue *
+vireoDevicePropsDisk(const virDomainDef *def,
+                     virDomainDiskDef *disk)
+{
+    g_autoptr(virJSONValue) props = vireoDevicePropsPCI(def, "virtio-blk-pci", &disk->info);
+    g_autofree char *node = vireoAliasBlockNode(disk);
+    g_autofree char *iothread = disk->iothread ? vireoAliasIOThread(disk->iothread) : NULL;
+    virDomainDiskErrorPolicy rerror = disk->rerror_policy;
+    virTristateSwitch writeback;
+    virTristateBool direct;
+
+    if (!props)
+        return NULL;
+
+    /* Reads fail as writes do, but cannot run out of space. */
+    if (rerror == VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT &&
+        disk->error_policy != VIR_DOMAIN_DISK_ERROR_POLICY_ENOSPACE)
+        rerror = disk->error_policy;
+    vireoDevicePropsCacheMode(disk->cachemode, &writeback, &direct);
+
+    if (virJSONValueObjectAdd(&props,
+                              "s:drive", node,
+                              "S:serial", disk->serial,
+                              "S:iothread", iothread,
+                              "p:num-queues", disk->queues,
+                              "p:queue-size", disk->queue_size,
+                              "p:logical_block_size", disk->blockio.logical_block_size,
+                              "p:physical_block_size", disk->blockio.physical_block_size,
+                              "S:write-cache", writeback == VIR_TRISTATE_SWITCH_ABSENT ? NULL :
+                              virTristateSwitchTypeToString(writeback),
+                              "B:share-rw", disk->src->shared,
+                              "S:werror", vireoDevicePropsErrorPolicy(disk->error_policy),
+                              "S:rerror", vireoDevicePropsErrorPolicy(rerror),
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+virJSONValue *
+vireoDevicePropsBlockNode(virDomainDiskDef *disk)
+{
+    g_autoptr(virJSONValue) props = NULL;
+    g_autoptr(virJSONValue) cache = NULL;
+    g_autofree char *node = vireoAliasBlockNode(disk);
+    const char *driver = virDomainDiskGetType(disk) == VIR_STORAGE_TYPE_BLOCK ? "host_device" : "file";
+    virTristateSwitch writeback;
+    virTristateBool direct;
+
+    vireoDevicePropsCacheMode(disk->cachemode, &writeback, &direct);
+    if (direct != VIR_TRISTATE_BOOL_ABSENT &&
+        virJSONValueObjectAdd(&cache,
+                              "T:direct", direct,
+                              "b:no-flush", false,
+                              NULL) < 0)
+        return NULL;
+
+    if (virJSONValueObjectAdd(&props,
+                              "s:driver", driver,
+                              "s:node-name", node,
+                              "s:filename", virDomainDiskGetSource(disk),
+                              "b:read-only", disk->src->readonly,
+                              "S:aio", disk->iomode == VIR_DOMAIN_DISK_IO_URING ? "io_uring" : NULL,
+                              "S:discard", disk->discard == VIR_DOMAIN_DISK_DISCARD_DEFAULT ? NULL :
+                              virDomainDiskDiscardTypeToString(disk->discard),
+                              "A:cache", &cache,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+virJSONValue *
+vireoDevicePropsNet(const virDomainDef *def,
+                    virDomainNetDef *net)
+{
+    g_autoptr(virJSONValue) props = vireoDevicePropsPCI(def, "virtio-net-pci", &net->info);
+    g_autofree char *netdev = vireoAliasNetdev(net);
+    char mac[VIR_MAC_STRING_BUFLEN];
+
+    if (!props ||
+        virJSONValueObjectAdd(&props,
+                              "s:netdev", netdev,
+                              "s:mac", virMacAddrFormat(&net->mac, mac),
+                              "p:host_mtu", net->mtu,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+virJSONValue *
+vireoDevicePropsNetdev(virDomainNetDef *net,
+                       const char *fd,
+                       const char *socket)
+{
+    g_autoptr(virJSONValue) props = NULL;
+    g_autofree char *id = vireoAliasNetdev(net);
+
+    if (virDomainNetGetActualType(net) == VIR_DOMAIN_NET_TYPE_USER) {
+        g_autoptr(virJSONValue) addr = NULL;
+
+        if (virJSONValueObjectAdd(&addr,
+                                  "s:type", "unix",
+                                  "s:path", socket,
+                                  NULL) < 0 ||
+            virJSONValueObjectAdd(&props,
+                                  "s:type", "stream",
+                                  "s:id", id,
+                                  "b:server", false,
+                                  "a:addr", &addr,
+                                  NULL) < 0)
+            return NULL;
+        return g_steal_pointer(&props);
+    }
+
+    if (virJSONValueObjectAdd(&props,
+                              "s:type", "tap",
+                              "s:id", id,
+                              "S:fd", fd,
+                              "S:ifname", fd ? NULL : net->ifname,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+virJSONValue *
+vireoDevicePropsRNG(const virDomainDef *def,
+                    virDomainRNGDef *rng)
+{
+    g_autoptr(virJSONValue) props = vireoDevicePropsPCI(def, "virtio-rng-pci", &rng->info);
+    g_autofree char *object = vireoAliasRNGObject(rng);
+
+    if (!props ||
+        virJSONValueObjectAdd(&props,
+                              "s:rng", object,
+                              "p:max-bytes", rng->rate,
+                              NULL) < 0)
+        return NULL;
+
+    /* A rate without a period is by the second. */
+    if (rng->rate > 0 &&
+        virJSONValueObjectAdd(&props, "u:period", rng->period ? rng->period : 1000, NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+virJSONValue *
+vireoDevicePropsRNGObject(virDomainRNGDef *rng)
+{
+    g_autoptr(virJSONValue) props = NULL;
+    g_autofree char *id = vireoAliasRNGObject(rng);
+    bool builtin = rng->backend == VIR_DOMAIN_RNG_BACKEND_BUILTIN;
+    const char *file = rng->source.file ? rng->source.file : VIREO_RANDOM_FILE;
+
+    if (virJSONValueObjectAdd(&props,
+                              "s:qom-type", builtin ? "rng-builtin" : "rng-random",
+                              "s:id", id,
+                              "S:filename", builtin ? NULL : file,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+virJSONValue *
+vireoDevicePropsMemballoon(const virDomainDef *def,
+                           virDomainMemballoonDef *balloon)
+{
+    return vireoDevicePropsPCI(def, "virtio-balloon-pci", &balloon->info);
+}
+
+virJSONValue *
+vireoDevicePropsPanic(virDomainPanicDef *panic)
+{
+    g_autoptr(virJSONValue) props = NULL;
+
+    if (virJSONValueObjectAdd(&props,
+                              "s:driver", "pvpanic",
+                              "s:id", panic->info.alias,
+                              "p:ioport", panic->info.type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_ISA ?
+                              panic->info.addr.isa.iobase : 0,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+static virJSONValue *
+vireoDevicePropsVirtioPort(const virDomainDef *def,
+                           virDomainChrDef *chr,
+                           const char *chardev)
+{
+    g_autoptr(virJSONValue) props = NULL;
+    g_autofree char *bus = NULL;
+    bool console = chr->deviceType == VIR_DOMAIN_CHR_DEVICE_TYPE_CONSOLE;
+    const char *controller = virDomainControllerAliasFind(def,
+                                                          VIR_DOMAIN_CONTROLLER_TYPE_VIRTIO_SERIAL,
+                                                          chr->info.addr.vioserial.controller);
+
+    if (!controller)
+        return NULL;
+    bus = g_strdup_printf("%s.%u", controller, chr->info.addr.vioserial.bus);
+
+    if (virJSONValueObjectAdd(&props,
+                              "s:driver", console ? "virtconsole" : "virtserialport",
+                              "s:id", chr->info.alias,
+                              "s:bus", bus,
+                              "u:nr", chr->info.addr.vioserial.port,
+                              "s:chardev", chardev,
+                              "S:name", console ? NULL : chr->target.name,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+virJSONValue *
+vireoDevicePropsChr(const virDomainDef *def,
+                    virDomainChrDef *chr)
+{
+    g_autoptr(virJSONValue) props = NULL;
+    g_autofree char *chardev = vireoAliasChardev(chr);
+    const bool hasISA = chr->info.type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_ISA;
+    bool debugcon = chr->targetType == VIR_DOMAIN_CHR_SERIAL_TARGET_TYPE_ISA_DEBUG;
+
+    if (chr->deviceType != VIR_DOMAIN_CHR_DEVICE_TYPE_SERIAL)
+        return vireoDevicePropsVirtioPort(def, chr, chardev);
+
+    if (virJSONValueObjectAdd(&props,
+                              "s:driver", debugcon ? "isa-debugcon" : "isa-serial",
+                              "s:id", chr->info.alias,
+                              "s:chardev", chardev,
+                              "k:index", debugcon ? -1 : chr->target.port,
+                              "p:iobase", hasISA ? chr->info.addr.isa.iobase : 0,
+                              "p:irq", hasISA && !debugcon ? chr->info.addr.isa.irq : 0,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+int
+vireoDevicePropsController(const virDomainDef *def,
+                           virDomainControllerDef *controller,
+                           virJSONValue **props)
+{
+    *props = NULL;
+
+    if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_VIRTIO_SERIAL) {
+        if (!(*props = vireoDevicePropsPCI(def, "virtio-serial-pci", &controller->info)))
+            return -1;
+        return virJSONValueObjectAdd(props, "k:max_ports", controller->opts.vioserial.ports,
+                                     NULL) < 0 ? -1 : 0;
+    }
+
+    if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_PCI &&
+        controller->model == VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT_PORT) {
+        if (!(*props = vireoDevicePropsPCI(def, "pcie-root-port", &controller->info)))
+            return -1;
+        return virJSONValueObjectAdd(props,
+                                     "k:port", controller->opts.pciopts.port,
+                                     "k:chassis", controller->opts.pciopts.chassis,
+                                     "T:hotplug", controller->opts.pciopts.hotplug,
+                                     NULL) < 0 ? -1 : 0;
+    }
+
+    return 0;
+}
+
+virJSONValue *
+vireoDevicePropsMemory(const virDomainDef *def,
+                       const char *path)
+{
+    g_autoptr(virJSONValue) props = NULL;
+    const virDomainMemtune *mem = &def->mem;
+    unsigned long long pagesize = mem->nhugepages > 0 ? mem->hugepages[0].size : 0;
+    const char *type = "memory-backend-ram";
+
+    if (mem->source == VIR_DOMAIN_MEMORY_SOURCE_FILE)
+        type = "memory-backend-file";
+    else if (mem->source == VIR_DOMAIN_MEMORY_SOURCE_MEMFD || mem->nhugepages > 0 ||
+             mem->access == VIR_DOMAIN_MEMORY_ACCESS_SHARED)
+        type = "memory-backend-memfd";
+
+    if (virJSONValueObjectAdd(&props,
+                              "s:qom-type", type,
+                              "s:id", VIREO_ALIAS_MEMORY,
+                              "U:size", virDomainDefGetMemoryInitial(def) * 1024,
+                              "S:mem-path", STREQ(type, "memory-backend-file") ? path : NULL,
+                              "B:share", mem->access == VIR_DOMAIN_MEMORY_ACCESS_SHARED,
+                              "B:prealloc", mem->allocation == VIR_DOMAIN_MEMORY_ALLOCATION_IMMEDIATE ||
+                              mem->nhugepages > 0,
+                              "B:hugetlb", mem->nhugepages > 0,
+                              "P:hugetlbsize", pagesize * 1024,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}

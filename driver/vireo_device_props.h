@@ -1,0 +1,69 @@
+/*
+ * vireo_device_props.h: libvirt's devices as the monitor's JSON
+ *
+ * The same objects serve the command line and QMP (device_add, blockdev-add,
+ * netdev_add, object-add). Each function returns a new object, or NULL with an
+ * error reported; aliases and addresses must have been assigned.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "domain_conf.h"
+#include "virjson.h"
+
+/* -device / device_add */
+virJSONValue *
+vireoDevicePropsDisk(const virDomainDef *def,
+                     virDomainDiskDef *disk);
+virJSONValue *
+vireoDevicePropsNet(const virDomainDef *def,
+                    virDomainNetDef *net);
+virJSONValue *
+vireoDevicePropsRNG(const virDomainDef *def,
+                    virDomainRNGDef *rng);
+virJSONValue *
+vireoDevicePropsMemballoon(const virDomainDef *def,
+                           virDomainMemballoonDef *balloon);
+virJSONValue *
+vireoDevicePropsChr(const virDomainDef *def,
+                    virDomainChrDef *chr);
+virJSONValue *
+vireoDevicePropsPanic(virDomainPanicDef *panic);
+
+/* As above; NULL without an error for controllers that are part of the machine. */
+int
+vireoDevicePropsController(const virDomainDef *def,
+                           virDomainControllerDef *controller,
+                           virJSONValue **props);
+
+/* -blockdev / blockdev-add: the node of the image */
+virJSONValue *
+vireoDevicePropsBlockNode(virDomainDiskDef *disk);
+
+/**
+ * vireoDevicePropsNetdev:
+ * @fd: the tap's descriptor as a number or a name given by getfd; NULL: by name
+ * @socket: path of passt's socket, for interfaces of type user
+ *
+ * -netdev / netdev_add
+ */
+virJSONValue *
+vireoDevicePropsNetdev(virDomainNetDef *net,
+                       const char *fd,
+                       const char *socket);
+
+/* -object / object-add: the source of random numbers */
+virJSONValue *
+vireoDevicePropsRNGObject(virDomainRNGDef *rng);
+
+/**
+ * vireoDevicePropsMemory:
+ * @path: where the file of a file-backed guest is to be made
+ *
+ * -object: the guest's RAM
+ */
+virJSONValue *
+vireoDevicePropsMemory(const virDomainDef *def,
+                       const char *path);

@@ -1,0 +1,342 @@
+/*
+ * vireo_domain.c: what the driver keeps about a domain, and its XML's defaults
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include "viralloc.h"
+#include "virclosecallbacks.h"
+#include "virerror.h"
+#include "virlog.h"
+
+#include "vireo_address.h"
+#include "vireo_capabilities.h"
+#include "vireo_domain.h"
+#include "vireo_namespace.h"
+#include "vireo_validate.h"
+
+#define VIR_FROM_THIS VIR_FROM_DOMAIN
+
+VIR_LOG_INIT("vireo.vireo_domain");
+
+static void *
+vireoDomainObjPrivateAlloc(void *opaque)
+{
+    vireoDomainObjPrivate *priv = g_new0(vireoDomainObjPrivate, 1);
+
+    priv->driver = opaque;
+    priv->devs = virChrdevAlloc();
+    priv->shutoffReason = VIR_DOMAIN_SHUTOFF_UNKNOWN;
+    return priv;
+}
+
+static void
+vireoDomainObjPrivateClear(vireoDomainObjPrivate *priv)
+{
+    g_clear_pointer(&priv->dir, g_free);
+    g_clear_pointer(&priv->machineName, g_free);
+    g_clear_pointer(&priv->cgroup, virCgroupFree);
+    g_clear_pointer(&priv->vcpuThreads, g_free);
+    priv->nvcpuThreads = 0;
+    g_clear_pointer(&priv->unplugAlias, g_free);
+    priv->beingStopped = false;
+    priv->panicked = false;
+    priv->rebooting = false;
+    priv->pausedReason = VIR_DOMAIN_PAUSED_UNKNOWN;
+    priv->shutoffReason = VIR_DOMAIN_SHUTOFF_UNKNOWN;
+}
+
+static void
+vireoDomainObjPrivateFree(void *data)
+{
+    vireoDomainObjPrivate *priv = data;
+
+    vireoDomainObjPrivateClear(priv);
+    virChrdevFree(priv->devs);
+    g_free(priv);
+}
+
+static int
+vireoDomainObjPrivateFormat(virBuffer *buf,
+                            virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_auto(virBuffer) vcpus = VIR_BUFFER_INIT_CHILD(buf);
+    size_t i;
+
+    virBufferEscapeString(buf, "<runtime dir='%s'/>\n", priv->dir);
+    if (priv->rebooting)
+        virBufferAddLit(buf, "<rebooting/>\n");
+
+    for (i = 0; i < priv->nvcpuThreads; i++) {
+        if (priv->vcpuThreads[i] != 0)
+            virBufferAsprintf(&vcpus, "<vcpu id='%zu' pid='%d'/>\n", i, priv->vcpuThreads[i]);
+    }
+    virXMLFormatElement(buf, "vcpus", NULL, &vcpus);
+
+    return 0;
+}
+
+static int
+vireoDomainObjPrivateParse(xmlXPathContextPtr ctxt,
+                           virDomainObj *vm,
+                           virDomainDefParserConfig *config G_GNUC_UNUSED)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree xmlNodePtr *nodes = NULL;
+    int n;
+    int i;
+
+    if (!(priv->dir = virXPathString("string(./runtime/@dir)", ctxt))) {
+        virReportError(VIR_ERR_XML_ERROR, "%s", _("the domain's status has no run-time directory"));
+        return -1;
+    }
+
+    priv->rebooting = virXPathBoolean("boolean(./rebooting)", ctxt) == 1;
+
+    if ((n = virXPathNodeSet("./vcpus/vcpu", ctxt, &nodes)) < 0)
+        return -1;
+
+    priv->nvcpuThreads = virDomainDefGetVcpusMax(vm->def);
+    priv->vcpuThreads = g_new0(pid_t, priv->nvcpuThreads);
+    for (i = 0; i < n; i++) {
+        unsigned int id;
+        int pid;
+
+        if (virXMLPropUInt(nodes[i], "id", 10, VIR_XML_PROP_REQUIRED, &id) < 0 ||
+            virXMLPropInt(nodes[i], "pid", 10, VIR_XML_PROP_REQUIRED, &pid, 0) < 0)
+            return -1;
+        if (id < priv->nvcpuThreads)
+            priv->vcpuThreads[id] = pid;
+    }
+
+    return 0;
+}
+
+static virDomainXMLPrivateDataCallbacks vireoPrivateDataCallbacks = {
+    .alloc = vireoDomainObjPrivateAlloc,
+    .free = vireoDomainObjPrivateFree,
+    .format = vireoDomainObjPrivateFormat,
+    .parse = vireoDomainObjPrivateParse,
+};
+
+static void
+vireoDomainDefaultCPU(virDomainDef *def)
+{
+    if (!def->cpu) {
+        def->cpu = virCPUDefNew();
+        def->cpu->type = VIR_CPU_TYPE_GUEST;
+    }
+    if (def->cpu->mode == VIR_CPU_MODE_CUSTOM && !def->cpu->model) {
+        def->cpu->mode = VIR_CPU_MODE_HOST_PASSTHROUGH;
+        def->cpu->check = VIR_CPU_CHECK_NONE;
+    }
+}
+
+static int
+vireoDomainDefPostParseBasic(virDomainDef *def,
+                             void *opaque)
+{
+    vireoDriver *driver = opaque;
+
+    if (!def->emulator)
+        def->emulator = g_strdup(driver->config->vireoBinary);
+
+    return 0;
+}
+
+static int
+vireoDomainDefPostParse(virDomainDef *def,
+                        unsigned int parseFlags G_GNUC_UNUSED,
+                        void *opaque G_GNUC_UNUSED,
+                        void *parseOpaque G_GNUC_UNUSED)
+{
+    const char *canonical;
+
+    if (!def->os.machine)
+        def->os.machine = g_strdup(VIREO_MACHINE);
+    if (!(canonical = vireoCapabilitiesMachineCanonical(def->os.machine))) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("Vireo has no machine type '%s', only 'q35'"), def->os.machine);
+        return -1;
+    }
+    if (STRNEQ(def->os.machine, canonical)) {
+        g_free(def->os.machine);
+        def->os.machine = g_strdup(canonical);
+    }
+
+    /* The machine always has both; the XML shall say so. */
+    def->features[VIR_DOMAIN_FEATURE_ACPI] = VIR_TRISTATE_SWITCH_ON;
+    def->features[VIR_DOMAIN_FEATURE_APIC] = VIR_TRISTATE_SWITCH_ON;
+
+    vireoDomainDefaultCPU(def);
+
+    if (!def->memballoon) {
+        def->memballoon = g_new0(virDomainMemballoonDef, 1);
+        def->memballoon->model = VIR_DOMAIN_MEMBALLOON_MODEL_VIRTIO;
+    }
+
+    return vireoAddressAddControllers(def);
+}
+
+static void
+vireoDomainDefaultChr(virDomainChrDef *chr)
+{
+    switch (chr->deviceType) {
+    case VIR_DOMAIN_CHR_DEVICE_TYPE_SERIAL:
+        if (chr->targetType == VIR_DOMAIN_CHR_SERIAL_TARGET_TYPE_NONE)
+            chr->targetType = VIR_DOMAIN_CHR_SERIAL_TARGET_TYPE_ISA;
+        if (chr->targetModel == VIR_DOMAIN_CHR_SERIAL_TARGET_MODEL_NONE) {
+            if (chr->targetType == VIR_DOMAIN_CHR_SERIAL_TARGET_TYPE_ISA)
+                chr->targetModel = VIR_DOMAIN_CHR_SERIAL_TARGET_MODEL_ISA_SERIAL;
+            else if (chr->targetType == VIR_DOMAIN_CHR_SERIAL_TARGET_TYPE_ISA_DEBUG)
+                chr->targetModel = VIR_DOMAIN_CHR_SERIAL_TARGET_MODEL_ISA_DEBUGCON;
+        }
+        break;
+    case VIR_DOMAIN_CHR_DEVICE_TYPE_CONSOLE:
+        if (chr->targetType == VIR_DOMAIN_CHR_CONSOLE_TARGET_TYPE_NONE)
+            chr->targetType = VIR_DOMAIN_CHR_CONSOLE_TARGET_TYPE_SERIAL;
+        break;
+    default:
+        break;
+    }
+
+    /* A channel without a path gets one in the driver's directory at each start. */
+    if (chr->source->type == VIR_DOMAIN_CHR_TYPE_UNIX && !chr->source->data.nix.path)
+        chr->source->data.nix.listen = true;
+}
+
+static void
+vireoDomainDefaultDisk(virDomainDiskDef *disk)
+{
+    /* Formats are never probed: a guest could write a header that names a host file. */
+    if (virDomainDiskGetFormat(disk) <= VIR_STORAGE_FILE_NONE &&
+        virDomainDiskGetType(disk) != VIR_STORAGE_TYPE_VOLUME)
+        virDomainDiskSetFormat(disk, VIR_STORAGE_FILE_RAW);
+}
+
+static void
+vireoDomainDefaultNet(virDomainNetDef *net)
+{
+    if (net->model == VIR_DOMAIN_NET_MODEL_UNKNOWN && !net->modelstr)
+        net->model = VIR_DOMAIN_NET_MODEL_VIRTIO;
+    if (net->type == VIR_DOMAIN_NET_TYPE_USER &&
+        net->backend.type == VIR_DOMAIN_NET_BACKEND_DEFAULT)
+        net->backend.type = VIR_DOMAIN_NET_BACKEND_PASST;
+}
+
+static int
+vireoDomainDeviceDefPostParse(virDomainDeviceDef *dev,
+                              const virDomainDef *def G_GNUC_UNUSED,
+                              unsigned int parseFlags G_GNUC_UNUSED,
+                              void *opaque G_GNUC_UNUSED,
+                              void *parseOpaque G_GNUC_UNUSED)
+{
+    switch ((virDomainDeviceType)dev->type) {
+    case VIR_DOMAIN_DEVICE_DISK:
+        vireoDomainDefaultDisk(dev->data.disk);
+        break;
+    case VIR_DOMAIN_DEVICE_NET:
+        vireoDomainDefaultNet(dev->data.net);
+        break;
+    case VIR_DOMAIN_DEVICE_CHR:
+        vireoDomainDefaultChr(dev->data.chr);
+        break;
+    case VIR_DOMAIN_DEVICE_CONTROLLER:
+        vireoAddressDefaultController(dev->data.controller);
+        break;
+    case VIR_DOMAIN_DEVICE_PANIC:
+        if (dev->data.panic->model == VIR_DOMAIN_PANIC_MODEL_DEFAULT)
+            dev->data.panic->model = VIR_DOMAIN_PANIC_MODEL_ISA;
+        break;
+    default:
+        break;
+    }
+
+    return 0;
+}
+
+static int
+vireoDomainDefAssignAddresses(virDomainDef *def,
+                              unsigned int parseFlags G_GNUC_UNUSED,
+                              void *opaque G_GNUC_UNUSED,
+                              void *parseOpaque G_GNUC_UNUSED)
+{
+    return vireoAddressAssign(def);
+}
+
+static virDomainDefParserConfig vireoParserConfig = {
+    .domainPostParseBasicCallback = vireoDomainDefPostParseBasic,
+    .domainPostParseCallback = vireoDomainDefPostParse,
+    .devicesPostParseCallback = vireoDomainDeviceDefPostParse,
+    .assignAddressesCallback = vireoDomainDefAssignAddresses,
+    .domainValidateCallback = vireoValidateDomainDef,
+    .deviceValidateCallback = vireoValidateDeviceDef,
+    .features = VIR_DOMAIN_DEF_FEATURE_USER_ALIAS |
+                VIR_DOMAIN_DEF_FEATURE_OFFLINE_VCPUPIN,
+    .macPrefix = { 0x52, 0x54, 0x00 },
+    .defArch = VIR_ARCH_X86_64,
+};
+
+virDomainXMLOption *
+vireoDomainXMLOptionNew(vireoDriver *driver)
+{
+    virDomainXMLOption *xmlopt;
+
+    vireoParserConfig.priv = driver;
+    xmlopt = virDomainXMLOptionNew(&vireoParserConfig, &vireoPrivateDataCallbacks,
+                                   &vireoXMLNamespace, NULL, NULL, NULL);
+    virDomainXMLOptionSetCloseCallbackAlloc(xmlopt, virCloseCallbacksDomainAlloc);
+    return xmlopt;
+}
+
+void
+vireoDomainSaveStatus(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (virDomainObjIsActive(vm) &&
+        virDomainObjSave(vm, priv->driver->xmlopt, priv->driver->config->stateDir) < 0)
+        VIR_WARN("the running state of domain %s could not be saved: %s",
+                 vm->def->name, virGetLastErrorMessage());
+}
+
+char *
+vireoDomainPath(virDomainObj *vm,
+                const char *name)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    return g_strdup_printf("%s/%s", priv->dir, name);
+}
+
+void
+vireoDomainForgetRuntime(virDomainObj *vm)
+{
+    vireoDomainObjPrivateClear(vm->privateData);
+}
+
+int
+vireoDomainBeginActiveJob(virDomainObj *vm,
+                          virDomainJob job)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (virDomainObjBeginJob(vm, job) < 0)
+        return -1;
+
+    if (virDomainObjCheckActive(vm) < 0) {
+        virDomainObjEndJob(vm);
+        return -1;
+    }
+    if (!priv->mon) {
+        virReportError(VIR_ERR_OPERATION_FAILED,
+                       _("the monitor of domain '%s' is gone"), vm->def->name);
+        virDomainObjEndJob(vm);
+        return -1;
+    }
+
+    return 0;
+}

@@ -1,0 +1,98 @@
+/*
+ * vireo_domain.h: what the driver keeps about a domain, and its XML's defaults
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "vircgroup.h"
+#include "virchrdev.h"
+
+#include "vireo_conf.h"
+#include "vireo_monitor.h"
+
+/* Guarded by the domain object's lock. Strings and cgroup exist while the
+ * domain is active; what is marked * also survives in the status file. */
+typedef struct _vireoDomainObjPrivate vireoDomainObjPrivate;
+struct _vireoDomainObjPrivate {
+    vireoDriver *driver;
+
+    char *dir;              /* * of its sockets and pid file */
+    char *machineName;      /* for systemd-machined */
+    virCgroup *cgroup;
+    virChrdevs *devs;
+
+    /* NULL before the connection and once the process is known to be gone */
+    vireoMonitor *mon;
+
+    pid_t *vcpuThreads;     /* * one for each vCPU, 0: not known */
+    size_t nvcpuThreads;
+
+    /* A stop is under way: what the monitor still says is of no interest. */
+    bool beingStopped;
+    /* Why the guest stopped by itself, VIR_DOMAIN_SHUTOFF_UNKNOWN: it has not. */
+    int shutoffReason;
+    bool panicked;
+    /* * The next power-off is a reboot that was asked for. */
+    bool rebooting;
+    /* virDomainPausedReason of whoever is about to pause the guest */
+    int pausedReason;
+
+    /* The alias device_del was sent for, and whether the guest let go of it. */
+    char *unplugAlias;
+    enum {
+        VIREO_UNPLUG_PENDING,
+        VIREO_UNPLUG_DONE,
+        VIREO_UNPLUG_REFUSED,
+    } unplugState;
+};
+
+/**
+ * vireoDomainXMLOptionNew:
+ *
+ * Returns what makes libvirt's parser Vireo's: defaults, addresses, refusals,
+ * the namespace, private data. Unreference with virObjectUnref.
+ */
+virDomainXMLOption *
+vireoDomainXMLOptionNew(vireoDriver *driver);
+
+/**
+ * vireoDomainSaveStatus:
+ * @vm: an active domain, locked
+ *
+ * Writes the running state, so that a restarted daemon finds it. Failure is
+ * logged: the domain runs on.
+ */
+void
+vireoDomainSaveStatus(virDomainObj *vm);
+
+/**
+ * vireoDomainPath:
+ * @vm: an active domain, locked
+ * @name: name of a file of the domain's run-time directory
+ *
+ * Returns the path; free with g_free.
+ */
+char *
+vireoDomainPath(virDomainObj *vm,
+                const char *name);
+
+/**
+ * vireoDomainForgetRuntime:
+ * @vm: a domain that has just stopped, locked
+ *
+ * Frees what the private data holds only of active domains.
+ */
+void
+vireoDomainForgetRuntime(virDomainObj *vm);
+
+/**
+ * vireoDomainBeginActiveJob:
+ *
+ * Starts a job that needs a running monitor. Returns 0, or -1 with an error
+ * reported and no job begun. End with virDomainObjEndJob.
+ */
+int
+vireoDomainBeginActiveJob(virDomainObj *vm,
+                          virDomainJob job);

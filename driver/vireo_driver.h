@@ -1,0 +1,301 @@
+/*
+ * vireo_driver.h: the driver's entry points
+ *
+ * vireo_driver.c holds the tables; the entry points are in vireo_driver_*.c, one
+ * file for each kind. Each does no more than libvirt's rules for entry points
+ * say: flags, lookup, access check, job, work done elsewhere, answer. Their
+ * meaning is that of libvirt's public API.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "datatypes.h"
+#include "driver.h"
+
+#include "vireo_domain.h"
+
+/**
+ * vireoRegister:
+ *
+ * The module's only symbol: registers the driver. Returns 0, or -1 with an error
+ * reported.
+ */
+int
+vireoRegister(void);
+
+/**
+ * vireoDomainObjFromDomain:
+ *
+ * Returns the object behind @dom, locked and referenced (virDomainObjEndAPI), or
+ * NULL with an error reported.
+ */
+virDomainObj *
+vireoDomainObjFromDomain(virDomainPtr dom);
+
+/* vireo_driver_connect.c */
+virDrvOpenStatus
+vireoConnectOpen(virConnectPtr conn,
+                 virConnectAuthPtr auth,
+                 virConf *conf,
+                 unsigned int flags);
+int
+vireoConnectClose(virConnectPtr conn);
+const char *
+vireoConnectGetType(virConnectPtr conn);
+int
+vireoConnectGetVersion(virConnectPtr conn,
+                       unsigned long *version);
+char *
+vireoConnectGetHostname(virConnectPtr conn);
+int
+vireoConnectSupportsFeature(virConnectPtr conn,
+                            int feature);
+char *
+vireoConnectGetCapabilities(virConnectPtr conn);
+char *
+vireoConnectGetDomainCapabilities(virConnectPtr conn,
+                                  const char *emulator,
+                                  const char *arch,
+                                  const char *machine,
+                                  const char *virttype,
+                                  unsigned int flags);
+int
+vireoConnectGetMaxVcpus(virConnectPtr conn,
+                        const char *type);
+int
+vireoConnectIsAlive(virConnectPtr conn);
+int
+vireoConnectIsSecure(virConnectPtr conn);
+int
+vireoConnectIsEncrypted(virConnectPtr conn);
+int
+vireoNodeGetInfo(virConnectPtr conn,
+                 virNodeInfoPtr info);
+int
+vireoNodeGetCPUStats(virConnectPtr conn,
+                     int cpu,
+                     virNodeCPUStatsPtr params,
+                     int *nparams,
+                     unsigned int flags);
+int
+vireoNodeGetMemoryStats(virConnectPtr conn,
+                        int cell,
+                        virNodeMemoryStatsPtr params,
+                        int *nparams,
+                        unsigned int flags);
+unsigned long long
+vireoNodeGetFreeMemory(virConnectPtr conn);
+int
+vireoNodeGetCPUMap(virConnectPtr conn,
+                   unsigned char **cpumap,
+                   unsigned int *online,
+                   unsigned int flags);
+int
+vireoConnectDomainEventRegister(virConnectPtr conn,
+                                virConnectDomainEventCallback callback,
+                                void *opaque,
+                                virFreeCallback freecb);
+int
+vireoConnectDomainEventDeregister(virConnectPtr conn,
+                                  virConnectDomainEventCallback callback);
+int
+vireoConnectDomainEventRegisterAny(virConnectPtr conn,
+                                   virDomainPtr dom,
+                                   int eventID,
+                                   virConnectDomainEventGenericCallback callback,
+                                   void *opaque,
+                                   virFreeCallback freecb);
+int
+vireoConnectDomainEventDeregisterAny(virConnectPtr conn,
+                                     int callbackID);
+int
+vireoConnectDomainQemuMonitorEventRegister(virConnectPtr conn,
+                                           virDomainPtr dom,
+                                           const char *event,
+                                           virConnectDomainQemuMonitorEventCallback callback,
+                                           void *opaque,
+                                           virFreeCallback freecb,
+                                           unsigned int flags);
+int
+vireoConnectDomainQemuMonitorEventDeregister(virConnectPtr conn,
+                                             int callbackID);
+
+/* vireo_driver_list.c */
+int
+vireoConnectListDomains(virConnectPtr conn,
+                        int *ids,
+                        int maxids);
+int
+vireoConnectNumOfDomains(virConnectPtr conn);
+int
+vireoConnectListDefinedDomains(virConnectPtr conn,
+                               char **const names,
+                               int maxnames);
+int
+vireoConnectNumOfDefinedDomains(virConnectPtr conn);
+int
+vireoConnectListAllDomains(virConnectPtr conn,
+                           virDomainPtr **domains,
+                           unsigned int flags);
+virDomainPtr
+vireoDomainLookupByID(virConnectPtr conn,
+                      int id);
+virDomainPtr
+vireoDomainLookupByUUID(virConnectPtr conn,
+                        const unsigned char *uuid);
+virDomainPtr
+vireoDomainLookupByName(virConnectPtr conn,
+                        const char *name);
+int
+vireoDomainGetInfo(virDomainPtr dom,
+                   virDomainInfoPtr info);
+int
+vireoDomainGetState(virDomainPtr dom,
+                    int *state,
+                    int *reason,
+                    unsigned int flags);
+int
+vireoDomainGetControlInfo(virDomainPtr dom,
+                          virDomainControlInfoPtr info,
+                          unsigned int flags);
+char *
+vireoDomainGetOSType(virDomainPtr dom);
+unsigned long long
+vireoDomainGetMaxMemory(virDomainPtr dom);
+int
+vireoDomainIsActive(virDomainPtr dom);
+int
+vireoDomainIsPersistent(virDomainPtr dom);
+int
+vireoDomainIsUpdated(virDomainPtr dom);
+int
+vireoDomainGetMaxVcpus(virDomainPtr dom);
+int
+vireoDomainGetVcpusFlags(virDomainPtr dom,
+                         unsigned int flags);
+int
+vireoDomainGetVcpus(virDomainPtr dom,
+                    virVcpuInfoPtr info,
+                    int maxinfo,
+                    unsigned char *cpumaps,
+                    int maplen);
+int
+vireoDomainGetVcpuPinInfo(virDomainPtr dom,
+                          int ncpumaps,
+                          unsigned char *cpumaps,
+                          int maplen,
+                          unsigned int flags);
+int
+vireoDomainGetEmulatorPinInfo(virDomainPtr dom,
+                              unsigned char *cpumap,
+                              int maplen,
+                              unsigned int flags);
+int
+vireoDomainGetMessages(virDomainPtr dom,
+                       char ***msgs,
+                       unsigned int flags);
+
+/* vireo_driver_define.c */
+virDomainPtr
+vireoDomainDefineXML(virConnectPtr conn,
+                     const char *xml);
+virDomainPtr
+vireoDomainDefineXMLFlags(virConnectPtr conn,
+                          const char *xml,
+                          unsigned int flags);
+int
+vireoDomainUndefine(virDomainPtr dom);
+int
+vireoDomainUndefineFlags(virDomainPtr dom,
+                         unsigned int flags);
+char *
+vireoDomainGetXMLDesc(virDomainPtr dom,
+                      unsigned int flags);
+char *
+vireoConnectDomainXMLToNative(virConnectPtr conn,
+                              const char *format,
+                              const char *xml,
+                              unsigned int flags);
+int
+vireoDomainGetAutostart(virDomainPtr dom,
+                        int *autostart);
+int
+vireoDomainSetAutostart(virDomainPtr dom,
+                        int autostart);
+int
+vireoDomainRename(virDomainPtr dom,
+                  const char *name,
+                  unsigned int flags);
+char *
+vireoDomainGetMetadata(virDomainPtr dom,
+                       int type,
+                       const char *uri,
+                       unsigned int flags);
+int
+vireoDomainSetMetadata(virDomainPtr dom,
+                       int type,
+                       const char *metadata,
+                       const char *key,
+                       const char *uri,
+                       unsigned int flags);
+int
+vireoDomainHasManagedSaveImage(virDomainPtr dom,
+                               unsigned int flags);
+
+/* vireo_driver_run.c */
+virDomainPtr
+vireoDomainCreateXML(virConnectPtr conn,
+                     const char *xml,
+                     unsigned int flags);
+int
+vireoDomainCreate(virDomainPtr dom);
+int
+vireoDomainCreateWithFlags(virDomainPtr dom,
+                           unsigned int flags);
+int
+vireoDomainDestroy(virDomainPtr dom);
+int
+vireoDomainDestroyFlags(virDomainPtr dom,
+                        unsigned int flags);
+int
+vireoDomainShutdown(virDomainPtr dom);
+int
+vireoDomainShutdownFlags(virDomainPtr dom,
+                         unsigned int flags);
+int
+vireoDomainReboot(virDomainPtr dom,
+                  unsigned int flags);
+int
+vireoDomainReset(virDomainPtr dom,
+                 unsigned int flags);
+int
+vireoDomainSuspend(virDomainPtr dom);
+int
+vireoDomainResume(virDomainPtr dom);
+int
+vireoDomainInjectNMI(virDomainPtr dom,
+                     unsigned int flags);
+int
+vireoDomainOpenConsole(virDomainPtr dom,
+                       const char *name,
+                       virStreamPtr stream,
+                       unsigned int flags);
+int
+vireoDomainOpenChannel(virDomainPtr dom,
+                       const char *name,
+                       virStreamPtr stream,
+                       unsigned int flags);
+int
+vireoDomainQemuMonitorCommand(virDomainPtr dom,
+                              const char *cmd,
+                              char **result,
+                              unsigned int flags);
+int
+vireoDomainSetMemory(virDomainPtr dom,
+                     unsigned long memory);
+int
+vireoDomainSetMemoryFlags(virDomainPtr dom,
+                          unsigned long memory,
+                          unsigned int flags);

@@ -1,0 +1,61 @@
+/*
+ * vireo_event.h: what monitors say of their own accord
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "vireo_domain.h"
+
+/* Opaque for these callbacks: a run of a domain. */
+typedef struct _vireoEventSource vireoEventSource;
+
+/**
+ * vireoEventSourceNew:
+ * @vm: locked, its process known
+ *
+ * Returns the opaque for vireoEventMonitorCallbacks; free with
+ * vireoEventSourceFree.
+ */
+vireoEventSource *
+vireoEventSourceNew(virDomainObj *vm);
+void
+vireoEventSourceFree(void *opaque);
+
+/* For vireoMonitorOpen. */
+extern const vireoMonitorCallbacks vireoEventMonitorCallbacks;
+
+/**
+ * vireoEventWorker:
+ *
+ * The function of the driver's thread pool: reacts to one event of a monitor.
+ */
+void
+vireoEventWorker(void *job,
+                 void *opaque);
+
+/**
+ * vireoEventQueueLifecycle:
+ * @type: virDomainEventType
+ * @detail: of it
+ *
+ * Tells clients of a change of @vm. Any thread; @vm locked.
+ */
+void
+vireoEventQueueLifecycle(virDomainObj *vm,
+                         int type,
+                         int detail);
+
+/**
+ * vireoEventSetState:
+ *
+ * Changes the state of an active domain, tells clients and saves it; does nothing
+ * if that is the state already. @vm locked.
+ */
+void
+vireoEventSetState(virDomainObj *vm,
+                   virDomainState state,
+                   int reason,
+                   int type,
+                   int detail);

@@ -1,0 +1,92 @@
+/*
+ * vireo_log.c: the log file of a domain's monitor
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "log_manager.h"
+#include "viralloc.h"
+#include "virerror.h"
+#include "virfile.h"
+#include "virstring.h"
+
+#include "vireo_log.h"
+
+#define VIR_FROM_THIS VIR_FROM_DOMAIN
+
+/* What of a failed start's log is quoted in the error. */
+#define VIREO_LOG_QUOTE 2048
+
+#define VIREO_LOG_TRIES 10
+#define VIREO_LOG_WAIT_US (20 * 1000)
+
+char *
+vireoLogPath(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    return g_strdup_printf("%s/%s.log", priv->driver->config->logDir, vm->def->name);
+}
+
+int
+vireoLogOpen(virDomainObj *vm,
+             off_t *start)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *path = vireoLogPath(vm);
+    int fd;
+
+    if (priv->driver->config->stdioLogd) {
+        g_autoptr(virLogManager) manager = virLogManagerNew(priv->driver->privileged);
+        ino_t inode;
+
+        if (!manager)
+            return -1;
+        return virLogManagerDomainOpenLogFile(manager, VIREO_DRIVER_NAME, vm->def->uuid,
+                                              vm->def->name, path, 0, &inode, start);
+    }
+
+    if ((fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) < 0 ||
+        (*start = lseek(fd, 0, SEEK_END)) < 0) {
+        virReportSystemError(errno, _("cannot open log file '%s'"), path);
+        VIR_FORCE_CLOSE(fd);
+        return -1;
+    }
+
+    return fd;
+}
+
+void
+vireoLogReportStart(virDomainObj *vm,
+                    off_t start)
+{
+    g_autofree char *path = vireoLogPath(vm);
+    VIR_AUTOCLOSE fd = open(path, O_RDONLY | O_CLOEXEC);
+    char text[VIREO_LOG_QUOTE + 1];
+    off_t end = 0;
+    ssize_t got;
+    size_t i;
+
+    if (fd < 0)
+        return;
+
+    /* virtlogd may still be copying. */
+    for (i = 0; i < VIREO_LOG_TRIES && (end = lseek(fd, 0, SEEK_END)) <= start; i++)
+        g_usleep(VIREO_LOG_WAIT_US);
+    if (end - start > VIREO_LOG_QUOTE)
+        start = end - VIREO_LOG_QUOTE;
+    if (end <= start || (got = pread(fd, text, VIREO_LOG_QUOTE, start)) <= 0)
+        return;
+    text[got] = '\0';
+    virTrimSpaces(text, NULL);
+    if (!*text)
+        return;
+
+    virReportError(VIR_ERR_OPERATION_FAILED, _("domain '%s' did not start: %s"),
+                   vm->def->name, text);
+}

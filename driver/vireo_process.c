@@ -1,0 +1,651 @@
+/*
+ * vireo_process.c: the monitor process of a domain, from start to end
+ *
+ * A start goes: definition, names, back ends, labels, the process (held before
+ * it executes, so that it is in its cgroup first), the monitor's connection,
+ * pinning, and only then the guest. The end undoes all of it, whatever of it
+ * has happened, so a failed start is just an early end.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "domain_audit.h"
+#include "domain_driver.h"
+#include "viralloc.h"
+#include "virclosecallbacks.h"
+#include "vircommand.h"
+#include "virerror.h"
+#include "virfile.h"
+#include "virlog.h"
+#include "virpidfile.h"
+#include "virstring.h"
+
+#include "vireo_alias.h"
+#include "vireo_cgroup.h"
+#include "vireo_command.h"
+#include "vireo_event.h"
+#include "vireo_interface.h"
+#include "vireo_log.h"
+#include "vireo_process.h"
+#include "vireo_qmp.h"
+
+#define VIR_FROM_THIS VIR_FROM_DOMAIN
+
+VIR_LOG_INIT("vireo.vireo_process");
+
+/* How long a process may take to end when asked, and when killed. */
+#define VIREO_PROCESS_TERM_MS 5000
+#define VIREO_PROCESS_GRACE_MS 15000
+#define VIREO_PROCESS_KILL_MS 15000
+
+static int
+vireoProcessMakeDir(vireoDriver *driver,
+                    const char *path)
+{
+    if (g_mkdir_with_parents(path, 0750) < 0 && errno != EEXIST) {
+        virReportSystemError(errno, _("cannot create directory '%s'"), path);
+        return -1;
+    }
+    if (driver->privileged &&
+        chown(path, driver->config->user, driver->config->group) < 0) {
+        virReportSystemError(errno, _("cannot change the owner of directory '%s'"), path);
+        return -1;
+    }
+
+    return 0;
+}
+
+static char *
+vireoProcessChannelDir(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *name = virDomainDefGetShortName(vm->def);
+
+    return g_strdup_printf("%s/%s", priv->driver->config->channelDir, name);
+}
+
+/* Sockets of channels that name none are in a directory of the domain's. */
+static int
+vireoProcessPrepareChannels(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *dir = vireoProcessChannelDir(vm);
+    size_t i;
+
+    for (i = 0; i < vm->def->nchannels; i++) {
+        virDomainChrDef *chr = vm->def->channels[i];
+        const char *name = chr->target.name;
+
+        if (chr->source->type != VIR_DOMAIN_CHR_TYPE_UNIX || chr->source->data.nix.path)
+            continue;
+        if (vireoProcessMakeDir(priv->driver, dir) < 0)
+            return -1;
+        if (!name || strchr(name, '/'))
+            name = chr->info.alias;
+        chr->source->data.nix.path = g_strdup_printf("%s/%s", dir, name);
+    }
+
+    return 0;
+}
+
+static int
+vireoProcessPrepareDisks(virDomainObj *vm)
+{
+    size_t i;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        virDomainDiskDef *disk = vm->def->disks[i];
+
+        if (virDomainDiskTranslateSourcePool(disk) < 0)
+            return -1;
+        if (virDomainDiskGetFormat(disk) != VIR_STORAGE_FILE_RAW) {
+            virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                           _("disk '%s' is of format '%s'; Vireo supports only raw"), disk->dst,
+                           virStorageFileFormatTypeToString(virDomainDiskGetFormat(disk)));
+            return -1;
+        }
+        if (!virFileExists(virDomainDiskGetSource(disk))) {
+            virReportSystemError(ENOENT, _("the image '%s' of disk '%s' cannot be used"),
+                                 virDomainDiskGetSource(disk), disk->dst);
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+static int
+vireoProcessPrepare(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    vireoDriver *driver = priv->driver;
+    g_autofree char *name = NULL;
+
+    if (virDomainObjSetDefTransient(driver->xmlopt, vm, NULL) < 0)
+        return -1;
+
+    vm->def->id = g_atomic_int_add(&driver->lastDomainID, 1) + 1;
+    if (!(name = virDomainDefGetShortName(vm->def)))
+        return -1;
+    priv->dir = g_strdup_printf("%s/%s", driver->config->stateDir, name);
+    if (!(priv->machineName = virDomainDriverGenerateMachineName(VIREO_DRIVER_NAME, NULL, vm->def->id,
+                                                                 vm->def->name,
+                                                                 driver->privileged)))
+        return -1;
+
+    vireoAliasAssign(vm->def);
+    if (vireoProcessMakeDir(driver, priv->dir) < 0 ||
+        vireoProcessPrepareDisks(vm) < 0 ||
+        vireoProcessPrepareChannels(vm) < 0 ||
+        virSecurityManagerGenLabel(driver->securityManager, vm->def) < 0)
+        return -1;
+
+    return virSecurityManagerCheckAllLabel(driver->securityManager, vm->def);
+}
+
+/* The socket listens before the process exists: a connection needs no retries. */
+static int
+vireoProcessListenMonitor(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *path = vireoDomainPath(vm, "monitor.sock");
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = -1;
+
+    if (virStrcpyStatic(addr.sun_path, path) < 0) {
+        virReportError(VIR_ERR_INTERNAL_ERROR, _("the monitor's path '%s' is too long"), path);
+        return -1;
+    }
+    if (virSecurityManagerSetSocketLabel(priv->driver->securityManager, vm->def) < 0)
+        return -1;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (virSecurityManagerClearSocketLabel(priv->driver->securityManager, vm->def) < 0)
+        goto error;
+
+    unlink(path);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+        chmod(path, 0600) < 0 || listen(fd, 4) < 0) {
+        virReportSystemError(errno, _("cannot listen on '%s'"), path);
+        goto error;
+    }
+
+    return fd;
+
+ error:
+    VIR_FORCE_CLOSE(fd);
+    return -1;
+}
+
+static int
+vireoProcessLaunch(virDomainObj *vm,
+                   virCommand *cmd,
+                   int logFD)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    vireoConfig *config = priv->driver->config;
+    g_autofree char *pidfile = vireoDomainPath(vm, "pid");
+    int errFD = logFD;
+
+    virCommandWriteArgLog(cmd, logFD);
+    virCommandSetOutputFD(cmd, &logFD);
+    virCommandSetErrorFD(cmd, &errFD);
+    virCommandNonblockingFDs(cmd);
+    virCommandSetPidFile(cmd, pidfile);
+    virCommandDaemonize(cmd);
+    virCommandRequireHandshake(cmd);
+    virCommandSetUmask(cmd, 0x002);
+    virCommandSetMaxProcesses(cmd, config->maxProcesses);
+    virCommandSetMaxFiles(cmd, config->maxFiles);
+    virCommandSetMaxCoreSize(cmd, config->maxCoreSize);
+
+    if (virSecurityManagerSetChildProcessLabel(priv->driver->securityManager, vm->def, cmd) < 0 ||
+        virSecurityManagerPreFork(priv->driver->securityManager) < 0)
+        return -1;
+    if (virCommandRun(cmd, NULL) < 0) {
+        virSecurityManagerPostFork(priv->driver->securityManager);
+        return -1;
+    }
+    virSecurityManagerPostFork(priv->driver->securityManager);
+
+    if (virPidFileReadPath(pidfile, &vm->pid) < 0) {
+        virReportError(VIR_ERR_INTERNAL_ERROR, _("domain '%s' has no process"), vm->def->name);
+        return -1;
+    }
+    if (virCommandHandshakeWait(cmd) < 0 ||
+        vireoCgroupSetup(vm) < 0 ||
+        vireoCgroupSetupEmulator(vm, vm->pid) < 0 ||
+        virSecurityManagerSetAllLabel(priv->driver->securityManager, vm->def, NULL, false, false) < 0)
+        return -1;
+
+    return virCommandHandshakeNotify(cmd);
+}
+
+int
+vireoProcessOpenMonitor(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *path = vireoDomainPath(vm, "monitor.sock");
+    vireoEventSource *source = vireoEventSourceNew(vm);
+    vireoMonitor *mon;
+    int rc;
+
+    if ((rc = virSecurityManagerSetDaemonSocketLabel(priv->driver->securityManager, vm->def)) < 0) {
+        vireoEventSourceFree(source);
+        return -1;
+    }
+    virObjectUnlock(vm);
+    mon = vireoMonitorOpen(path, &vireoEventMonitorCallbacks, source, vireoEventSourceFree);
+    virObjectLock(vm);
+    if (virSecurityManagerClearSocketLabel(priv->driver->securityManager, vm->def) < 0)
+        rc = -1;
+
+    if (mon && rc == 0 && virDomainObjIsActive(vm)) {
+        priv->mon = mon;
+        return 0;
+    }
+
+    if (mon) {
+        vireoMonitorClose(mon);
+        virObjectUnref(mon);
+        if (rc == 0)
+            virReportError(VIR_ERR_OPERATION_FAILED, _("domain '%s' was ended"), vm->def->name);
+    }
+    return -1;
+}
+
+static int
+vireoProcessPinThreads(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(GHashTable) iothreads = NULL;
+    size_t i;
+
+    if (vireoQmpGetThreads(vm, &iothreads) < 0)
+        return -1;
+
+    for (i = 0; i < priv->nvcpuThreads; i++) {
+        if (priv->vcpuThreads[i] != 0 &&
+            vireoCgroupSetupVcpu(vm, i, priv->vcpuThreads[i]) < 0)
+            return -1;
+    }
+    for (i = 0; i < vm->def->niothreadids; i++) {
+        virDomainIOThreadIDDef *iothread = vm->def->iothreadids[i];
+        g_autofree char *id = vireoAliasIOThread(iothread->iothread_id);
+        int thread = GPOINTER_TO_INT(g_hash_table_lookup(iothreads, id));
+
+        if (thread != 0 && vireoCgroupSetupIOThread(vm, iothread, thread) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+static void
+vireoProcessSetPty(virDomainChrDef *chr,
+                   GHashTable *ptys)
+{
+    g_autofree char *id = vireoAliasChardev(chr);
+    const char *path = g_hash_table_lookup(ptys, id);
+
+    if (chr->source->type == VIR_DOMAIN_CHR_TYPE_PTY && path) {
+        g_free(chr->source->data.file.path);
+        chr->source->data.file.path = g_strdup(path);
+    }
+}
+
+static int
+vireoProcessLearnPtys(virDomainObj *vm)
+{
+    g_autoptr(GHashTable) ptys = NULL;
+    size_t i;
+
+    if (vireoQmpGetPtys(vm, &ptys) < 0)
+        return -1;
+
+    for (i = 0; i < vm->def->nserials; i++)
+        vireoProcessSetPty(vm->def->serials[i], ptys);
+    for (i = 0; i < vm->def->nchannels; i++)
+        vireoProcessSetPty(vm->def->channels[i], ptys);
+    for (i = 0; i < vm->def->nconsoles; i++)
+        vireoProcessSetPty(vm->def->consoles[i], ptys);
+
+    return 0;
+}
+
+/* What cannot be said on the command line. */
+static int
+vireoProcessConfigure(virDomainObj *vm)
+{
+    unsigned long long balloon = vm->def->mem.cur_balloon;
+    size_t i;
+
+    for (i = 0; i < vm->def->nnets; i++) {
+        virDomainNetDef *net = vm->def->nets[i];
+
+        if (net->linkstate == VIR_DOMAIN_NET_INTERFACE_LINK_STATE_DOWN &&
+            vireoQmpSetLink(vm, net->info.alias, false) < 0)
+            return -1;
+    }
+
+    if (virDomainDefHasMemballoon(vm->def) && balloon < virDomainDefGetMemoryTotal(vm->def))
+        return vireoQmpSetBalloon(vm, balloon);
+
+    return 0;
+}
+
+static int
+vireoProcessRunMonitor(virDomainObj *vm,
+                       const int *tapFDs,
+                       int monitorFD,
+                       off_t *logStart)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(virCommand) cmd = NULL;
+    vireoCommandInputs inputs = {
+        .dir = priv->dir,
+        .monitorFD = monitorFD,
+        .tapFDs = (int *)tapFDs,
+    };
+    VIR_AUTOCLOSE logFD = -1;
+
+    if (!(cmd = vireoCommandBuild(vm->def, &inputs))) {
+        VIR_FORCE_CLOSE(inputs.monitorFD);
+        return -1;
+    }
+    if ((logFD = vireoLogOpen(vm, logStart)) < 0)
+        return -1;
+
+    return vireoProcessLaunch(vm, cmd, logFD);
+}
+
+static int
+vireoProcessStartBackEnds(virDomainObj *vm,
+                          off_t *logStart)
+{
+    g_autofree int *tapFDs = g_new0(int, vm->def->nnets + 1);
+    size_t i;
+    int fd;
+    int ret = -1;
+
+    for (i = 0; i < vm->def->nnets; i++)
+        tapFDs[i] = -1;
+    for (i = 0; i < vm->def->nnets; i++) {
+        if (vireoInterfaceStart(vm, vm->def->nets[i], &tapFDs[i]) < 0)
+            goto cleanup;
+    }
+
+    if ((fd = vireoProcessListenMonitor(vm)) >= 0)
+        ret = vireoProcessRunMonitor(vm, tapFDs, fd, logStart);
+
+ cleanup:
+    /* Those the command took are -1 by now. */
+    for (i = 0; i < vm->def->nnets; i++)
+        VIR_FORCE_CLOSE(tapFDs[i]);
+    return ret;
+}
+
+static void
+vireoProcessAutoDestroy(virDomainObj *vm,
+                        virConnectPtr conn G_GNUC_UNUSED)
+{
+    if (virDomainObjBeginJob(vm, VIR_JOB_DESTROY) < 0)
+        return;
+    if (virDomainObjIsActive(vm))
+        vireoProcessEnd(vm, VIR_DOMAIN_SHUTOFF_DESTROYED, false);
+    vireoProcessRemoveInactive(vm);
+    virDomainObjEndJob(vm);
+}
+
+/* From a connected monitor to a running guest. */
+static int
+vireoProcessFinishStart(virDomainObj *vm,
+                        unsigned int flags)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (vireoProcessPinThreads(vm) < 0 ||
+        vireoProcessLearnPtys(vm) < 0 ||
+        vireoProcessConfigure(vm) < 0)
+        return -1;
+
+    virDomainObjSetState(vm, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER);
+    vireoEventQueueLifecycle(vm, VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_STARTED_BOOTED);
+    if (flags & VIREO_PROCESS_START_PAUSED) {
+        vireoEventQueueLifecycle(vm, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+    } else {
+        /* before the guest runs, so that its own events find it running */
+        virDomainObjSetState(vm, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_BOOTED);
+        if (vireoQmpSimple(vm, "cont") < 0)
+            return -1;
+    }
+
+    return virDomainObjSave(vm, priv->driver->xmlopt, priv->driver->config->stateDir);
+}
+
+int
+vireoProcessStart(virDomainObj *vm,
+                  virConnectPtr conn,
+                  unsigned int flags)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    off_t logStart = -1;
+
+    if (virDomainObjIsActive(vm)) {
+        virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("domain is already running"));
+        return -1;
+    }
+    if (!virFileIsExecutable(vm->def->emulator)) {
+        virReportError(VIR_ERR_OPERATION_FAILED,
+                       _("the monitor '%s' is missing or cannot be executed"), vm->def->emulator);
+        return -1;
+    }
+
+    vireoDriverDomainActive(priv->driver, true);
+    if (vireoProcessPrepare(vm) < 0 ||
+        vireoProcessStartBackEnds(vm, &logStart) < 0 ||
+        vireoProcessOpenMonitor(vm) < 0 ||
+        vireoProcessFinishStart(vm, flags) < 0) {
+        virErrorPtr saved;
+
+        virDomainAuditStart(vm, "booted", false);
+        if (logStart >= 0)
+            vireoLogReportStart(vm, logStart);
+        virErrorPreserveLast(&saved);
+        if (virDomainObjIsActive(vm))
+            vireoProcessEnd(vm, VIR_DOMAIN_SHUTOFF_FAILED, false);
+        else
+            vireoDriverDomainActive(priv->driver, false);
+        virErrorRestore(&saved);
+        return -1;
+    }
+
+    virDomainAuditStart(vm, "booted", true);
+    if (flags & VIREO_PROCESS_START_AUTODESTROY)
+        virCloseCallbacksDomainAdd(vm, conn, vireoProcessAutoDestroy);
+
+    return 0;
+}
+
+static bool
+vireoProcessWait(int pidfd,
+                 int timeoutMS)
+{
+    struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
+
+    return poll(&pfd, 1, timeoutMS) > 0;
+}
+
+/* Ends the process; the pid cannot have been reused, as the pid file is locked. */
+static int
+vireoProcessKill(const char *name,
+                 const char *pidfile,
+                 pid_t expected,
+                 bool graceful)
+{
+    VIR_AUTOCLOSE pidfd = -1;
+    pid_t pid = -1;
+
+    if (expected <= 0 ||
+        virPidFileReadPathIfLocked(pidfile, &pid) < 0 || pid != expected)
+        return 0;
+    if ((pidfd = syscall(SYS_pidfd_open, pid, 0)) < 0)
+        return errno == ESRCH ? 0 : -1;
+
+    syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
+    if (vireoProcessWait(pidfd, graceful ? VIREO_PROCESS_GRACE_MS : VIREO_PROCESS_TERM_MS))
+        return 0;
+    if (graceful) {
+        virReportError(VIR_ERR_SYSTEM_ERROR, _("domain '%s' did not end when asked to"), name);
+        return -1;
+    }
+
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    if (vireoProcessWait(pidfd, VIREO_PROCESS_KILL_MS))
+        return 0;
+    virReportError(VIR_ERR_SYSTEM_ERROR, _("process %lld of domain '%s' cannot be killed"),
+                   (long long)pid, name);
+    return -1;
+}
+
+static void
+vireoProcessRemoveFiles(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *status = virDomainConfigFile(priv->driver->config->stateDir, vm->def->name);
+    g_autofree char *channels = vireoProcessChannelDir(vm);
+
+    if (unlink(status) < 0 && errno != ENOENT)
+        VIR_WARN("'%s' could not be removed", status);
+    if (priv->dir && virFileDeleteTree(priv->dir) < 0)
+        VIR_WARN("'%s' could not be removed", priv->dir);
+    if (virFileDeleteTree(channels) < 0)
+        VIR_WARN("'%s' could not be removed", channels);
+}
+
+static int
+vireoProcessEventDetail(int reason)
+{
+    switch ((virDomainShutoffReason)reason) {
+    case VIR_DOMAIN_SHUTOFF_SHUTDOWN:
+        return VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN;
+    case VIR_DOMAIN_SHUTOFF_DESTROYED:
+        return VIR_DOMAIN_EVENT_STOPPED_DESTROYED;
+    case VIR_DOMAIN_SHUTOFF_CRASHED:
+        return VIR_DOMAIN_EVENT_STOPPED_CRASHED;
+    default:
+        return VIR_DOMAIN_EVENT_STOPPED_FAILED;
+    }
+}
+
+/* Undoes what a start makes; the process has ended. */
+static void
+vireoProcessCleanUp(virDomainObj *vm,
+                    int reason)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    vireoDriver *driver = priv->driver;
+    size_t i;
+
+    for (i = 0; i < vm->def->nnets; i++)
+        vireoInterfaceStop(vm, vm->def->nets[i]);
+
+    if (virSecurityManagerRestoreAllLabel(driver->securityManager, vm->def, false, false) < 0)
+        VIR_WARN("labels of domain %s could not be restored: %s", vm->def->name,
+                 virGetLastErrorMessage());
+    virSecurityManagerReleaseLabel(driver->securityManager, vm->def);
+
+    vireoCgroupRemove(vm);
+    vireoProcessRemoveFiles(vm);
+    virDomainAuditStop(vm, virDomainShutoffReasonTypeToString(reason));
+
+    virCloseCallbacksDomainRemove(vm, NULL, vireoProcessAutoDestroy);
+    virChrdevFree(priv->devs);
+    priv->devs = virChrdevAlloc();
+    vireoDomainForgetRuntime(vm);
+
+    vm->taint = 0;
+    vm->pid = 0;
+    virDomainObjSetState(vm, VIR_DOMAIN_SHUTOFF, reason);
+    vm->def->id = -1;
+    virDomainObjRemoveTransientDef(vm);
+    vireoDriverDomainActive(driver, false);
+}
+
+/* Others may look at the domain while the process takes its time. */
+static int
+vireoProcessKillUnlocked(virDomainObj *vm,
+                         bool graceful)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *pidfile = vireoDomainPath(vm, "pid");
+    g_autofree char *name = g_strdup(vm->def->name);
+    pid_t pid = vm->pid;
+    int rc;
+
+    priv->beingStopped = true;
+    virObjectUnlock(vm);
+    rc = vireoProcessKill(name, pidfile, pid, graceful);
+    virObjectLock(vm);
+    if (rc < 0)
+        priv->beingStopped = false;
+
+    return rc;
+}
+
+int
+vireoProcessBeginEndJob(virDomainObj *vm,
+                        bool graceful)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (virDomainObjCheckActive(vm) < 0 ||
+        (priv->dir && vireoProcessKillUnlocked(vm, graceful) < 0))
+        return -1;
+
+    return virDomainObjBeginJob(vm, VIR_JOB_DESTROY);
+}
+
+int
+vireoProcessEnd(virDomainObj *vm,
+                int reason,
+                bool graceful)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    vireoMonitor *mon;
+    virObjectEvent *event;
+
+    if (priv->dir && vireoProcessKillUnlocked(vm, graceful) < 0)
+        return -1;
+
+    if ((mon = g_steal_pointer(&priv->mon))) {
+        vireoMonitorClose(mon);
+        virObjectUnref(mon);
+    }
+
+    event = virDomainEventLifecycleNewFromObj(vm, VIR_DOMAIN_EVENT_STOPPED,
+                                              vireoProcessEventDetail(reason));
+    vireoProcessCleanUp(vm, reason);
+    virObjectEventStateQueue(priv->driver->domainEventState, event);
+
+    return 0;
+}
+
+void
+vireoProcessRemoveInactive(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (!vm->persistent && !virDomainObjIsActive(vm) && !vm->removing)
+        virDomainObjListRemove(priv->driver->domains, vm);
+}

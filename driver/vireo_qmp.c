@@ -1,0 +1,298 @@
+/*
+ * vireo_qmp.c: the QMP commands the driver uses, typed
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include "viralloc.h"
+#include "virerror.h"
+
+#include "vireo_qmp.h"
+
+#define VIR_FROM_THIS VIR_FROM_DOMAIN
+
+/* Gives up the domain's lock for a command. */
+static vireoMonitor *
+vireoQmpEnter(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    vireoMonitor *mon = priv->mon;
+
+    if (!mon) {
+        virReportError(VIR_ERR_OPERATION_FAILED,
+                       _("the monitor of domain '%s' is gone"), vm->def->name);
+        return NULL;
+    }
+
+    virObjectRef(mon);
+    virObjectUnlock(vm);
+    return mon;
+}
+
+/* Takes the lock back, and turns success into failure if the domain is gone. */
+static int
+vireoQmpExit(virDomainObj *vm,
+             vireoMonitor *mon,
+             int ret)
+{
+    virObjectUnref(mon);
+    virObjectLock(vm);
+
+    if (ret == 0 && !virDomainObjIsActive(vm)) {
+        virReportError(VIR_ERR_OPERATION_FAILED, _("domain '%s' stopped meanwhile"), vm->def->name);
+        return -1;
+    }
+
+    return ret;
+}
+
+static int
+vireoQmpCommandFD(virDomainObj *vm,
+                  const char *name,
+                  virJSONValue **args,
+                  int fd,
+                  virJSONValue **result)
+{
+    vireoMonitor *mon = vireoQmpEnter(vm);
+
+    if (!mon)
+        return -1;
+
+    return vireoQmpExit(vm, mon, vireoMonitorCommand(mon, name, args, fd, result));
+}
+
+int
+vireoQmpCommand(virDomainObj *vm,
+                const char *name,
+                virJSONValue **args,
+                virJSONValue **result)
+{
+    return vireoQmpCommandFD(vm, name, args, -1, result);
+}
+
+int
+vireoQmpRaw(virDomainObj *vm,
+            const char *text,
+            char **reply)
+{
+    vireoMonitor *mon = vireoQmpEnter(vm);
+
+    if (!mon)
+        return -1;
+    *reply = vireoMonitorCommandRaw(mon, text);
+
+    return vireoQmpExit(vm, mon, *reply ? 0 : -1);
+}
+
+int
+vireoQmpSimple(virDomainObj *vm,
+               const char *name)
+{
+    return vireoQmpCommand(vm, name, NULL, NULL);
+}
+
+static int
+vireoQmpReportShape(const char *command)
+{
+    virReportError(VIR_ERR_INTERNAL_ERROR,
+                   _("the monitor's reply to '%s' is not as expected"), command);
+    return -1;
+}
+
+int
+vireoQmpGetStatus(virDomainObj *vm,
+                  bool *running,
+                  char **status)
+{
+    g_autoptr(virJSONValue) result = NULL;
+    const char *name;
+
+    if (vireoQmpCommand(vm, "query-status", NULL, &result) < 0)
+        return -1;
+    if (!virJSONValueIsObject(result) ||
+        virJSONValueObjectGetBoolean(result, "running", running) < 0 ||
+        !(name = virJSONValueObjectGetString(result, "status")))
+        return vireoQmpReportShape("query-status");
+
+    *status = g_strdup(name);
+    return 0;
+}
+
+static int
+vireoQmpGetVcpuThreads(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(virJSONValue) result = NULL;
+    size_t n = virDomainDefGetVcpusMax(vm->def);
+    size_t i;
+
+    if (vireoQmpCommand(vm, "query-cpus-fast", NULL, &result) < 0)
+        return -1;
+    if (!virJSONValueIsArray(result))
+        return vireoQmpReportShape("query-cpus-fast");
+
+    g_free(priv->vcpuThreads);
+    priv->vcpuThreads = g_new0(pid_t, n);
+    priv->nvcpuThreads = n;
+    for (i = 0; i < virJSONValueArraySize(result); i++) {
+        virJSONValue *cpu = virJSONValueArrayGet(result, i);
+        unsigned int idx;
+        int thread;
+
+        if (!virJSONValueIsObject(cpu) ||
+            virJSONValueObjectGetNumberUint(cpu, "cpu-index", &idx) < 0 ||
+            virJSONValueObjectGetNumberInt(cpu, "thread-id", &thread) < 0 || idx >= n)
+            return vireoQmpReportShape("query-cpus-fast");
+        priv->vcpuThreads[idx] = thread;
+    }
+
+    return 0;
+}
+
+int
+vireoQmpGetThreads(virDomainObj *vm,
+                   GHashTable **iothreads)
+{
+    g_autoptr(GHashTable) hash = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(virJSONValue) result = NULL;
+    size_t i;
+
+    if (vireoQmpGetVcpuThreads(vm) < 0)
+        return -1;
+
+    if (vm->def->niothreadids > 0) {
+        if (vireoQmpCommand(vm, "query-iothreads", NULL, &result) < 0)
+            return -1;
+        if (!virJSONValueIsArray(result))
+            return vireoQmpReportShape("query-iothreads");
+        for (i = 0; i < virJSONValueArraySize(result); i++) {
+            virJSONValue *iothread = virJSONValueArrayGet(result, i);
+            const char *id;
+            int thread;
+
+            if (!virJSONValueIsObject(iothread) ||
+                !(id = virJSONValueObjectGetString(iothread, "id")) ||
+                virJSONValueObjectGetNumberInt(iothread, "thread-id", &thread) < 0)
+                return vireoQmpReportShape("query-iothreads");
+            g_hash_table_insert(hash, g_strdup(id), GINT_TO_POINTER(thread));
+        }
+    }
+
+    *iothreads = g_steal_pointer(&hash);
+    return 0;
+}
+
+int
+vireoQmpGetPtys(virDomainObj *vm,
+                GHashTable **ptys)
+{
+    g_autoptr(GHashTable) hash = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_autoptr(virJSONValue) result = NULL;
+    size_t i;
+
+    if (vireoQmpCommand(vm, "query-chardev", NULL, &result) < 0)
+        return -1;
+    if (!virJSONValueIsArray(result))
+        return vireoQmpReportShape("query-chardev");
+
+    for (i = 0; i < virJSONValueArraySize(result); i++) {
+        virJSONValue *chardev = virJSONValueArrayGet(result, i);
+        const char *label;
+        const char *filename;
+        const char *path;
+
+        if (!virJSONValueIsObject(chardev) ||
+            !(label = virJSONValueObjectGetString(chardev, "label")) ||
+            !(filename = virJSONValueObjectGetString(chardev, "filename")))
+            return vireoQmpReportShape("query-chardev");
+        if ((path = STRSKIP(filename, "pty:")))
+            g_hash_table_insert(hash, g_strdup(label), g_strdup(path));
+    }
+
+    *ptys = g_steal_pointer(&hash);
+    return 0;
+}
+
+int
+vireoQmpAdd(virDomainObj *vm,
+            const char *command,
+            virJSONValue *props)
+{
+    g_autoptr(virJSONValue) args = props;
+
+    if (!args)
+        return -1;
+
+    return vireoQmpCommand(vm, command, &args, NULL);
+}
+
+int
+vireoQmpDel(virDomainObj *vm,
+            const char *command,
+            const char *member,
+            const char *name)
+{
+    g_autoptr(virJSONValue) args = virJSONValueNewObject();
+
+    if (virJSONValueObjectAppendString(args, member, name) < 0)
+        return -1;
+
+    return vireoQmpCommand(vm, command, &args, NULL);
+}
+
+int
+vireoQmpSendFD(virDomainObj *vm,
+               const char *name,
+               int fd)
+{
+    g_autoptr(virJSONValue) args = NULL;
+
+    if (virJSONValueObjectAdd(&args, "s:fdname", name, NULL) < 0)
+        return -1;
+
+    return vireoQmpCommandFD(vm, "getfd", &args, fd, NULL);
+}
+
+int
+vireoQmpSetLink(virDomainObj *vm,
+                const char *alias,
+                bool up)
+{
+    g_autoptr(virJSONValue) args = NULL;
+
+    if (virJSONValueObjectAdd(&args, "s:name", alias, "b:up", up, NULL) < 0)
+        return -1;
+
+    return vireoQmpCommand(vm, "set_link", &args, NULL);
+}
+
+int
+vireoQmpSetBalloon(virDomainObj *vm,
+                   unsigned long long kib)
+{
+    g_autoptr(virJSONValue) args = NULL;
+
+    if (virJSONValueObjectAdd(&args, "U:value", kib * 1024, NULL) < 0)
+        return -1;
+
+    return vireoQmpCommand(vm, "balloon", &args, NULL);
+}
+
+int
+vireoQmpGetBalloon(virDomainObj *vm,
+                   unsigned long long *kib)
+{
+    g_autoptr(virJSONValue) result = NULL;
+    unsigned long long bytes;
+
+    if (vireoQmpCommand(vm, "query-balloon", NULL, &result) < 0)
+        return -1;
+    if (!virJSONValueIsObject(result) ||
+        virJSONValueObjectGetNumberUlong(result, "actual", &bytes) < 0)
+        return vireoQmpReportShape("query-balloon");
+
+    *kib = bytes / 1024;
+    return 0;
+}

@@ -1,0 +1,100 @@
+/*
+ * vireo_qmp.h: the QMP commands the driver uses, typed
+ *
+ * All of them take a domain that is locked and in a job, with a live monitor;
+ * its lock is given up while the monitor works, so @vm may have stopped when
+ * they return (which is then an error). They return 0, or -1 with an error
+ * reported.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "vireo_domain.h"
+
+/**
+ * vireoQmpCommand:
+ *
+ * Any command; as vireoMonitorCommand.
+ */
+int
+vireoQmpCommand(virDomainObj *vm,
+                const char *name,
+                virJSONValue **args,
+                virJSONValue **result);
+
+/**
+ * vireoQmpRaw:
+ *
+ * A command as the user wrote it. Sets @reply (free with g_free).
+ */
+int
+vireoQmpRaw(virDomainObj *vm,
+            const char *text,
+            char **reply);
+
+/* cont, stop, system_reset, system_powerdown, inject-nmi */
+int
+vireoQmpSimple(virDomainObj *vm,
+               const char *name);
+
+/**
+ * vireoQmpGetStatus:
+ * @status: set to QEMU's name of the run state; free with g_free
+ */
+int
+vireoQmpGetStatus(virDomainObj *vm,
+                  bool *running,
+                  char **status);
+
+/**
+ * vireoQmpGetThreads:
+ *
+ * Learns the threads of vCPUs (into the private data) and of I/O threads.
+ * @iothreads: hash from id to GINT_TO_POINTER(thread), unref when done
+ */
+int
+vireoQmpGetThreads(virDomainObj *vm,
+                   GHashTable **iothreads);
+
+/**
+ * vireoQmpGetPtys:
+ * @ptys: hash from chardev id to the path of its terminal
+ */
+int
+vireoQmpGetPtys(virDomainObj *vm,
+                GHashTable **ptys);
+
+/* device_add, netdev_add, object-add, blockdev-add: @props is consumed. */
+int
+vireoQmpAdd(virDomainObj *vm,
+            const char *command,
+            virJSONValue *props);
+
+/* device_del, netdev_del, object-del, blockdev-del: @member is the name's key. */
+int
+vireoQmpDel(virDomainObj *vm,
+            const char *command,
+            const char *member,
+            const char *name);
+
+/* getfd: @fd is known to the monitor as @name from now on. */
+int
+vireoQmpSendFD(virDomainObj *vm,
+               const char *name,
+               int fd);
+
+/* set_link */
+int
+vireoQmpSetLink(virDomainObj *vm,
+                const char *alias,
+                bool up);
+
+/* balloon, query-balloon; KiB */
+int
+vireoQmpSetBalloon(virDomainObj *vm,
+                   unsigned long long kib);
+int
+vireoQmpGetBalloon(virDomainObj *vm,
+                   unsigned long long *kib);

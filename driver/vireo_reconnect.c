@@ -1,0 +1,160 @@
+/*
+ * vireo_reconnect.c: what happens to domains when the daemon starts
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include "domain_driver.h"
+#include "viralloc.h"
+#include "virerror.h"
+#include "virlog.h"
+#include "virpidfile.h"
+
+#include "vireo_cgroup.h"
+#include "vireo_event.h"
+#include "vireo_interface.h"
+#include "vireo_process.h"
+#include "vireo_qmp.h"
+
+#define VIR_FROM_THIS VIR_FROM_DOMAIN
+
+VIR_LOG_INIT("vireo.vireo_reconnect");
+
+/* What the guest did while nobody listened. */
+static int
+vireoReconnectState(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *status = NULL;
+    bool running;
+    int reason;
+
+    if (vireoQmpGetStatus(vm, &running, &status) < 0)
+        return -1;
+
+    if (running) {
+        if (virDomainObjGetState(vm, &reason) != VIR_DOMAIN_RUNNING)
+            vireoEventSetState(vm, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_UNPAUSED,
+                               VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
+    } else if (STREQ(status, "guest-panicked")) {
+        vireoEventSetState(vm, VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED,
+                           VIR_DOMAIN_EVENT_CRASHED, VIR_DOMAIN_EVENT_CRASHED_PANICKED);
+    } else if (STREQ(status, "shutdown")) {
+        priv->shutoffReason = VIR_DOMAIN_SHUTOFF_SHUTDOWN;
+        vireoEventSetState(vm, VIR_DOMAIN_SHUTDOWN, VIR_DOMAIN_SHUTDOWN_UNKNOWN,
+                           VIR_DOMAIN_EVENT_SHUTDOWN, VIR_DOMAIN_EVENT_SHUTDOWN_GUEST);
+    } else if (virDomainObjGetState(vm, &reason) == VIR_DOMAIN_RUNNING) {
+        vireoEventSetState(vm, VIR_DOMAIN_PAUSED,
+                           STREQ(status, "io-error") ? VIR_DOMAIN_PAUSED_IOERROR :
+                           VIR_DOMAIN_PAUSED_UNKNOWN,
+                           VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+    }
+
+    return 0;
+}
+
+static int
+vireoReconnectDomain(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    vireoDriver *driver = priv->driver;
+    g_autofree char *pidfile = vireoDomainPath(vm, "pid");
+    unsigned long long balloon;
+
+    if (virPidFileReadPathIfLocked(pidfile, &vm->pid) < 0 || vm->pid <= 0) {
+        virReportError(VIR_ERR_OPERATION_FAILED, _("the process of domain '%s' has ended"),
+                       vm->def->name);
+        return -1;
+    }
+    if (!(priv->machineName = virDomainDriverGenerateMachineName(VIREO_DRIVER_NAME, NULL, vm->def->id,
+                                                                 vm->def->name,
+                                                                 driver->privileged)) ||
+        virSecurityManagerReserveLabel(driver->securityManager, vm->def, vm->pid) < 0 ||
+        vireoProcessOpenMonitor(vm) < 0 ||
+        vireoCgroupConnect(vm) < 0 ||
+        vireoReconnectState(vm) < 0)
+        return -1;
+
+    vireoInterfaceReconnect(vm);
+    if (virDomainDefHasMemballoon(vm->def) && vireoQmpGetBalloon(vm, &balloon) == 0)
+        vm->def->mem.cur_balloon = balloon;
+
+    return virDomainObjSave(vm, driver->xmlopt, driver->config->stateDir);
+}
+
+static void
+vireoReconnectThread(void *opaque)
+{
+    virDomainObj *vm = opaque;
+
+    virObjectLock(vm);
+    if (vireoReconnectDomain(vm) < 0) {
+        VIR_WARN("domain %s is lost: %s", vm->def->name, virGetLastErrorMessage());
+        if (virDomainObjIsActive(vm))
+            vireoProcessEnd(vm, VIR_DOMAIN_SHUTOFF_CRASHED, false);
+    }
+    virDomainObjEndJob(vm);
+    vireoProcessRemoveInactive(vm);
+    virDomainObjEndAPI(&vm);
+}
+
+static int
+vireoReconnectOne(virDomainObj *vm,
+                  void *opaque)
+{
+    vireoDriver *driver = opaque;
+    virThread thread;
+
+    virObjectLock(vm);
+    virObjectRef(vm);
+    if (!virDomainObjIsActive(vm) || virDomainObjBeginJob(vm, VIR_JOB_MODIFY) < 0) {
+        virDomainObjEndAPI(&vm);
+        return 0;
+    }
+
+    /* In its own thread: a monitor that hangs must not hold up the daemon. */
+    vireoDriverDomainActive(driver, true);
+    if (virThreadCreateFull(&thread, false, vireoReconnectThread, "vireo-reconn", false, vm) < 0) {
+        VIR_WARN("domain %s cannot be reconnected: no thread", vm->def->name);
+        vireoDriverDomainActive(driver, false);
+        virDomainObjEndJob(vm);
+        virDomainObjEndAPI(&vm);
+        return 0;
+    }
+    virObjectUnlock(vm);
+
+    return 0;
+}
+
+void
+vireoProcessReconnectAll(vireoDriver *driver)
+{
+    virDomainObjListForEach(driver->domains, false, vireoReconnectOne, driver);
+}
+
+static int
+vireoAutostartOne(virDomainObj *vm,
+                  void *opaque G_GNUC_UNUSED)
+{
+    virObjectLock(vm);
+    virObjectRef(vm);
+
+    if (vm->autostart && !virDomainObjIsActive(vm) &&
+        virDomainObjBeginJob(vm, VIR_JOB_MODIFY) == 0) {
+        if (!virDomainObjIsActive(vm) && vireoProcessStart(vm, NULL, 0) < 0)
+            VIR_ERROR(_("domain %s could not be autostarted: %s"), vm->def->name,
+                      virGetLastErrorMessage());
+        virDomainObjEndJob(vm);
+    }
+
+    virDomainObjEndAPI(&vm);
+    return 0;
+}
+
+void
+vireoProcessAutostart(vireoDriver *driver)
+{
+    virDomainObjListForEach(driver->domains, false, vireoAutostartOne, NULL);
+}

@@ -1,0 +1,392 @@
+/*
+ * vireo_validate_device.c: refuses devices that Vireo does not have
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include "virerror.h"
+
+#include "vireo_validate.h"
+
+#define VIR_FROM_THIS VIR_FROM_DOMAIN
+
+static int
+vireoValidateInfo(const virDomainDeviceInfo *info)
+{
+    const vireoValidateRefusal refusals[] = {
+        { info->bootIndex > 0, "<boot order>" },
+        { info->acpiIndex > 0, "<acpi index>" },
+        { info->romenabled != VIR_TRISTATE_BOOL_ABSENT ||
+          info->rombar != VIR_TRISTATE_SWITCH_ABSENT || info->romfile, "<rom>" },
+        { info->type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_PCI &&
+          info->addr.pci.domain != 0, "a PCI domain other than 0" },
+        { info->type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_PCI &&
+          info->addr.pci.multi == VIR_TRISTATE_SWITCH_ON, "<address multifunction='on'>" },
+    };
+
+    return vireoValidateRefuse(refusals);
+}
+
+static int
+vireoValidateVirtio(const virDomainVirtioOptions *virtio)
+{
+    if (!virtio)
+        return 0;
+
+    const vireoValidateRefusal refusals[] = {
+        { virtio->iommu == VIR_TRISTATE_SWITCH_ON, "<driver iommu='on'>" },
+        { virtio->ats == VIR_TRISTATE_SWITCH_ON, "<driver ats='on'>" },
+        { virtio->packed == VIR_TRISTATE_SWITCH_ON, "<driver packed='on'>" },
+        { virtio->page_per_vq == VIR_TRISTATE_SWITCH_ON, "<driver page_per_vq='on'>" },
+    };
+
+    return vireoValidateRefuse(refusals);
+}
+
+static bool
+vireoValidateHasIoTune(const virDomainBlockIoTuneInfo *tune)
+{
+    return tune->total_bytes_sec || tune->read_bytes_sec || tune->write_bytes_sec ||
+        tune->total_iops_sec || tune->read_iops_sec || tune->write_iops_sec ||
+        tune->total_bytes_sec_max || tune->read_bytes_sec_max || tune->write_bytes_sec_max ||
+        tune->total_iops_sec_max || tune->read_iops_sec_max || tune->write_iops_sec_max ||
+        tune->size_iops_sec || tune->group_name;
+}
+
+static int
+vireoValidateDiskSource(const virDomainDiskDef *disk)
+{
+    const virStorageSource *src = disk->src;
+    const vireoValidateRefusal refusals[] = {
+        { src->type != VIR_STORAGE_TYPE_FILE && src->type != VIR_STORAGE_TYPE_BLOCK &&
+          src->type != VIR_STORAGE_TYPE_VOLUME, "a <disk type> other than file, block or volume" },
+        { src->type != VIR_STORAGE_TYPE_VOLUME && src->format != VIR_STORAGE_FILE_RAW,
+          "a disk <driver type> other than 'raw'" },
+        { src->type != VIR_STORAGE_TYPE_VOLUME && !src->path, "a <disk> without <source>" },
+        { src->fdgroup != NULL, "<source fdgroup>" },
+        { src->encryption != NULL, "<disk><encryption>" },
+        { src->auth != NULL, "<disk><auth>" },
+        { src->pr != NULL, "<source><reservations>" },
+        { src->sliceStorage != NULL, "<source><slices>" },
+        { virStorageSourceIsBacking(src->backingStore) &&
+          src->backingStore->type != VIR_STORAGE_TYPE_NONE, "<backingStore>" },
+    };
+
+    return vireoValidateRefuse(refusals);
+}
+
+static int
+vireoValidateDisk(const virDomainDiskDef *disk,
+                  const virDomainDef *def)
+{
+    const vireoValidateRefusal refusals[] = {
+        { disk->device != VIR_DOMAIN_DISK_DEVICE_DISK, "a <disk device> other than 'disk'" },
+        { disk->bus != VIR_DOMAIN_DISK_BUS_VIRTIO, "a disk <target bus> other than 'virtio'" },
+        { disk->model == VIR_DOMAIN_DISK_MODEL_VIRTIO_TRANSITIONAL,
+          "<disk model='virtio-transitional'>" },
+        { disk->driverName && STRNEQ(disk->driverName, "qemu") &&
+          STRNEQ(disk->driverName, "vireo"), "a disk <driver name> other than 'qemu' or 'vireo'" },
+        { disk->mirror != NULL, "<mirror>" },
+        { vireoValidateHasIoTune(&disk->blkdeviotune), "<iotune>" },
+        { disk->wwn != NULL, "<wwn>" },
+        { disk->vendor != NULL, "<vendor>" },
+        { disk->product != NULL, "<product>" },
+        { disk->geometry.cylinders > 0 ||
+          disk->geometry.trans != VIR_DOMAIN_DISK_TRANS_DEFAULT, "<geometry>" },
+        { disk->rotation_rate > 0, "<target rotation_rate>" },
+        { disk->removable != VIR_TRISTATE_SWITCH_ABSENT, "<target removable>" },
+        { disk->transient, "<transient>" },
+        { disk->copy_on_read == VIR_TRISTATE_SWITCH_ON, "<driver copy_on_read='on'>" },
+        { disk->startupPolicy == VIR_DOMAIN_STARTUP_POLICY_OPTIONAL ||
+          disk->startupPolicy == VIR_DOMAIN_STARTUP_POLICY_REQUISITE, "<source startupPolicy>" },
+        { disk->rawio == VIR_TRISTATE_BOOL_YES, "<disk rawio='yes'>" },
+        { disk->sgio != VIR_DOMAIN_DEVICE_SGIO_DEFAULT, "<disk sgio>" },
+        { disk->detect_zeroes == VIR_DOMAIN_DISK_DETECT_ZEROES_ON ||
+          disk->detect_zeroes == VIR_DOMAIN_DISK_DETECT_ZEROES_UNMAP, "<driver detect_zeroes>" },
+        { disk->iomode == VIR_DOMAIN_DISK_IO_NATIVE ||
+          disk->iomode == VIR_DOMAIN_DISK_IO_THREADS, "a disk <driver io> other than 'io_uring'" },
+        { disk->cachemode == VIR_DOMAIN_DISK_CACHE_UNSAFE, "<driver cache='unsafe'>" },
+        { disk->ioeventfd == VIR_TRISTATE_SWITCH_OFF, "<driver ioeventfd='off'>" },
+        { disk->event_idx == VIR_TRISTATE_SWITCH_OFF, "<driver event_idx='off'>" },
+        { disk->domain_name != NULL, "<backenddomain>" },
+    };
+
+    if (vireoValidateRefuse(refusals) < 0 ||
+        vireoValidateDiskSource(disk) < 0 ||
+        vireoValidateVirtio(disk->virtio) < 0)
+        return -1;
+
+    if (disk->serial && strlen(disk->serial) > 20) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("the <serial> of disk '%s' is longer than virtio's 20 bytes"), disk->dst);
+        return -1;
+    }
+    if (disk->iothread > 0 && !virDomainIOThreadIDFind(def, disk->iothread)) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("disk '%s' asks for iothread %u, which the domain does not have"),
+                       disk->dst, disk->iothread);
+        return -1;
+    }
+
+    return 0;
+}
+
+static int
+vireoValidateNetDriver(const virDomainNetDef *net)
+{
+    const vireoValidateRefusal refusals[] = {
+        { net->driver.virtio.name == VIR_DOMAIN_NET_DRIVER_TYPE_VHOST,
+          "interface <driver name='vhost'>" },
+        { net->driver.virtio.txmode != VIR_DOMAIN_NET_VIRTIO_TX_MODE_DEFAULT, "<driver txmode>" },
+        { net->driver.virtio.ioeventfd == VIR_TRISTATE_SWITCH_OFF, "<driver ioeventfd='off'>" },
+        { net->driver.virtio.event_idx == VIR_TRISTATE_SWITCH_OFF, "<driver event_idx='off'>" },
+        { net->driver.virtio.queues > 1, "interface <driver queues> above 1" },
+        { net->driver.virtio.rx_queue_size > 0, "<driver rx_queue_size>" },
+        { net->driver.virtio.tx_queue_size > 0, "<driver tx_queue_size>" },
+        { net->driver.virtio.rss == VIR_TRISTATE_SWITCH_ON, "<driver rss='on'>" },
+        { net->driver.virtio.rss_hash_report == VIR_TRISTATE_SWITCH_ON,
+          "<driver rss_hash_report='on'>" },
+        { net->driver.virtio.host.csum || net->driver.virtio.host.gso ||
+          net->driver.virtio.host.tso4 || net->driver.virtio.host.tso6 ||
+          net->driver.virtio.host.ecn || net->driver.virtio.host.ufo ||
+          net->driver.virtio.host.mrg_rxbuf, "interface <driver><host>" },
+        { net->driver.virtio.guest.csum || net->driver.virtio.guest.tso4 ||
+          net->driver.virtio.guest.tso6 || net->driver.virtio.guest.ecn ||
+          net->driver.virtio.guest.ufo, "interface <driver><guest>" },
+    };
+
+    return vireoValidateRefuse(refusals);
+}
+
+static int
+vireoValidateNet(const virDomainNetDef *net)
+{
+    const vireoValidateRefusal refusals[] = {
+        { net->model != VIR_DOMAIN_NET_MODEL_VIRTIO &&
+          net->model != VIR_DOMAIN_NET_MODEL_VIRTIO_NON_TRANSITIONAL,
+          "an interface <model> other than 'virtio'" },
+        { net->script || net->downscript, "interface <script>" },
+        { net->domain_name != NULL, "<backenddomain>" },
+        { net->tune.sndbuf_specified, "interface <tune><sndbuf>" },
+        { net->backend.tap || net->backend.vhost, "interface <backend tap> and <backend vhost>" },
+        { net->teaming != NULL, "<teaming>" },
+        { net->ifname_guest != NULL, "<guest dev>" },
+        { net->trustGuestRxFilters == VIR_TRISTATE_BOOL_YES, "<interface trustGuestRxFilters='yes'>" },
+        { net->hostIP.nips > 0 || net->hostIP.nroutes > 0, "interface <source><ip>" },
+        { net->guestIP.nroutes > 0, "interface <route>" },
+        { net->guestIP.nips > 0 && net->type != VIR_DOMAIN_NET_TYPE_USER,
+          "<ip> of an interface that is not of type 'user'" },
+        { net->managed_tap == VIR_TRISTATE_BOOL_NO && !net->ifname,
+          "<target managed='no'> without a device name" },
+    };
+
+    switch (net->type) {
+    case VIR_DOMAIN_NET_TYPE_NETWORK:
+    case VIR_DOMAIN_NET_TYPE_BRIDGE:
+    case VIR_DOMAIN_NET_TYPE_ETHERNET:
+        break;
+    case VIR_DOMAIN_NET_TYPE_USER:
+        if (net->backend.type != VIR_DOMAIN_NET_BACKEND_PASST || net->filter ||
+            net->bandwidth || net->ifname) {
+            virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s",
+                           _("Vireo does not support an interface of type 'user' without passt, or with <filterref>, <bandwidth> or <target>"));
+            return -1;
+        }
+        break;
+    default:
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("Vireo does not support <interface type='%s'>"),
+                       virDomainNetTypeToString(net->type));
+        return -1;
+    }
+
+    if (vireoValidateRefuse(refusals) < 0 ||
+        vireoValidateNetDriver(net) < 0)
+        return -1;
+
+    return vireoValidateVirtio(net->virtio);
+}
+
+static int
+vireoValidateChrSource(const virDomainChrSourceDef *source)
+{
+    switch ((virDomainChrType)source->type) {
+    case VIR_DOMAIN_CHR_TYPE_NULL:
+    case VIR_DOMAIN_CHR_TYPE_PTY:
+    case VIR_DOMAIN_CHR_TYPE_FILE:
+    case VIR_DOMAIN_CHR_TYPE_UNIX:
+        return 0;
+    case VIR_DOMAIN_CHR_TYPE_TCP:
+        if (source->data.tcp.protocol != VIR_DOMAIN_CHR_TCP_PROTOCOL_RAW ||
+            source->data.tcp.haveTLS == VIR_TRISTATE_BOOL_YES) {
+            virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s",
+                           _("Vireo does not support TLS or telnet on character devices"));
+            return -1;
+        }
+        return 0;
+    default:
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("Vireo does not support character devices of type '%s'"),
+                       virDomainChrTypeToString(source->type));
+        return -1;
+    }
+}
+
+static int
+vireoValidateChr(const virDomainChrDef *chr,
+                 const virDomainDef *def)
+{
+    bool ok = false;
+
+    switch ((virDomainChrDeviceType)chr->deviceType) {
+    case VIR_DOMAIN_CHR_DEVICE_TYPE_SERIAL:
+        ok = (chr->targetType == VIR_DOMAIN_CHR_SERIAL_TARGET_TYPE_ISA &&
+              chr->targetModel == VIR_DOMAIN_CHR_SERIAL_TARGET_MODEL_ISA_SERIAL) ||
+            (chr->targetType == VIR_DOMAIN_CHR_SERIAL_TARGET_TYPE_ISA_DEBUG &&
+             chr->targetModel == VIR_DOMAIN_CHR_SERIAL_TARGET_MODEL_ISA_DEBUGCON);
+        break;
+    case VIR_DOMAIN_CHR_DEVICE_TYPE_CONSOLE:
+        /* The first console of a domain with a serial port is that port again. */
+        ok = chr->targetType == VIR_DOMAIN_CHR_CONSOLE_TARGET_TYPE_VIRTIO ||
+            (chr->targetType == VIR_DOMAIN_CHR_CONSOLE_TARGET_TYPE_SERIAL &&
+             (def->nconsoles == 0 || def->consoles[0] == chr));
+        break;
+    case VIR_DOMAIN_CHR_DEVICE_TYPE_CHANNEL:
+        ok = chr->targetType == VIR_DOMAIN_CHR_CHANNEL_TARGET_TYPE_VIRTIO;
+        break;
+    default:
+        break;
+    }
+
+    if (!ok) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("Vireo does not support a <%s> with that <target>"),
+                       virDomainChrDeviceTypeToString(chr->deviceType));
+        return -1;
+    }
+
+    return vireoValidateChrSource(chr->source);
+}
+
+static int
+vireoValidateController(const virDomainControllerDef *controller)
+{
+    const vireoValidateRefusal refusals[] = {
+        { controller->queues > 0, "controller <driver queues>" },
+        { controller->iothread > 0, "controller <driver iothread>" },
+        { controller->ioeventfd == VIR_TRISTATE_SWITCH_OFF, "<driver ioeventfd='off'>" },
+    };
+
+    if (vireoValidateRefuse(refusals) < 0 ||
+        vireoValidateVirtio(controller->virtio) < 0)
+        return -1;
+
+    if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_USB &&
+        controller->model == VIR_DOMAIN_CONTROLLER_MODEL_USB_NONE)
+        return 0;
+
+    if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_PCI) {
+        const virDomainPCIControllerOpts *opts = &controller->opts.pciopts;
+
+        if (controller->model == VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT &&
+            controller->idx == 0 && !opts->pcihole64)
+            return 0;
+        if (controller->model == VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT_PORT &&
+            opts->modelName == VIR_DOMAIN_CONTROLLER_PCI_MODEL_NAME_PCIE_ROOT_PORT)
+            return 0;
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("Vireo does not support <controller type='pci' model='%s'> as it is set"),
+                       NULLSTR(virDomainControllerModelPCITypeToString(controller->model)));
+        return -1;
+    }
+
+    if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_VIRTIO_SERIAL &&
+        controller->model != VIR_DOMAIN_CONTROLLER_MODEL_VIRTIO_SERIAL_VIRTIO_TRANSITIONAL &&
+        controller->opts.vioserial.vectors == -1)
+        return 0;
+
+    virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                   _("Vireo does not support <controller type='%s'> as it is set"),
+                   virDomainControllerTypeToString(controller->type));
+    return -1;
+}
+
+static int
+vireoValidateRNG(const virDomainRNGDef *rng)
+{
+    const vireoValidateRefusal refusals[] = {
+        { rng->backend == VIR_DOMAIN_RNG_BACKEND_EGD, "<rng><backend model='egd'>" },
+        { rng->model == VIR_DOMAIN_RNG_MODEL_VIRTIO_TRANSITIONAL,
+          "<rng model='virtio-transitional'>" },
+    };
+
+    if (vireoValidateRefuse(refusals) < 0)
+        return -1;
+
+    return vireoValidateVirtio(rng->virtio);
+}
+
+static int
+vireoValidateMemballoon(const virDomainMemballoonDef *balloon)
+{
+    const vireoValidateRefusal refusals[] = {
+        { balloon->model != VIR_DOMAIN_MEMBALLOON_MODEL_VIRTIO &&
+          balloon->model != VIR_DOMAIN_MEMBALLOON_MODEL_VIRTIO_NON_TRANSITIONAL &&
+          balloon->model != VIR_DOMAIN_MEMBALLOON_MODEL_NONE,
+          "a <memballoon model> other than 'virtio' or 'none'" },
+        { balloon->period > 0, "<memballoon><stats period>" },
+        { balloon->autodeflate == VIR_TRISTATE_SWITCH_ON, "<memballoon autodeflate='on'>" },
+        { balloon->free_page_reporting == VIR_TRISTATE_SWITCH_ON,
+          "<memballoon freePageReporting='on'>" },
+    };
+
+    if (vireoValidateRefuse(refusals) < 0)
+        return -1;
+
+    return vireoValidateVirtio(balloon->virtio);
+}
+
+static int
+vireoValidatePanic(const virDomainPanicDef *panic)
+{
+    const vireoValidateRefusal refusals[] = {
+        { panic->model != VIR_DOMAIN_PANIC_MODEL_ISA, "a <panic model> other than 'isa'" },
+    };
+
+    return vireoValidateRefuse(refusals);
+}
+
+int
+vireoValidateDeviceDef(const virDomainDeviceDef *dev,
+                       const virDomainDef *def,
+                       void *opaque G_GNUC_UNUSED,
+                       void *parseOpaque G_GNUC_UNUSED)
+{
+    const virDomainDeviceInfo *info = virDomainDeviceGetInfo(dev);
+
+    if (info && vireoValidateInfo(info) < 0)
+        return -1;
+
+    switch ((virDomainDeviceType)dev->type) {
+    case VIR_DOMAIN_DEVICE_DISK:
+        return vireoValidateDisk(dev->data.disk, def);
+    case VIR_DOMAIN_DEVICE_NET:
+        return vireoValidateNet(dev->data.net);
+    case VIR_DOMAIN_DEVICE_CHR:
+        return vireoValidateChr(dev->data.chr, def);
+    case VIR_DOMAIN_DEVICE_CONTROLLER:
+        return vireoValidateController(dev->data.controller);
+    case VIR_DOMAIN_DEVICE_RNG:
+        return vireoValidateRNG(dev->data.rng);
+    case VIR_DOMAIN_DEVICE_MEMBALLOON:
+        return vireoValidateMemballoon(dev->data.memballoon);
+    case VIR_DOMAIN_DEVICE_PANIC:
+        return vireoValidatePanic(dev->data.panic);
+    default:
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED, _("Vireo does not support <%s>"),
+                       virDomainDeviceTypeToString(dev->type));
+        return -1;
+    }
+}
