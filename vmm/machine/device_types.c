@@ -8,6 +8,7 @@
 #include "vmm/machine/device_types.h"
 #include "vmm/chipset/chipset.h"
 #include "vmm/pci/host_bridge.h"
+#include "vmm/pci/root_port.h"
 #include "vmm/virtio/virtio_blk.h"
 
 /* A family's type starts with a DeviceType. */
@@ -21,6 +22,8 @@ const DeviceType *const machine_device_types[] = {
 	FAMILY(memory_controller_hub_type),
 	&port92_type,
 	&rtc_cmos_type,
+	/* PCI */
+	FAMILY(root_port_type),
 	/* ISA */
 	&debug_console_type,
 	&debug_exit_type,

@@ -193,10 +193,12 @@ static bool machine_create(Machine *machine, GError **error)
 	kvm_listen(machine->kvm, machine->pio, true);
 	machine_init_services(machine);
 	machine->devices = device_tree_new(machine_device_types, &machine->services);
-	return add_objects(machine, error) && add_chardevs(machine, error) &&
-	       add_block_nodes(machine, error) &&
-	       machine_create_memory(machine, error) && machine_create_cpus(machine, error) &&
-	       machine_create_board(machine, error) && machine_load(machine, error);
+	if (!add_objects(machine, error) || !add_chardevs(machine, error) ||
+	    !add_block_nodes(machine, error) || !machine_create_memory(machine, error) ||
+	    !machine_create_cpus(machine, error) || !machine_create_board(machine, error))
+		return false;
+	device_tree_reset(machine->devices);
+	return machine_load(machine, error);
 }
 
 Machine *machine_new(const VmConfig *config, const QmpEventSink *events,

@@ -9,9 +9,14 @@
 #include "vmm/base/error.h"
 #include "vmm/chipset/chipset.h"
 #include "vmm/pci/host_bridge.h"
+#include "vmm/pci/pci_assign.h"
 #include "vmm/x86/acpi.h"
 
 #include <string.h>
+
+/* Ports for BARs: a part of what the DSDT gives to PCI, apart from the board's own. */
+#define PCI_IO_BASE_PORT 0xc000
+#define PCI_IO_SIZE	 0x4000
 
 static Device *add_board_device(Machine *machine, const DeviceType *type, GError **error)
 {
@@ -120,11 +125,29 @@ static bool build_acpi(Machine *machine, uint64_t *rsdp, GError **error)
 	return acpi_build(&acpi, machine->memory, rsdp, error);
 }
 
+/* Do with PCI what firmware would have done before it started the kernel. */
+static bool assign_pci_resources(Machine *machine, GError **error)
+{
+	const PciWindows windows = {
+		.memory32_base = MEMORY_MAP_PCI32_BASE,
+		.memory32_size = MEMORY_MAP_PCI32_END - MEMORY_MAP_PCI32_BASE,
+		.memory64_base = machine->map.pci64_base,
+		.memory64_size = machine->map.pci64_size,
+		.io_base = PCI_IO_BASE_PORT,
+		.io_size = PCI_IO_SIZE,
+	};
+
+	return pci_assign_resources(host_bridge_bus(machine->host_bridge), &windows,
+				    MEMORY_MAP_ECAM_BASE, error);
+}
+
 bool machine_load(Machine *machine, GError **error)
 {
 	BootState boot = { 0 };
 	uint64_t rsdp;
 
+	if (machine->boot && !assign_pci_resources(machine, error))
+		return false;
 	if (!build_acpi(machine, &rsdp, error))
 		return false;
 	if (machine->boot && !boot_load(machine->boot, &machine->map, rsdp, !machine->ram_written,

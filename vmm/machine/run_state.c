@@ -67,6 +67,7 @@ bool machine_continue(Machine *machine, GError **error)
 		return error_fail(error, "Resetting the Virtual Machine is required");
 	if (!machine->boot)
 		return error_fail(error, "there is nothing to boot: no -kernel was given");
+	device_tree_set_started(machine->devices);
 	atomic_store(&machine->state, QAPI_RUN_STATE_RUNNING);
 	qapi_event_resume(machine->events);
 	machine_unquiesce(machine);
