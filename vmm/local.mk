@@ -12,7 +12,8 @@ libvmm_a_SOURCES += \
 	vmm/base/fd.c vmm/base/fd.h \
 	vmm/base/io_loop.c vmm/base/io_loop.h \
 	vmm/base/json.h \
-	vmm/base/rcu.c vmm/base/rcu.h
+	vmm/base/rcu.c vmm/base/rcu.h \
+	vmm/base/socket.c vmm/base/socket.h
 
 # config
 libvmm_a_SOURCES += \
@@ -69,7 +70,10 @@ libvmm_a_SOURCES += \
 
 # net
 libvmm_a_SOURCES += \
-	vmm/net/net.h
+	vmm/net/net.c vmm/net/net.h vmm/net/net_internal.h \
+	vmm/net/net_framing.c vmm/net/net_framing.h \
+	vmm/net/net_stream.c \
+	vmm/net/net_tap.c
 
 # chardev
 libvmm_a_SOURCES += \

@@ -48,6 +48,15 @@ typedef struct FdSetOpener {
 } FdSetOpener;
 
 /*
+ * How a descriptor that was given a name (getfd) is taken out of the monitor's keeping: it is the
+ * caller's then. -1 and @error when there is none of that name.
+ */
+typedef struct FdNameTaker {
+	int (*take)(void *opaque, const char *name, GError **error);
+	void *opaque;
+} FdNameTaker;
+
+/*
  * Open @path close-on-exec with open(2)'s @flags and @mode; "/dev/fdset/N" goes to @sets (NULL or
  * empty: refused). -1, errno and @error naming @path. Any thread that @sets allows.
  */

@@ -10,17 +10,15 @@
 
 #include "vmm/chardev/chardev_internal.h"
 #include "vmm/base/error.h"
+#include "vmm/base/socket.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glib-unix.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
 /* Descriptors that one message may carry. */
@@ -161,122 +159,15 @@ static bool server_wait(ChardevSocket *sock, GError **error)
 	return true;
 }
 
-/* Addresses */
-
-static bool unix_address(const ChardevSocket *sock, struct sockaddr_un *address, socklen_t *size,
-			 GError **error)
-{
-	size_t length = strlen(sock->path);
-	size_t offset = sock->abstract ? 1 : 0;
-
-	if (offset + length + 1 > sizeof(address->sun_path))
-		return error_fail(error, "socket path '%s' is longer than %zu bytes", sock->path,
-				  sizeof(address->sun_path) - 1 - offset);
-	memset(address, 0, sizeof(*address));
-	address->sun_family = AF_UNIX;
-	memcpy(address->sun_path + offset, sock->path, length);
-	*size = offsetof(struct sockaddr_un, sun_path) + offset + length + (sock->abstract ? 0 : 1);
-	return true;
-}
-
-static void remove_stale_socket(const char *path)
-{
-	struct stat status;
-
-	if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
-		unlink(path);
-}
-
-static int open_unix(ChardevSocket *sock, GError **error)
-{
-	struct sockaddr_un address;
-	socklen_t size = 0;
-	autofd int fd = -1;
-
-	if (!unix_address(sock, &address, &size, error))
-		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0) {
-		error_fail_errno(error, errno, "cannot make a socket");
-	} else if (!sock->server) {
-		if (connect(fd, (struct sockaddr *)&address, size) == 0)
-			return fd_steal(&fd);
-		error_fail_errno(error, errno, "cannot connect to '%s'", sock->path);
-	} else {
-		if (!sock->abstract)
-			remove_stale_socket(sock->path);
-		if (bind(fd, (struct sockaddr *)&address, size) == 0) {
-			sock->owns_path = !sock->abstract;
-			if (listen(fd, 1) == 0)
-				return fd_steal(&fd);
-		}
-		error_fail_errno(error, errno, "cannot listen at '%s'", sock->path);
-	}
-	return -1;
-}
-
-/*
- * Bind to or connect to one resolved address; -1 and errno. A connection that is to be retried
- * anyway is made without waiting.
- */
-static int open_resolved(const ChardevSocket *sock, const struct addrinfo *info)
-{
-	int type = SOCK_STREAM | SOCK_CLOEXEC | (sock->reconnect_s ? SOCK_NONBLOCK : 0);
-	autofd int fd = socket(info->ai_family, type, 0);
-	int one = 1;
-
-	if (fd < 0)
-		return -1;
-	if (sock->server) {
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-		if (info->ai_family == AF_INET6 && !sock->ipv4)
-			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-		if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 || listen(fd, 1) < 0)
-			return -1;
-	} else if (connect(fd, info->ai_addr, info->ai_addrlen) < 0 && errno != EINPROGRESS) {
-		return -1;
-	}
-	return fd_steal(&fd);
-}
-
-static int open_inet(ChardevSocket *sock, GError **error)
-{
-	struct addrinfo hints = {
-		.ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_ADDRCONFIG | (sock->server ? AI_PASSIVE : 0),
-		.ai_family = sock->ipv4 == sock->ipv6 ? AF_UNSPEC
-			     : sock->ipv4	      ? AF_INET
-						      : AF_INET6,
-	};
-	struct addrinfo *list = NULL;
-	const char *host = sock->host[0] ? sock->host : NULL;
-	int fd = -1, result;
-
-	/* Numbers first: looking up names loads libraries. */
-	hints.ai_flags = (hints.ai_flags & ~AI_ADDRCONFIG) | AI_NUMERICHOST;
-	result = getaddrinfo(host, sock->port, &hints, &list);
-	if (result == EAI_NONAME) {
-		hints.ai_flags = (hints.ai_flags & ~AI_NUMERICHOST) | AI_ADDRCONFIG;
-		result = getaddrinfo(host, sock->port, &hints, &list);
-	}
-	if (result != 0) {
-		error_fail(error, "cannot resolve '%s:%s': %s", sock->host, sock->port,
-			   gai_strerror(result));
-		return -1;
-	}
-	for (struct addrinfo *info = list; info && fd < 0; info = info->ai_next)
-		fd = open_resolved(sock, info);
-	if (fd < 0)
-		error_fail_errno(error, errno, "cannot %s '%s:%s'",
-				 sock->server ? "listen at" : "connect to", sock->host, sock->port);
-	freeaddrinfo(list);
-	return fd;
-}
-
 static int socket_open_address(ChardevSocket *sock, GError **error)
 {
-	return sock->address == CHARDEV_ADDRESS_UNIX ? open_unix(sock, error)
-						     : open_inet(sock, error);
+	SocketMode mode = sock->server	      ? SOCKET_SERVER
+			  : sock->reconnect_s ? SOCKET_CLIENT_LATER
+					      : SOCKET_CLIENT;
+
+	if (sock->address == CHARDEV_ADDRESS_UNIX)
+		return socket_open_unix(sock->path, sock->abstract, sock->server, error);
+	return socket_open_inet(sock->host, sock->port, sock->ipv4, sock->ipv6, mode, error);
 }
 
 /* Client */
@@ -331,25 +222,6 @@ static void client_wait(ChardevSocket *sock)
 
 /* Both */
 
-static bool check_passed_socket(const ChardevSocket *sock, int fd, GError **error)
-{
-	int listening = 0, type = 0;
-	socklen_t size = sizeof(int);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
-		return error_fail_errno(error, errno, "descriptor %d", fd);
-	if (type != SOCK_STREAM)
-		return error_fail(error, "descriptor %d is not a stream socket", fd);
-	size = sizeof(int);
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0)
-		return error_fail_errno(error, errno, "descriptor %d", fd);
-	if (!listening != !sock->server)
-		return error_fail(error, "descriptor %d is %sa listening socket", fd,
-				  listening ? "" : "not ");
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	return true;
-}
-
 static bool socket_open(Chardev *chardev, const ChardevConfig *config, GError **error)
 {
 	ChardevSocket *sock = (ChardevSocket *)chardev;
@@ -373,7 +245,7 @@ static bool socket_open(Chardev *chardev, const ChardevConfig *config, GError **
 	}
 	if (sock->address == CHARDEV_ADDRESS_FD) {
 		fd = config->fd;
-		if (!check_passed_socket(sock, fd, error))
+		if (!socket_check_passed(fd, sock->server, error))
 			return false;
 	} else {
 		fd = socket_open_address(sock, error);
@@ -384,6 +256,7 @@ static bool socket_open(Chardev *chardev, const ChardevConfig *config, GError **
 		sock->listen_fd = fd;
 	else
 		sock->connect_fd = fd;
+	sock->owns_path = sock->server && sock->address == CHARDEV_ADDRESS_UNIX;
 	if (!fd_set_nonblocking(fd, true, error))
 		return false;
 	if (!sock->server)
@@ -403,10 +276,10 @@ static void socket_close(Chardev *chardev)
 	chardev_drop_source(&sock->connect_source);
 	chardev_drop_source(&sock->timer);
 	drop_passed_fds(sock);
+	if (sock->owns_path)
+		socket_unlink(sock->listen_fd);
 	fd_close(&sock->listen_fd);
 	fd_close(&sock->connect_fd);
-	if (sock->owns_path)
-		unlink(sock->path);
 	g_free(sock->path);
 	g_free(sock->host);
 	g_free(sock->port);

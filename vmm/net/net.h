@@ -15,6 +15,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "vmm/base/fd.h"
 #include "vmm/base/io_loop.h"
 
 #define NET_HEADER_SIZE 12u
@@ -34,7 +35,7 @@ typedef enum NetOffload {
 } NetOffload;
 
 typedef struct NetdevListener {
-	void (*readable)(void *opaque);	/* loop thread: netdev_receive() will give a frame */
+	void (*readable)(void *opaque); /* loop thread: netdev_receive() will give a frame */
 	void (*writable)(void *opaque); /* loop thread: after netdev_send() said -EAGAIN */
 	void (*link_changed)(void *opaque, bool up); /* main thread */
 } NetdevListener;
@@ -51,17 +52,30 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Netdevs, netdevs_free)
 /* netdev_add: false and @error naming the netdev or the member at fault. */
 bool netdevs_add(Netdevs *netdevs, const struct QapiNetdev *options, GError **error);
 
-/* netdev_del: false and @error when there is no @id or a card has it. */
+/* How descriptors are found by the names that getfd gave them; without this there are none. */
+void netdevs_set_fd_names(Netdevs *netdevs, const FdNameTaker *taker);
+
+/*
+ * netdev_del: false and @error when there is no @id. A card that has it sees the link go down for
+ * good; the Netdev then lives until the card detaches.
+ */
 bool netdevs_remove(Netdevs *netdevs, const char *id, GError **error);
 
 Netdev *netdevs_find(Netdevs *netdevs, const char *id);
 void netdevs_foreach(Netdevs *netdevs, void (*func)(Netdev *, gpointer), gpointer data);
 
 const char *netdev_id(const Netdev *netdev);
+/* "type=tap,ifname=vnet0,...": for logs and people. Owned. Main thread. */
+char *netdev_describe(Netdev *netdev);
 
-/* Claim @netdev for the card called @user, serving it on @loop. Main thread. */
+/*
+ * Claim @netdev for the card called @user, serving it on @loop. False and @error when another
+ * card has it. Main thread; the loop's thread must be free to run.
+ */
 bool netdev_attach(Netdev *netdev, const char *user, IoLoop *loop, const NetdevListener *listener,
 		   void *opaque, GError **error);
+
+/* Give it back; no callback runs afterwards. Main thread; the loop's thread must be free to run. */
 void netdev_detach(Netdev *netdev);
 
 /* Which offloads the host side can take from the guest and deliver to it (NetOffload bits). */
