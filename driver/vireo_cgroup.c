@@ -28,6 +28,9 @@ VIR_LOG_INIT("vireo.vireo_cgroup");
 
 #define VIREO_PTY_MAJOR 136
 
+#define VIREO_CGROUP_TRIES 100
+#define VIREO_CGROUP_WAIT_US (5 * 1000)
+
 static const char *const vireoCgroupDevices[] = {
     "/dev/null", "/dev/full", "/dev/zero", "/dev/random", "/dev/urandom",
     "/dev/ptmx", "/dev/kvm", "/dev/net/tun", "/dev/vhost-net",
@@ -231,7 +234,15 @@ void
 vireoCgroupRemove(virDomainObj *vm)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
+    size_t tries = 0;
 
-    if (virDomainCgroupRemoveCgroup(vm, priv->cgroup, priv->machineName) < 0)
+    /* A process leaves its cgroup a little after it has ended. */
+    while (virDomainCgroupRemoveCgroup(vm, priv->cgroup, priv->machineName) < 0) {
+        if (++tries < VIREO_CGROUP_TRIES) {
+            g_usleep(VIREO_CGROUP_WAIT_US);
+            continue;
+        }
         VIR_WARN("the cgroup of domain %s could not be removed", vm->def->name);
+        break;
+    }
 }

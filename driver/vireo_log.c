@@ -21,6 +21,7 @@
 
 /* What of a failed start's log is quoted in the error. */
 #define VIREO_LOG_QUOTE 2048
+#define VIREO_LOG_READ (256 * 1024)
 
 #define VIREO_LOG_TRIES 10
 #define VIREO_LOG_WAIT_US (20 * 1000)
@@ -67,8 +68,8 @@ vireoLogReportStart(virDomainObj *vm,
 {
     g_autofree char *path = vireoLogPath(vm);
     VIR_AUTOCLOSE fd = open(path, O_RDONLY | O_CLOEXEC);
-    char text[VIREO_LOG_QUOTE + 1];
-    off_t end = 0;
+    g_autofree char *text = g_malloc(VIREO_LOG_READ + 1);
+    const char *said = NULL;
     ssize_t got;
     size_t i;
 
@@ -76,17 +77,22 @@ vireoLogReportStart(virDomainObj *vm,
         return;
 
     /* virtlogd may still be copying. */
-    for (i = 0; i < VIREO_LOG_TRIES && (end = lseek(fd, 0, SEEK_END)) <= start; i++)
-        g_usleep(VIREO_LOG_WAIT_US);
-    if (end - start > VIREO_LOG_QUOTE)
-        start = end - VIREO_LOG_QUOTE;
-    if (end <= start || (got = pread(fd, text, VIREO_LOG_QUOTE, start)) <= 0)
-        return;
-    text[got] = '\0';
-    virTrimSpaces(text, NULL);
-    if (!*text)
+    for (i = 0; i < VIREO_LOG_TRIES && !said; i++) {
+        if (i > 0)
+            g_usleep(VIREO_LOG_WAIT_US);
+        if ((got = pread(fd, text, VIREO_LOG_READ, start)) < 0)
+            return;
+        text[got] = '\0';
+        virTrimSpaces(text, NULL);
+        /* The first line is the command. */
+        said = strchr(text, '\n');
+    }
+    if (!said)
         return;
 
+    said++;
+    if (strlen(said) > VIREO_LOG_QUOTE)
+        said += strlen(said) - VIREO_LOG_QUOTE;
     virReportError(VIR_ERR_OPERATION_FAILED, _("domain '%s' did not start: %s"),
-                   vm->def->name, text);
+                   vm->def->name, said);
 }

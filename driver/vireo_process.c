@@ -205,8 +205,10 @@ vireoProcessLaunch(virDomainObj *vm,
     virCommandDaemonize(cmd);
     virCommandRequireHandshake(cmd);
     virCommandSetUmask(cmd, 0x002);
-    virCommandSetMaxProcesses(cmd, config->maxProcesses);
-    virCommandSetMaxFiles(cmd, config->maxFiles);
+    if (config->maxProcesses > 0)
+        virCommandSetMaxProcesses(cmd, config->maxProcesses);
+    if (config->maxFiles > 0)
+        virCommandSetMaxFiles(cmd, config->maxFiles);
     virCommandSetMaxCoreSize(cmd, config->maxCoreSize);
 
     if (virSecurityManagerSetChildProcessLabel(priv->driver->securityManager, vm->def, cmd) < 0 ||
