@@ -85,7 +85,7 @@ libvmm_a_SOURCES += \
 	vmm/chardev/chardev_ringbuf.c \
 	vmm/chardev/chardev_socket.c \
 	vmm/chardev/chardev_stdio.c \
-	vmm/chardev/rng_backend.h
+	vmm/chardev/rng_backend.c vmm/chardev/rng_backend.h
 
 # device model
 libvmm_a_SOURCES += \
