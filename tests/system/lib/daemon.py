@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The daemon under test."""
+
+import os
+import signal
+import subprocess
+import time
+
+from .guest import URI
+from .harness import say, wait_for
+
+
+class Daemon:
+    """The daemon that serves the tested URI; it runs on its own, whoever started it."""
+
+    def __init__(self) -> None:
+        qemu = URI.startswith("qemu")
+        self.program = "libvirtd" if qemu else "virtvireod"
+        self.pid_file = f"/run/{self.program}.pid"
+        self.autostarted = f"/run/libvirt/{'qemu' if qemu else 'vireo'}/autostarted"
+
+    def pid(self) -> int:
+        with open(self.pid_file, encoding="ascii") as file:
+            return int(file.read())
+
+    def kill(self) -> None:
+        pid = self.pid()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(f"the end of {self.program}", lambda: not os.path.exists(f"/proc/{pid}/exe"), 10, 0.05)
+        say(f"killed {self.program}")
+
+    def start(self) -> None:
+        log = open(f"/var/log/{self.program}.log", "ab")
+        subprocess.Popen([self.program, "-d", "-p", self.pid_file], stdin=subprocess.DEVNULL, stdout=log,
+                         stderr=log).wait(30)
+        say(f"started {self.program}")
+
+    def restart(self, host_rebooted: bool = False) -> None:
+        """Kills and starts; with host_rebooted forgets what only this boot of the host knows."""
+        self.kill()
+        if host_rebooted and os.path.exists(self.autostarted):
+            os.unlink(self.autostarted)
+        time.sleep(0.2)
+        self.start()
+
+
+daemon = Daemon()

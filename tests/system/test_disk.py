@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Disks: what is written stays, and disks come and go while the guest runs."""
+
+import hashlib
+
+import libvirt
+
+from lib.guest import Lab, device_count, disk_xml
+from lib.harness import check, test, wait_for
+
+
+@test(limit=150)
+def write_survives_reboot() -> None:
+    """What a guest writes to its root disk is there in its next life."""
+    with Lab() as lab:
+        domain, console = lab.boot(disk_xml(lab.root_disk()), root=True)
+        check("/dev/vda" in console.shell("mount | grep ' / '"), "the root is the disk")
+        console.shell("dd if=/dev/urandom of=/root/data bs=64k count=16")
+        digest = console.shell("sha256sum </root/data")
+        console.shell("sync")
+        console.send("reboot\n")
+        console.expect("guest: up", 60)
+        console.login()
+        check(console.shell("sha256sum </root/data") == digest, "the file is the same after a reboot")
+        domain.destroy()
+        domain.create()
+        again = lab.console(domain)
+        again.login()
+        check(again.shell("sha256sum </root/data") == digest, "and after a new start")
+
+
+@test()
+def bytes_reach_the_file() -> None:
+    """The bytes that the guest wrote and flushed are in the image, where it put them."""
+    with Lab() as lab:
+        path = lab.empty_disk(8)
+        domain, console = lab.boot(disk_xml(path))
+        check(console.shell("cat /sys/block/vda/size") == str(8 << 11), "the size is the file's")
+        console.shell("dd if=/dev/urandom of=/dev/vda bs=4k seek=100 count=10 conv=fsync")
+        inside = console.shell("dd if=/dev/vda bs=4k skip=100 count=10 2>/dev/null | sha256sum").split()[0]
+        domain.destroy()
+        with open(path, "rb") as file:
+            file.seek(100 * 4096)
+            check(hashlib.sha256(file.read(40960)).hexdigest() == inside, "the file has what the guest wrote")
+
+
+@test()
+def read_only_and_serial() -> None:
+    with Lab() as lab:
+        path = lab.empty_disk(4)
+        _, console = lab.boot(disk_xml(path, "vda", "<readonly/><serial>VRO-1</serial>"))
+        check(console.shell("cat /sys/block/vda/ro") == "1", "read-only")
+        check(console.shell("cat /sys/block/vda/serial") == "VRO-1", "the serial number")
+        console.shell("dd if=/dev/zero of=/dev/vda bs=512 count=1 2>/dev/null", status=1)
+
+
+@test(limit=120)
+def attach_and_detach() -> None:
+    with Lab() as lab:
+        domain, console = lab.boot(disk_xml(lab.empty_disk(4)))
+        xml = disk_xml(lab.empty_disk(16), "vdb")
+        domain.attachDevice(xml)
+        check(device_count(domain, "disk") == 2, "two disks in the live XML")
+        wait_for("the disk in the guest", lambda: console.shell("ls /sys/block").split().count("vdb"), 20)
+        check(console.shell("cat /sys/block/vdb/size") == str(16 << 11), "its size")
+        console.shell("echo hello >/dev/vdb; sync; head -c 5 /dev/vdb")
+        domain.detachDevice(xml)
+        wait_for("the disk left the XML", lambda: device_count(domain, "disk") == 1, 30)
+        wait_for("the disk left the guest", lambda: "vdb" not in console.shell("ls /sys/block").split(), 20)
+        check("vdb" not in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), "the definition is unchanged")
+        # The slot is free again.
+        domain.attachDevice(xml)
+        wait_for("the disk is back", lambda: "vdb" in console.shell("ls /sys/block").split(), 20)
+
+
+@test()
+def statistics() -> None:
+    with Lab() as lab:
+        domain, console = lab.boot(disk_xml(lab.empty_disk(8)))
+        before = domain.blockStats("vda")
+        console.shell("dd if=/dev/zero of=/dev/vda bs=64k count=16 conv=fsync")
+        after = domain.blockStats("vda")
+        check(after[3] - before[3] >= 1 << 20, f"a mebibyte written: {before} {after}")
+        check(domain.blockInfo("vda")[0] == 8 << 20, "the capacity")

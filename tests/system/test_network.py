@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Network cards: libvirt's networks, passt, and cards that come and go."""
+
+import re
+import subprocess
+import sys
+import tempfile
+
+from lib.console import Console
+from lib.guest import NETWORK_HOST, Lab, device_count, network_xml, passt_xml
+from lib.harness import check, command, test, wait_for
+
+OUTSIDE = "192.0.2.3"  # lives in a network name space of its own; see tests/system/inside
+
+
+def address(console: Console, card: str = "eth0") -> str:
+    """The address that a card of the guest got by DHCP."""
+
+    def find() -> str:
+        match = re.search(r"inet ([0-9.]+)/", console.shell(f"ip -4 address show dev {card}", status=None))
+        return match[1] if match else ""
+
+    return str(wait_for(f"an address on {card}", find, 40, 1))
+
+
+@test(limit=120)
+def libvirt_network() -> None:
+    with Lab() as lab:
+        domain, console = lab.boot(network_xml("52:54:00:aa:bb:01"))
+        check(console.shell("cat /sys/class/net/eth0/address") == "52:54:00:aa:bb:01", "the MAC address")
+        guest = address(console)
+        check(guest.startswith("192.168.150."), f"an address of the network: {guest}")
+        console.shell(f"ping -c 3 -W 5 {NETWORK_HOST}")
+        command("ping", "-c", "3", "-W", "5", guest)
+        console.shell(f"ping -s 8000 -c 2 -W 5 {NETWORK_HOST}")
+        device = re.search(r"<target dev='(\S+)'", domain.XMLDesc())
+        check(device is not None, "the live XML names the tap")
+        received = domain.interfaceStats(device[1])[0]
+        console.shell(f"ping -s 1000 -c 5 -W 5 {NETWORK_HOST}")
+        # A tap's statistics are the host's view; libvirt's are the guest's.
+        check(domain.interfaceStats(device[1])[0] >= received + 5000, "what came in is counted")
+        domain.destroy()
+        check(device[1] not in command("ip", "link"), "the tap is gone")
+
+
+@test(limit=150)
+def two_guests() -> None:
+    with Lab() as lab:
+        _, one = lab.boot(network_xml())
+        _, two = lab.boot(network_xml())
+        first, second = address(one), address(two)
+        check(first != second, "two addresses")
+        one.shell(f"ping -c 3 -W 5 {second}")
+        # Some real traffic: a file over TCP.
+        one.shell("dd if=/dev/urandom of=/tmp/data bs=64k count=32; cd /tmp && httpd -p 80")
+        two.shell(f"wget -q -O /tmp/data http://{first}/data", 60)
+        check(one.shell("sha256sum </tmp/data") == two.shell("sha256sum </tmp/data"), "the file came over whole")
+
+
+@test(limit=120)
+def passt() -> None:
+    with Lab() as lab, tempfile.TemporaryDirectory() as directory:
+        with open(f"{directory}/data", "wb") as file:
+            file.write(b"0123456789abcdef" * 65536)
+        server = subprocess.Popen(
+            ["ip", "netns", "exec", "outside", sys.executable, "-m", "http.server", "-d", directory, "8000"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            domain, console = lab.boot(passt_xml())
+            address(console)
+            console.shell(f"ping -c 3 -W 5 {OUTSIDE}")
+            console.shell(f"wget -q -O /tmp/data http://{OUTSIDE}:8000/data", 60)
+            check(console.shell("wc -c </tmp/data") == "1048576", "the file came over whole")
+            check(subprocess.run(["pgrep", "-x", "passt"], check=False).returncode == 0, "passt runs")
+            domain.destroy()
+            wait_for("passt ended with its domain",
+                     lambda: subprocess.run(["pgrep", "-f", domain.name()], check=False,
+                                            stdout=subprocess.DEVNULL).returncode != 0, 10)
+        finally:
+            server.kill()
+            server.wait()
+
+
+@test(limit=120)
+def attach_and_detach() -> None:
+    with Lab() as lab:
+        domain, console = lab.boot()
+        check("eth0" not in console.shell("ls /sys/class/net"), "no card at first")
+        xml = network_xml("52:54:00:aa:bb:02")
+        domain.attachDevice(xml)
+        wait_for("the card in the guest", lambda: "eth0" in console.shell("ls /sys/class/net"), 20)
+        console.shell("ip link set eth0 up; udhcpc -n -q -t 10 -i eth0 -s /etc/udhcpc.sh", 60)
+        console.shell(f"ping -c 3 -W 5 {NETWORK_HOST}")
+        domain.detachDevice(xml)
+        wait_for("the card left the XML", lambda: device_count(domain, "interface") == 0, 30)
+        wait_for("the card left the guest", lambda: "eth0" not in console.shell("ls /sys/class/net"), 20)
