@@ -8,3 +8,21 @@ tests_unit_test_boot_LDADD = $(TEST_LIBS)
 tests_unit_test_acpi_SOURCES = tests/unit/test-acpi.c $(BOOT_IMAGES)
 tests_unit_test_acpi_CFLAGS = $(TEST_CFLAGS) -DIASL='"$(IASL)"'
 tests_unit_test_acpi_LDADD = $(TEST_LIBS)
+
+# Chipset
+FAKE_CHARDEV = tests/device/fake_chardev.c tests/device/fake_chardev.h
+
+device_tests += tests/device/test-serial-16550 tests/device/test-acpi-pm \
+	tests/device/test-rtc-cmos tests/device/test-board
+tests_device_test_serial_16550_SOURCES = tests/device/test-serial-16550.c $(FAKE_CHARDEV)
+tests_device_test_serial_16550_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_serial_16550_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+tests_device_test_acpi_pm_SOURCES = tests/device/test-acpi-pm.c
+tests_device_test_acpi_pm_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_acpi_pm_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+tests_device_test_rtc_cmos_SOURCES = tests/device/test-rtc-cmos.c
+tests_device_test_rtc_cmos_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_rtc_cmos_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+tests_device_test_board_SOURCES = tests/device/test-board.c $(FAKE_CHARDEV)
+tests_device_test_board_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_board_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)

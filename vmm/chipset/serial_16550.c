@@ -556,8 +556,12 @@ static bool fifo_loaded(void *object, GError **error)
 {
 	SerialFifo *fifo = object;
 
-	if (fifo->first >= FIFO_SIZE || fifo->count > FIFO_SIZE)
-		return error_fail(error, "a FIFO of %u bytes at %u", fifo->count, fifo->first);
+	if (fifo->first >= FIFO_SIZE || fifo->count > FIFO_SIZE) {
+		error_fail(error, "a FIFO of %u bytes at %u", fifo->count, fifo->first);
+		/* The port stays usable: what was refused must not be left to index with. */
+		fifo->first = fifo->count = 0;
+		return false;
+	}
 	return true;
 }
 
