@@ -2,7 +2,7 @@
 dist_noinst_SCRIPTS += driver/fetch-libvirt-source
 EXTRA_DIST += driver/virtvireod.service.in driver/virtvireod-session.service.in \
 	driver/virtvireod-session.socket.in driver/vireo-libvirt-sockets.conf driver/vireo.conf \
-	driver/libvirtd_vireo.aug driver/apparmor-libvirt-qemu driver/virtvireod.logrotate driver/virtvireod.sysusers
+	driver/libvirtd_vireo.aug driver/apparmor-libvirt-qemu driver/virtvireod.logrotate
 
 if DRIVER
 # libvirt's headers are system headers here: its warnings are not ours. Its config.h must come
@@ -113,6 +113,8 @@ systemduserunitdir = $(SYSTEMD_USER_UNIT_DIR)
 nodist_systemduserunit_DATA = driver/session/virtvireod.service driver/session/virtvireod.socket
 tmpfilesdir = $(TMPFILES_DIR)
 dist_tmpfiles_DATA = driver/vireo-libvirt-sockets.conf
+sysusersdir = $(prefix)/lib/sysusers.d
+dist_sysusers_DATA = driver/vireo-user.conf
 libvirtconfdir = $(sysconfdir)/libvirt
 nodist_libvirtconf_DATA = driver/virtvireod.conf
 dist_libvirtconf_DATA = driver/vireo.conf
