@@ -4,6 +4,7 @@ libqmp_la_CFLAGS = $(AM_CFLAGS) $(GLIB_CFLAGS) $(JSON_CFLAGS)
 libqmp_la_LIBADD = $(GLIB_LIBS) $(JSON_LIBS)
 libqmp_la_SOURCES = \
 	qmp/qapi.c qmp/qapi.h qmp/qapi_layout.h qmp/qapi_parse.c \
+	qmp/qmp_client.c qmp/qmp_client.h \
 	qmp/qmp_command.h \
 	qmp/qmp_connection.c \
 	qmp/qmp_error.c qmp/qmp_error.h \

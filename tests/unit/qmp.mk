@@ -42,3 +42,8 @@ tests_unit_test_qmp_fds_LDADD = $(QMP_TEST_LIBS)
 tests_unit_test_qmp_streams_SOURCES = tests/unit/test-qmp-streams.c
 tests_unit_test_qmp_streams_CFLAGS = $(QMP_TEST_CFLAGS)
 tests_unit_test_qmp_streams_LDADD = $(QMP_TEST_LIBS)
+
+unit_tests += tests/unit/test-qmp-client
+tests_unit_test_qmp_client_SOURCES = tests/unit/test-qmp-client.c
+tests_unit_test_qmp_client_CFLAGS = $(QMP_TEST_CFLAGS)
+tests_unit_test_qmp_client_LDADD = $(QMP_TEST_LIBS)
