@@ -81,6 +81,12 @@ class Console:
             if not self._read(min(0.5, end - time.monotonic())):
                 raise AssertionError(f"{self.name}: ended while waiting for {pattern!r}")
 
+    def drain(self, limit: float) -> None:
+        """Reads until the program's output ends, so that it does not wait for a reader."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end and self._read(end - time.monotonic()):
+            pass
+
     def login(self, limit: float = 60) -> None:
         """Waits until the guest's shell answers. Output before this was attached may be lost."""
         self.expect(re.escape(PROMPT), limit, nudge="\n")
