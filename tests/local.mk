@@ -42,6 +42,11 @@ tests_unit_test_rng_SOURCES = tests/unit/test-rng.c
 tests_unit_test_rng_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_rng_LDADD = $(TEST_LIBS)
 
+unit_tests += tests/unit/test-sandbox
+tests_unit_test_sandbox_SOURCES = tests/unit/test-sandbox.c
+tests_unit_test_sandbox_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_sandbox_LDADD = $(TEST_LIBS)
+
 # Memory
 unit_tests += tests/unit/test-rcu tests/unit/test-guest-memory tests/unit/test-address-space
 tests_unit_test_rcu_SOURCES = tests/unit/test-rcu.c

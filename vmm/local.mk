@@ -1,6 +1,6 @@
 # The monitor. libvmm.a is everything but main(), so that tests and fuzzers link the same code.
-VMM_CFLAGS = $(AM_CFLAGS) $(GLIB_CFLAGS) $(JSON_CFLAGS) $(URING_CFLAGS) $(SECCOMP_CFLAGS)
-VMM_LIBS = libqmp.la $(GLIB_LIBS) $(JSON_LIBS) $(URING_LIBS) $(SECCOMP_LIBS)
+VMM_CFLAGS = $(AM_CFLAGS) $(GLIB_CFLAGS) $(JSON_CFLAGS) $(URING_CFLAGS)
+VMM_LIBS = libqmp.la $(GLIB_LIBS) $(JSON_LIBS) $(URING_LIBS)
 
 noinst_LIBRARIES += libvmm.a
 libvmm_a_CFLAGS = $(VMM_CFLAGS)
@@ -13,7 +13,18 @@ libvmm_a_SOURCES += \
 	vmm/base/io_loop.c vmm/base/io_loop.h \
 	vmm/base/json.h \
 	vmm/base/rcu.c vmm/base/rcu.h \
+	vmm/base/sandbox.c vmm/base/sandbox.h \
 	vmm/base/socket.c vmm/base/socket.h
+
+# The system call filters are compiled by a program that runs during the build.
+noinst_PROGRAMS += sandbox-gen
+sandbox_gen_SOURCES = vmm/base/sandbox_gen.c
+sandbox_gen_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
+sandbox_gen_LDADD = $(SECCOMP_LIBS)
+sandbox-filters.h: sandbox-gen$(EXEEXT)
+	$(AM_V_GEN)./sandbox-gen$(EXEEXT) > $@.tmp && mv $@.tmp $@
+BUILT_SOURCES += sandbox-filters.h
+CLEANFILES += sandbox-filters.h sandbox-filters.h.tmp
 
 # config
 libvmm_a_SOURCES += \

@@ -1,0 +1,28 @@
+/*
+ * sandbox.h: which system calls a thread may make
+ *
+ * One allow-list per kind of thread (sandbox_gen.c has them). A call that is not on it ends the
+ * process with SIGSYS, after a line on standard error that names the call and the kind of thread.
+ *
+ * A thread that starts later is under its parent's filter too, so the main thread's list contains
+ * the others.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+typedef enum SandboxThread {
+	SANDBOX_MAIN, /* once everything from the command line is set up */
+	SANDBOX_VCPU,
+	SANDBOX_IO, /* an IoLoop's thread: its ring exists and is restricted already */
+	SANDBOX_N_THREADS,
+} SandboxThread;
+
+/*
+ * Put the calling thread under the filter of @kind, for good. False and @error where the kernel
+ * has no seccomp. Any thread.
+ */
+bool sandbox_apply(SandboxThread kind, GError **error);
