@@ -156,6 +156,19 @@ libvmm_a_SOURCES += \
 	vmm/machine/vcpu.c
 
 # monitor
+libvmm_a_SOURCES += \
+	vmm/monitor/monitor.c vmm/monitor/monitor.h \
+	vmm/monitor/monitor_block.c \
+	vmm/monitor/monitor_char.c \
+	vmm/monitor/monitor_control.c \
+	vmm/monitor/monitor_machine.c \
+	vmm/monitor/monitor_misc.c \
+	vmm/monitor/monitor_net.c \
+	vmm/monitor/monitor_pci.c \
+	vmm/monitor/monitor_qom.c \
+	vmm/monitor/monitor_run_state.c \
+	vmm/monitor/monitor_stats.c
+nodist_libvmm_a_SOURCES += $(QAPI_COMMANDS)
 
 bin_PROGRAMS += vireo
 vireo_CFLAGS = $(VMM_CFLAGS)

@@ -12,6 +12,7 @@
 
 #include "vmm/machine/device_types.h"
 #include "vmm/machine/machine.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/x86/cpuid.h"
 
 static int fail(const GError *error)
@@ -65,25 +66,40 @@ static gboolean end_by_signal(gpointer data)
 	return G_SOURCE_CONTINUE;
 }
 
-int main(int argc, char **argv)
+/* Serve and run @machine to its end. */
+static int run(Monitor *monitor, Machine *machine)
 {
 	static const int ending_signals[] = { SIGTERM, SIGINT, SIGHUP };
 	g_autoptr(GError) error = NULL;
+	int status = EXIT_FAILURE;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(ending_signals); i++)
+		g_unix_signal_add(ending_signals[i], end_by_signal, machine);
+	if (!monitor_start(monitor, machine, &error) || !machine_run(machine, &status, &error))
+		fail(error);
+	monitor_stop(monitor);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	g_autoptr(GError) error = NULL;
 	g_autoptr(VmConfig) config = vm_config_parse(argc, argv, &error);
+	g_autoptr(Monitor) monitor = NULL;
 	g_autoptr(Machine) machine = NULL;
-	int status;
+	FdSetOpener fd_sets;
 
 	if (!config)
 		return fail(error);
 	if (config->help != VM_HELP_NONE)
 		return print_help(config);
 	signal(SIGPIPE, SIG_IGN);
-	machine = machine_new(config, NULL, NULL, &error);
+	monitor = monitor_new(NULL);
+	if (!monitor_add_fds(monitor, config, &error))
+		return fail(error);
+	fd_sets = monitor_fd_sets(monitor);
+	machine = machine_new(config, monitor_event_sink(monitor), &fd_sets, &error);
 	if (!machine)
 		return fail(error);
-	for (unsigned i = 0; i < G_N_ELEMENTS(ending_signals); i++)
-		g_unix_signal_add(ending_signals[i], end_by_signal, machine);
-	if (!machine_run(machine, &status, &error))
-		return fail(error);
-	return status;
+	return run(monitor, machine);
 }

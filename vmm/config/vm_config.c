@@ -178,6 +178,7 @@ static bool parse_version(VmConfig *config, const VmOption *option, const char *
 static const VmOption options[] = {
 	{ "-machine", "[type=]q35[,memory-backend=ID][,accel=kvm][,kernel-irqchip=on]",
 	  "the machine type", vm_config_parse_machine, 0, NULL },
+	{ "-M", "[type=]q35[,...]", "the same", vm_config_parse_machine, 0, NULL },
 	{ "-accel", "kvm", "what runs the guest", vm_config_parse_accel, 0, NULL },
 	{ "-enable-kvm", NULL, "the same", parse_truth, 0, NULL },
 	{ "-cpu", "host|max[,+FEATURE][,-FEATURE][,FEATURE=on|off]",
@@ -305,7 +306,7 @@ static VmHelp help_of(const VmOption *option, const char *text)
 		const char *option;
 		VmHelp help;
 	} helps[] = {
-		{ "-machine", VM_HELP_MACHINE }, { "-cpu", VM_HELP_CPU },
+		{ "-machine", VM_HELP_MACHINE }, { "-M", VM_HELP_MACHINE }, { "-cpu", VM_HELP_CPU },
 		{ "-device", VM_HELP_DEVICE },	 { "-object", VM_HELP_OBJECT },
 	};
 

@@ -10,6 +10,8 @@
 #include "vmm/pci/host_bridge.h"
 #include "vmm/pci/root_port.h"
 #include "vmm/virtio/virtio_blk.h"
+#include "vmm/virtio/virtio_net.h"
+#include "vmm/virtio/virtio_rng.h"
 
 /* A family's type starts with a DeviceType. */
 #define FAMILY(type) ((const DeviceType *)&(type))
@@ -31,5 +33,7 @@ const DeviceType *const machine_device_types[] = {
 	&serial_16550_type,
 	/* virtio */
 	FAMILY(virtio_blk_type),
+	FAMILY(virtio_net_type),
+	FAMILY(virtio_rng_type),
 	NULL,
 };

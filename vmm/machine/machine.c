@@ -10,6 +10,7 @@
 #include "vmm/chardev/chardev.h"
 #include "vmm/chardev/chardev_config.h"
 #include "vmm/chipset/chipset.h"
+#include "vmm/net/net.h"
 #include "vmm/x86/cpuid.h"
 
 #include "qapi-events.h"
@@ -45,6 +46,11 @@ static bool service_is_running(DeviceServices *services)
 static BlockNode *service_find_block_node(DeviceServices *services, const char *node_name)
 {
 	return block_nodes_find(machine_of(services)->block_nodes, node_name);
+}
+
+static Netdev *service_find_netdev(DeviceServices *services, const char *id)
+{
+	return netdevs_find(machine_of(services)->netdevs, id);
 }
 
 static Chardev *service_find_chardev(DeviceServices *services, const char *id)
@@ -124,6 +130,7 @@ static void machine_init_services(Machine *machine)
 		.request = service_request,
 		.is_running = service_is_running,
 		.find_block_node = service_find_block_node,
+		.find_netdev = service_find_netdev,
 		.find_chardev = service_find_chardev,
 		.find_rng = service_find_rng,
 		.find_io_loop = service_find_io_loop,
@@ -180,6 +187,21 @@ static bool add_block_nodes(Machine *machine, GError **error)
 	return true;
 }
 
+static bool add_netdevs(Machine *machine, GError **error)
+{
+	for (unsigned i = 0; i < machine->config->netdevs->len; i++) {
+		const VmConfigItem *item = machine->config->netdevs->pdata[i];
+		g_autoptr(QapiNetdev) options =
+			qapi_parse_Netdev(item->options, QAPI_PARSE_KEYVAL, error);
+
+		if (!options || !netdevs_add(machine->netdevs, options, error)) {
+			prefix_item(error, item);
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool machine_create(Machine *machine, GError **error)
 {
 	if (!cpu_model_check(machine->config->cpu_model, error)) {
@@ -194,7 +216,8 @@ static bool machine_create(Machine *machine, GError **error)
 	machine_init_services(machine);
 	machine->devices = device_tree_new(machine_device_types, &machine->services);
 	if (!add_objects(machine, error) || !add_chardevs(machine, error) ||
-	    !add_block_nodes(machine, error) || !machine_create_memory(machine, error) ||
+	    !add_block_nodes(machine, error) || !add_netdevs(machine, error) ||
+	    !machine_create_memory(machine, error) ||
 	    !machine_create_cpus(machine, error) || !machine_create_board(machine, error))
 		return false;
 	device_tree_reset(machine->devices);
@@ -220,6 +243,7 @@ Machine *machine_new(const VmConfig *config, const QmpEventSink *events,
 	machine->objects = machine_objects_new(object_in_use, machine);
 	machine->chardevs = chardevs_new(machine->context);
 	machine->block_nodes = block_nodes_new();
+	machine->netdevs = netdevs_new();
 	if (fd_sets) {
 		chardevs_set_fd_sets(machine->chardevs, fd_sets);
 		block_nodes_set_fd_sets(machine->block_nodes, fd_sets);
@@ -243,6 +267,7 @@ void machine_free(Machine *machine)
 		isa_bus_free(machine->isa_bus);
 	g_clear_pointer(&machine->default_io_loop, io_loop_free);
 	block_nodes_free(machine->block_nodes);
+	netdevs_free(machine->netdevs);
 	chardevs_free(machine->chardevs);
 	g_clear_pointer(&machine->boot, boot_source_free);
 	address_space_free(machine->mmio);

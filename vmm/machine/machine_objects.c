@@ -38,6 +38,8 @@ static void machine_object_free(gpointer data)
 		break;
 	case QAPI_OBJECT_TYPE_RNG_BUILTIN:
 	case QAPI_OBJECT_TYPE_RNG_RANDOM:
+		if (object->rng)
+			rng_backend_free(object->rng);
 		break;
 	}
 	qapi_free_ObjectOptions(object->options);
@@ -137,8 +139,11 @@ static bool create(MachineObject *object, GError **error)
 		object->memory_backend = new_memory_backend(options, error);
 		return object->memory_backend != NULL;
 	case QAPI_OBJECT_TYPE_RNG_BUILTIN:
+		object->rng = rng_backend_new_builtin();
+		return true;
 	case QAPI_OBJECT_TYPE_RNG_RANDOM:
-		break;
+		object->rng = rng_backend_new_random(options->u.rng_random.filename, error);
+		return object->rng != NULL;
 	}
 	return error_fail(error, "there is no such type of object");
 }

@@ -137,6 +137,7 @@ struct VirtioBlk {
 	uint32_t n_blk_queues;
 	BlkQueue *queues;
 	BlkRequest *held; /* loop thread, or stopped */
+	gint held_error;  /* atomic: errno of the last one held, 0: none is */
 };
 
 static VirtioBlk *virtio_blk(VirtioDevice *device)
@@ -185,6 +186,7 @@ static bool request_failed(BlkRequest *request, int error)
 				  action, !is_read, error == ENOSPC, g_strerror(error));
 	if (action == QAPI_BLOCK_ERROR_ACTION_STOP) {
 		hold(request);
+		g_atomic_int_set(&blk->held_error, error);
 		services->request(services, RUN_REQUEST_IO_ERROR, 0);
 		return true;
 	}
@@ -366,6 +368,7 @@ static void blk_start(VirtioDevice *device)
 	/* §5.2.5.2: a driver that cannot flush must not need to. */
 	block_node_set_write_cache(blk->node, has_flush && blk->writeback);
 	blk->held = NULL;
+	g_atomic_int_set(&blk->held_error, 0);
 	if (request)
 		forget_held_heads(blk);
 	while (request) {
@@ -560,6 +563,20 @@ static void blk_teardown(VirtioDevice *device)
 BlockNode *virtio_blk_node(Device *device)
 {
 	return ((VirtioBlk *)device)->node;
+}
+
+QapiBlockDeviceIoStatus virtio_blk_io_status(Device *device)
+{
+	VirtioBlk *blk = (VirtioBlk *)device;
+
+	switch (g_atomic_int_get(&blk->held_error)) {
+	case 0:
+		return QAPI_BLOCK_DEVICE_IO_STATUS_OK;
+	case ENOSPC:
+		return QAPI_BLOCK_DEVICE_IO_STATUS_NOSPACE;
+	default:
+		return QAPI_BLOCK_DEVICE_IO_STATUS_FAILED;
+	}
 }
 
 bool virtio_blk_write_cache(Device *device)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "qapi-types.h"
 #include "vmm/block/block.h"
 #include "vmm/virtio/virtio_device.h"
 
@@ -22,3 +23,6 @@ BlockNode *virtio_blk_node(Device *device);
 
 /* Whether the driver sees a write-back cache now. Main thread. */
 bool virtio_blk_write_cache(Device *device);
+
+/* Whether requests are held because of an error that stopped the guest. Any thread. */
+QapiBlockDeviceIoStatus virtio_blk_io_status(Device *device);

@@ -343,9 +343,11 @@ void cpuid_set_cpu(struct kvm_cpuid2 *cpuid, const CpuTopology *topology, unsign
 	}
 }
 
+const char *const cpu_model_names[] = { "host", "max", NULL };
+
 bool cpu_model_check(const char *model, GError **error)
 {
-	if (strcmp(model, "host") == 0 || strcmp(model, "max") == 0)
+	if (g_strv_contains(cpu_model_names, model))
 		return true;
 	return error_fail(error, "there is no CPU model '%s'; use host or max, with features "
 				 "taken away by name",

@@ -46,6 +46,9 @@ unsigned cpuid_physical_bits(const struct kvm_cpuid2 *cpuid);
 const struct kvm_cpuid_entry2 *cpuid_find(const struct kvm_cpuid2 *cpuid, uint32_t leaf,
 					  uint32_t subleaf);
 
+/* The models, NULL-terminated. */
+extern const char *const cpu_model_names[];
+
 /* Check that @model is one that exists; false and @error otherwise. */
 bool cpu_model_check(const char *model, GError **error);
 

@@ -1,0 +1,178 @@
+/*
+ * monitor_machine.c: QMP commands of schemas/machine.json
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "qapi-commands.h"
+#include "qmp/qmp_error.h"
+#include "vmm/base/error.h"
+#include "vmm/machine/machine.h"
+#include "vmm/memory/guest_memory.h"
+#include "vmm/memory/memory_backend.h"
+#include "vmm/x86/cpuid.h"
+
+QapiTargetInfo *qmp_query_target(G_GNUC_UNUSED QmpContext *ctx, G_GNUC_UNUSED GError **error)
+{
+	QapiTargetInfo *info = g_new0(QapiTargetInfo, 1);
+
+	info->arch = QAPI_SYS_EMU_TARGET_X86_64;
+	return info;
+}
+
+QapiKvmInfo *qmp_query_kvm(QmpContext *ctx, G_GNUC_UNUSED GError **error)
+{
+	QapiKvmInfo *info = g_new0(QapiKvmInfo, 1);
+
+	/* There is no other accelerator: a machine without KVM does not exist. */
+	info->present = true;
+	info->enabled = machine_kvm(qmp_context_machine(ctx)) != NULL;
+	return info;
+}
+
+GPtrArray *qmp_query_machines(G_GNUC_UNUSED QmpContext *ctx, G_GNUC_UNUSED GError **error)
+{
+	GPtrArray *list = qapi_list_new_MachineInfo();
+	QapiMachineInfo *info = g_new0(QapiMachineInfo, 1);
+
+	info->name = g_strdup(MACHINE_TYPE_NAME);
+	info->alias = g_strdup(MACHINE_TYPE_ALIAS);
+	info->has_is_default = true;
+	info->is_default = true;
+	info->cpu_max = MACHINE_MAX_CPUS;
+	g_ptr_array_add(list, info);
+	return list;
+}
+
+static QapiCpuInstanceProperties *cpu_properties(const MachineCpuInfo *cpu)
+{
+	QapiCpuInstanceProperties *properties = g_new0(QapiCpuInstanceProperties, 1);
+
+	properties->has_socket_id = true;
+	properties->socket_id = cpu->socket;
+	properties->has_die_id = true;
+	properties->die_id = cpu->die;
+	properties->has_core_id = true;
+	properties->core_id = cpu->core;
+	properties->has_thread_id = true;
+	properties->thread_id = cpu->thread;
+	return properties;
+}
+
+GPtrArray *qmp_query_cpus_fast(QmpContext *ctx, G_GNUC_UNUSED GError **error)
+{
+	const Machine *machine = qmp_context_machine(ctx);
+	GPtrArray *list = qapi_list_new_CpuInfoFast();
+
+	for (unsigned i = 0; i < machine_n_cpus(machine); i++) {
+		QapiCpuInfoFast *info = g_new0(QapiCpuInfoFast, 1);
+		MachineCpuInfo cpu;
+
+		machine_get_cpu_info(machine, i, &cpu);
+		info->cpu_index = cpu.index;
+		info->qom_path = g_strdup(cpu.path);
+		info->thread_id = cpu.thread_id;
+		info->props = cpu_properties(&cpu);
+		info->target = QAPI_SYS_EMU_TARGET_X86_64;
+		g_ptr_array_add(list, info);
+	}
+	return list;
+}
+
+static char *cpu_type_name(const char *model)
+{
+	return g_strdup_printf("%s-x86_64-cpu", model);
+}
+
+GPtrArray *qmp_query_hotpluggable_cpus(QmpContext *ctx, G_GNUC_UNUSED GError **error)
+{
+	const Machine *machine = qmp_context_machine(ctx);
+	GPtrArray *list = qapi_list_new_HotpluggableCPU();
+
+	for (unsigned i = 0; i < machine_n_cpus(machine); i++) {
+		QapiHotpluggableCPU *info = g_new0(QapiHotpluggableCPU, 1);
+		MachineCpuInfo cpu;
+
+		machine_get_cpu_info(machine, i, &cpu);
+		info->type = cpu_type_name(machine_config(machine)->cpu_model);
+		info->vcpus_count = 1;
+		info->props = cpu_properties(&cpu);
+		info->qom_path = g_strdup(cpu.path);
+		g_ptr_array_add(list, info);
+	}
+	return list;
+}
+
+GPtrArray *qmp_query_cpu_definitions(G_GNUC_UNUSED QmpContext *ctx, G_GNUC_UNUSED GError **error)
+{
+	GPtrArray *list = qapi_list_new_CpuDefinitionInfo();
+
+	for (unsigned i = 0; cpu_model_names[i]; i++) {
+		QapiCpuDefinitionInfo *info = g_new0(QapiCpuDefinitionInfo, 1);
+
+		info->name = g_strdup(cpu_model_names[i]);
+		info->typename = cpu_type_name(cpu_model_names[i]);
+		/* They follow the host, so none means the same on another one. */
+		info->has_migration_safe = true;
+		info->unavailable_features = qapi_list_new_str();
+		g_ptr_array_add(list, info);
+	}
+	return list;
+}
+
+QapiMemoryInfo *qmp_query_memory_size_summary(QmpContext *ctx, G_GNUC_UNUSED GError **error)
+{
+	QapiMemoryInfo *info = g_new0(QapiMemoryInfo, 1);
+
+	info->base_memory = guest_memory_size(machine_memory(qmp_context_machine(ctx)));
+	return info;
+}
+
+static void append_memdev(MachineObject *object, gpointer data)
+{
+	const MemoryBackend *backend = machine_object_memory_backend(object);
+	const MemoryBackendConfig *config;
+	QapiMemdev *info;
+
+	if (!backend)
+		return;
+	config = &backend->config;
+	info = g_new0(QapiMemdev, 1);
+	info->id = g_strdup(object->options->id);
+	info->size = config->size;
+	info->merge = config->merge;
+	info->dump = config->dump;
+	info->prealloc = config->prealloc;
+	info->share = config->share;
+	info->host_nodes = g_array_new(FALSE, FALSE, sizeof(uint16_t));
+	info->policy = QAPI_HOST_MEM_POLICY_DEFAULT;
+	g_ptr_array_add(data, info);
+}
+
+GPtrArray *qmp_query_memdev(QmpContext *ctx, G_GNUC_UNUSED GError **error)
+{
+	GPtrArray *list = qapi_list_new_Memdev();
+
+	machine_objects_foreach(machine_objects(qmp_context_machine(ctx)), append_memdev, list);
+	return list;
+}
+
+/* No machine of this version has a balloon, so both answer as QEMU does where there is none. */
+static void set_no_balloon(GError **error)
+{
+	g_set_error(error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_ACTIVE,
+		    "No balloon device has been activated");
+}
+
+QapiBalloonInfo *qmp_query_balloon(G_GNUC_UNUSED QmpContext *ctx, GError **error)
+{
+	set_no_balloon(error);
+	return NULL;
+}
+
+bool qmp_balloon(G_GNUC_UNUSED QmpContext *ctx, G_GNUC_UNUSED int64_t value, GError **error)
+{
+	set_no_balloon(error);
+	return false;
+}

@@ -1,0 +1,55 @@
+/*
+ * monitor_misc.c: QMP commands of schemas/misc.json
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "qapi-commands.h"
+#include "vmm/base/error.h"
+#include "vmm/machine/machine.h"
+
+QapiNameInfo *qmp_query_name(QmpContext *ctx, G_GNUC_UNUSED GError **error)
+{
+	QapiNameInfo *info = g_new0(QapiNameInfo, 1);
+
+	info->name = g_strdup(machine_config(qmp_context_machine(ctx))->name);
+	return info;
+}
+
+QapiUuidInfo *qmp_query_uuid(QmpContext *ctx, G_GNUC_UNUSED GError **error)
+{
+	const uint8_t *uuid = machine_config(qmp_context_machine(ctx))->uuid;
+	QapiUuidInfo *info = g_new0(QapiUuidInfo, 1);
+	GString *text = g_string_new(NULL);
+
+	/* All zeroes where none was given, as QEMU answers. */
+	for (unsigned i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			g_string_append_c(text, '-');
+		g_string_append_printf(text, "%02x", uuid[i]);
+	}
+	info->UUID = g_string_free(text, FALSE);
+	return info;
+}
+
+static void append_iothread(MachineObject *object, gpointer data)
+{
+	const IoLoop *io_loop = machine_object_io_loop(object);
+	QapiIOThreadInfo *info;
+
+	if (!io_loop)
+		return;
+	info = g_new0(QapiIOThreadInfo, 1);
+	info->id = g_strdup(object->options->id);
+	info->thread_id = io_loop_thread_id(io_loop);
+	g_ptr_array_add(data, info);
+}
+
+GPtrArray *qmp_query_iothreads(QmpContext *ctx, G_GNUC_UNUSED GError **error)
+{
+	GPtrArray *list = qapi_list_new_IOThreadInfo();
+
+	machine_objects_foreach(machine_objects(qmp_context_machine(ctx)), append_iothread, list);
+	return list;
+}
