@@ -28,13 +28,17 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_command.c \
 	driver/vireo_conf.c \
 	driver/vireo_device_props.c \
+	driver/vireo_disk.c \
 	driver/vireo_domain.c \
 	driver/vireo_driver.c \
 	driver/vireo_driver_connect.c \
 	driver/vireo_driver_define.c \
+	driver/vireo_driver_device.c \
 	driver/vireo_driver_list.c \
 	driver/vireo_driver_run.c \
+	driver/vireo_driver_stats.c \
 	driver/vireo_event.c \
+	driver/vireo_hotplug.c \
 	driver/vireo_interface.c \
 	driver/vireo_log.c \
 	driver/vireo_monitor.c \
@@ -43,6 +47,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_process.c \
 	driver/vireo_qmp.c \
 	driver/vireo_reconnect.c \
+	driver/vireo_stats.c \
 	driver/vireo_validate.c \
 	driver/vireo_validate_device.c \
 	driver/vireo_address.h \
@@ -52,9 +57,11 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_command.h \
 	driver/vireo_conf.h \
 	driver/vireo_device_props.h \
+	driver/vireo_disk.h \
 	driver/vireo_domain.h \
 	driver/vireo_driver.h \
 	driver/vireo_event.h \
+	driver/vireo_hotplug.h \
 	driver/vireo_interface.h \
 	driver/vireo_log.h \
 	driver/vireo_monitor.h \
@@ -62,6 +69,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_passt.h \
 	driver/vireo_process.h \
 	driver/vireo_qmp.h \
+	driver/vireo_stats.h \
 	driver/vireo_validate.h
 
 vireomoduledir = $(LIBVIRT_MODULE_DIR)

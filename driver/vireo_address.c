@@ -19,7 +19,7 @@
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
-#define VIREO_SPARE_ROOT_PORTS 2
+#define VIREO_SPARE_ROOT_PORTS 4
 #define VIREO_SLOT_SOUTH_BRIDGE 31
 
 static bool
@@ -360,10 +360,12 @@ vireoAddressAssignDevice(virDomainDef *def,
     if (!(set = vireoAddressSetNew(def)))
         return -1;
 
-    if (virDeviceInfoPCIAddressIsWanted(info))
-        ret = virDomainPCIAddressReserveNextAddr(set, info, flags, -1);
-    else
+    if (!virDeviceInfoPCIAddressIsWanted(info)) {
         ret = vireoAddressReserveOne(def, dev, info, set);
+    } else if ((ret = virDomainPCIAddressReserveNextAddr(set, info, flags, -1)) < 0) {
+        virReportError(VIR_ERR_OPERATION_FAILED, "%s",
+                       _("the running domain has no free PCIe root port; add <controller type='pci' model='pcie-root-port'/> to its definition"));
+    }
 
     virDomainPCIAddressSetFree(set);
     return ret;

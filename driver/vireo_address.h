@@ -19,8 +19,8 @@ vireoAddressDefaultController(virDomainControllerDef *controller);
 /**
  * vireoAddressAddControllers:
  *
- * Adds the PCIe root, the root ports that @def's devices need, and two spare
- * ones for hotplug where the definition has none of its own. Returns 0, or -1
+ * Adds the PCIe root, the root ports that @def's devices need, and four
+ * spare ones for hotplug where the definition has none of its own. Returns 0, or -1
  * with an error reported.
  */
 int

@@ -269,6 +269,90 @@ vireoDevicePropsPanic(virDomainPanicDef *panic)
 }
 
 static virJSONValue *
+vireoDevicePropsSocket(const virDomainChrSourceDef *source)
+{
+    g_autoptr(virJSONValue) data = NULL;
+    g_autoptr(virJSONValue) addr = NULL;
+    g_autoptr(virJSONValue) where = NULL;
+    bool tcp = source->type == VIR_DOMAIN_CHR_TYPE_TCP;
+    bool listen = tcp ? source->data.tcp.listen : source->data.nix.listen;
+    const virDomainChrSourceReconnectDef *reconnect = tcp ? &source->data.tcp.reconnect :
+        &source->data.nix.reconnect;
+
+    if (virJSONValueObjectAdd(&where,
+                              "S:path", tcp ? NULL : source->data.nix.path,
+                              "S:host", tcp ? source->data.tcp.host : NULL,
+                              "S:port", tcp ? source->data.tcp.service : NULL,
+                              NULL) < 0 ||
+        virJSONValueObjectAdd(&addr,
+                              "s:type", tcp ? "inet" : "unix",
+                              "a:data", &where,
+                              NULL) < 0 ||
+        virJSONValueObjectAdd(&data,
+                              "a:addr", &addr,
+                              "b:server", listen,
+                              NULL) < 0)
+        return NULL;
+    if (listen && virJSONValueObjectAdd(&data, "b:wait", false, NULL) < 0)
+        return NULL;
+    if (!listen && reconnect->enabled == VIR_TRISTATE_BOOL_YES &&
+        virJSONValueObjectAdd(&data, "u:reconnect", reconnect->timeout, NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&data);
+}
+
+virJSONValue *
+vireoDevicePropsChardev(const virDomainChrDef *chr)
+{
+    const virDomainChrSourceDef *source = chr->source;
+    g_autoptr(virJSONValue) props = NULL;
+    g_autoptr(virJSONValue) backend = NULL;
+    g_autoptr(virJSONValue) data = virJSONValueNewObject();
+    g_autofree char *id = vireoAliasChardev(chr);
+    const char *type = "null";
+
+    switch ((virDomainChrType)source->type) {
+    case VIR_DOMAIN_CHR_TYPE_PTY:
+        type = "pty";
+        break;
+    case VIR_DOMAIN_CHR_TYPE_FILE:
+        type = "file";
+        if (virJSONValueObjectAdd(&data,
+                                  "s:out", source->data.file.path,
+                                  "T:append", source->data.file.append,
+                                  NULL) < 0)
+            return NULL;
+        break;
+    case VIR_DOMAIN_CHR_TYPE_UNIX:
+    case VIR_DOMAIN_CHR_TYPE_TCP:
+        type = "socket";
+        virJSONValueFree(data);
+        if (!(data = vireoDevicePropsSocket(source)))
+            return NULL;
+        break;
+    default:
+        break;
+    }
+
+    if (virJSONValueObjectAdd(&data,
+                              "S:logfile", source->logfile,
+                              "T:logappend", source->logappend,
+                              NULL) < 0 ||
+        virJSONValueObjectAdd(&backend,
+                              "s:type", type,
+                              "a:data", &data,
+                              NULL) < 0 ||
+        virJSONValueObjectAdd(&props,
+                              "s:id", id,
+                              "a:backend", &backend,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+static virJSONValue *
 vireoDevicePropsVirtioPort(const virDomainDef *def,
                            virDomainChrDef *chr,
                            const char *chardev)

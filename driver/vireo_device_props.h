@@ -13,6 +13,10 @@
 #include "domain_conf.h"
 #include "virjson.h"
 
+/* chardev-add: what stands behind a port */
+virJSONValue *
+vireoDevicePropsChardev(const virDomainChrDef *chr);
+
 /* -device / device_add */
 virJSONValue *
 vireoDevicePropsDisk(const virDomainDef *def,

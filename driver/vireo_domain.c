@@ -6,6 +6,9 @@
 
 #include <config.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "viralloc.h"
 #include "virclosecallbacks.h"
 #include "virerror.h"
@@ -310,6 +313,54 @@ vireoDomainPath(virDomainObj *vm,
     vireoDomainObjPrivate *priv = vm->privateData;
 
     return g_strdup_printf("%s/%s", priv->dir, name);
+}
+
+char *
+vireoDomainChannelDir(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *name = virDomainDefGetShortName(vm->def);
+
+    return g_strdup_printf("%s/%s", priv->driver->config->channelDir, name);
+}
+
+int
+vireoDomainMakeDir(vireoDriver *driver,
+                   const char *path)
+{
+    if (g_mkdir_with_parents(path, 0750) < 0) {
+        virReportSystemError(errno, _("cannot create directory '%s'"), path);
+        return -1;
+    }
+    if (driver->privileged &&
+        chown(path, driver->config->user, driver->config->group) < 0) {
+        virReportSystemError(errno, _("cannot change the owner of directory '%s'"), path);
+        return -1;
+    }
+
+    return 0;
+}
+
+int
+vireoDomainPrepareChannel(virDomainObj *vm,
+                          virDomainChrDef *chr)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *dir = NULL;
+    const char *name = chr->target.name;
+
+    if (chr->deviceType != VIR_DOMAIN_CHR_DEVICE_TYPE_CHANNEL ||
+        chr->source->type != VIR_DOMAIN_CHR_TYPE_UNIX || chr->source->data.nix.path)
+        return 0;
+
+    dir = vireoDomainChannelDir(vm);
+    if (vireoDomainMakeDir(priv->driver, dir) < 0)
+        return -1;
+    if (!name || strchr(name, '/'))
+        name = chr->info.alias;
+    chr->source->data.nix.path = g_strdup_printf("%s/%s", dir, name);
+
+    return 0;
 }
 
 void

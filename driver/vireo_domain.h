@@ -79,6 +79,37 @@ vireoDomainPath(virDomainObj *vm,
                 const char *name);
 
 /**
+ * vireoDomainChannelDir:
+ *
+ * Returns where the sockets are of the domain's channels that name none; free
+ * with g_free.
+ */
+char *
+vireoDomainChannelDir(virDomainObj *vm);
+
+/**
+ * vireoDomainMakeDir:
+ *
+ * Makes a directory that the domain's process may write to. Returns 0, or -1 with
+ * an error reported.
+ */
+int
+vireoDomainMakeDir(vireoDriver *driver,
+                   const char *path);
+
+/**
+ * vireoDomainPrepareChannel:
+ * @vm: an active domain, locked
+ * @chr: its alias is assigned
+ *
+ * Gives a unix channel that names no socket one in the domain's directory.
+ * Returns 0, or -1 with an error reported.
+ */
+int
+vireoDomainPrepareChannel(virDomainObj *vm,
+                          virDomainChrDef *chr);
+
+/**
  * vireoDomainForgetRuntime:
  * @vm: a domain that has just stopped, locked
  *

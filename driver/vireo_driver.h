@@ -71,6 +71,9 @@ vireoConnectIsSecure(virConnectPtr conn);
 int
 vireoConnectIsEncrypted(virConnectPtr conn);
 int
+vireoNodeGetSecurityModel(virConnectPtr conn,
+                          virSecurityModelPtr model);
+int
 vireoNodeGetInfo(virConnectPtr conn,
                  virNodeInfoPtr info);
 int
@@ -193,6 +196,9 @@ vireoDomainGetEmulatorPinInfo(virDomainPtr dom,
                               int maplen,
                               unsigned int flags);
 int
+vireoDomainGetSecurityLabel(virDomainPtr dom,
+                            virSecurityLabelPtr label);
+int
 vireoDomainGetMessages(virDomainPtr dom,
                        char ***msgs,
                        unsigned int flags);
@@ -299,3 +305,52 @@ int
 vireoDomainSetMemoryFlags(virDomainPtr dom,
                           unsigned long memory,
                           unsigned int flags);
+
+/* vireo_driver_device.c */
+int
+vireoDomainAttachDevice(virDomainPtr dom,
+                        const char *xml);
+int
+vireoDomainAttachDeviceFlags(virDomainPtr dom,
+                             const char *xml,
+                             unsigned int flags);
+int
+vireoDomainDetachDevice(virDomainPtr dom,
+                        const char *xml);
+int
+vireoDomainDetachDeviceFlags(virDomainPtr dom,
+                             const char *xml,
+                             unsigned int flags);
+
+/* vireo_driver_stats.c */
+int
+vireoDomainMemoryStats(virDomainPtr dom,
+                       virDomainMemoryStatPtr stats,
+                       unsigned int nstats,
+                       unsigned int flags);
+int
+vireoDomainBlockStats(virDomainPtr dom,
+                      const char *path,
+                      virDomainBlockStatsPtr stats);
+int
+vireoDomainBlockStatsFlags(virDomainPtr dom,
+                           const char *path,
+                           virTypedParameterPtr params,
+                           int *nparams,
+                           unsigned int flags);
+int
+vireoDomainInterfaceStats(virDomainPtr dom,
+                          const char *device,
+                          virDomainInterfaceStatsPtr stats);
+int
+vireoDomainGetBlockInfo(virDomainPtr dom,
+                        const char *path,
+                        virDomainBlockInfoPtr info,
+                        unsigned int flags);
+int
+vireoConnectGetAllDomainStats(virConnectPtr conn,
+                              virDomainPtr *doms,
+                              unsigned int ndoms,
+                              unsigned int stats,
+                              virDomainStatsRecordPtr **retStats,
+                              unsigned int flags);

@@ -14,6 +14,7 @@
 #include "virerror.h"
 #include "virhostcpu.h"
 #include "virhostmem.h"
+#include "virstring.h"
 #include "virutil.h"
 
 #include "vireo_capabilities.h"
@@ -173,6 +174,30 @@ vireoConnectIsSecure(virConnectPtr conn G_GNUC_UNUSED)
 int
 vireoConnectIsEncrypted(virConnectPtr conn G_GNUC_UNUSED)
 {
+    return 0;
+}
+
+int
+vireoNodeGetSecurityModel(virConnectPtr conn,
+                          virSecurityModelPtr model)
+{
+    vireoDriver *driver = conn->privateData;
+    const virCapsHostSecModel *first = driver->caps->host.secModels;
+
+    if (virNodeGetSecurityModelEnsureACL(conn) < 0)
+        return -1;
+
+    memset(model, 0, sizeof(*model));
+    if (driver->caps->host.nsecModels == 0 || !first->model)
+        return 0;
+
+    if (virStrcpy(model->model, first->model, VIR_SECURITY_MODEL_BUFLEN) < 0 ||
+        virStrcpy(model->doi, first->doi, VIR_SECURITY_DOI_BUFLEN) < 0) {
+        virReportError(VIR_ERR_INTERNAL_ERROR, _("security model '%s' has too long a name"),
+                       first->model);
+        return -1;
+    }
+
     return 0;
 }
 

@@ -487,6 +487,26 @@ vireoDomainGetEmulatorPinInfo(virDomainPtr dom,
 }
 
 int
+vireoDomainGetSecurityLabel(virDomainPtr dom,
+                            virSecurityLabelPtr label)
+{
+    vireoDriver *driver = dom->conn->privateData;
+    virDomainObj *vm = vireoDomainObjFromDomain(dom);
+    int ret = -1;
+
+    if (!vm)
+        return -1;
+
+    memset(label, 0, sizeof(*label));
+    if (virDomainGetSecurityLabelEnsureACL(dom->conn, vm->def) >= 0)
+        ret = virDomainObjIsActive(vm) ?
+            virSecurityManagerGetProcessLabel(driver->securityManager, vm->def, vm->pid, label) : 0;
+
+    virDomainObjEndAPI(&vm);
+    return ret;
+}
+
+int
 vireoDomainGetMessages(virDomainPtr dom,
                        char ***msgs,
                        unsigned int flags)

@@ -16,6 +16,7 @@
 #include "virlog.h"
 
 #include "vireo_event.h"
+#include "vireo_hotplug.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 
@@ -301,6 +302,39 @@ vireoEventPanicked(virDomainObj *vm,
     }
 }
 
+typedef struct {
+    virDomainObj *vm;
+    char *alias;
+} vireoEventForgetData;
+
+static void
+vireoEventForget(void *opaque)
+{
+    g_autofree vireoEventForgetData *data = opaque;
+    virDomainObj *vm = data->vm;
+
+    virObjectLock(vm);
+    if (virDomainObjBeginJob(vm, VIR_JOB_MODIFY) == 0) {
+        if (virDomainObjIsActive(vm))
+            vireoHotplugForget(vm, data->alias);
+        virDomainObjEndJob(vm);
+    }
+    virDomainObjEndAPI(&vm);
+    g_free(data->alias);
+}
+
+/* Nobody waits any more for the guest to let go of it. */
+static void
+vireoEventSpawnForget(virDomainObj *vm,
+                      const char *alias)
+{
+    vireoEventForgetData *data = g_new0(vireoEventForgetData, 1);
+
+    data->vm = virObjectRef(vm);
+    data->alias = g_strdup(alias);
+    vireoEventSpawn(vm, vireoEventForget, data);
+}
+
 static void
 vireoEventUnplugged(virDomainObj *vm,
                     virJSONValue *data,
@@ -309,8 +343,13 @@ vireoEventUnplugged(virDomainObj *vm,
     vireoDomainObjPrivate *priv = vm->privateData;
     const char *alias = data ? virJSONValueObjectGetString(data, "device") : NULL;
 
-    if (!alias || STRNEQ_NULLABLE(priv->unplugAlias, alias))
+    if (!alias)
         return;
+    if (STRNEQ_NULLABLE(priv->unplugAlias, alias)) {
+        if (!refused)
+            vireoEventSpawnForget(vm, alias);
+        return;
+    }
 
     priv->unplugState = refused ? VIREO_UNPLUG_REFUSED : VIREO_UNPLUG_DONE;
     virDomainObjBroadcast(vm);

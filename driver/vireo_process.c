@@ -34,6 +34,7 @@
 #include "vireo_alias.h"
 #include "vireo_cgroup.h"
 #include "vireo_command.h"
+#include "vireo_disk.h"
 #include "vireo_event.h"
 #include "vireo_interface.h"
 #include "vireo_log.h"
@@ -50,76 +51,26 @@ VIR_LOG_INIT("vireo.vireo_process");
 #define VIREO_PROCESS_KILL_MS 15000
 
 static int
-vireoProcessMakeDir(vireoDriver *driver,
-                    const char *path)
-{
-    if (g_mkdir_with_parents(path, 0750) < 0 && errno != EEXIST) {
-        virReportSystemError(errno, _("cannot create directory '%s'"), path);
-        return -1;
-    }
-    if (driver->privileged &&
-        chown(path, driver->config->user, driver->config->group) < 0) {
-        virReportSystemError(errno, _("cannot change the owner of directory '%s'"), path);
-        return -1;
-    }
-
-    return 0;
-}
-
-static char *
-vireoProcessChannelDir(virDomainObj *vm)
-{
-    vireoDomainObjPrivate *priv = vm->privateData;
-    g_autofree char *name = virDomainDefGetShortName(vm->def);
-
-    return g_strdup_printf("%s/%s", priv->driver->config->channelDir, name);
-}
-
-/* Sockets of channels that name none are in a directory of the domain's. */
-static int
-vireoProcessPrepareChannels(virDomainObj *vm)
-{
-    vireoDomainObjPrivate *priv = vm->privateData;
-    g_autofree char *dir = vireoProcessChannelDir(vm);
-    size_t i;
-
-    for (i = 0; i < vm->def->nchannels; i++) {
-        virDomainChrDef *chr = vm->def->channels[i];
-        const char *name = chr->target.name;
-
-        if (chr->source->type != VIR_DOMAIN_CHR_TYPE_UNIX || chr->source->data.nix.path)
-            continue;
-        if (vireoProcessMakeDir(priv->driver, dir) < 0)
-            return -1;
-        if (!name || strchr(name, '/'))
-            name = chr->info.alias;
-        chr->source->data.nix.path = g_strdup_printf("%s/%s", dir, name);
-    }
-
-    return 0;
-}
-
-static int
 vireoProcessPrepareDisks(virDomainObj *vm)
 {
     size_t i;
 
     for (i = 0; i < vm->def->ndisks; i++) {
-        virDomainDiskDef *disk = vm->def->disks[i];
+        if (vireoDiskPrepare(vm->def->disks[i]) < 0)
+            return -1;
+    }
 
-        if (virDomainDiskTranslateSourcePool(disk) < 0)
+    return 0;
+}
+
+static int
+vireoProcessPrepareChannels(virDomainObj *vm)
+{
+    size_t i;
+
+    for (i = 0; i < vm->def->nchannels; i++) {
+        if (vireoDomainPrepareChannel(vm, vm->def->channels[i]) < 0)
             return -1;
-        if (virDomainDiskGetFormat(disk) != VIR_STORAGE_FILE_RAW) {
-            virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                           _("disk '%s' is of format '%s'; Vireo supports only raw"), disk->dst,
-                           virStorageFileFormatTypeToString(virDomainDiskGetFormat(disk)));
-            return -1;
-        }
-        if (!virFileExists(virDomainDiskGetSource(disk))) {
-            virReportSystemError(ENOENT, _("the image '%s' of disk '%s' cannot be used"),
-                                 virDomainDiskGetSource(disk), disk->dst);
-            return -1;
-        }
     }
 
     return 0;
@@ -145,7 +96,7 @@ vireoProcessPrepare(virDomainObj *vm)
         return -1;
 
     vireoAliasAssign(vm->def);
-    if (vireoProcessMakeDir(driver, priv->dir) < 0 ||
+    if (vireoDomainMakeDir(driver, priv->dir) < 0 ||
         vireoProcessPrepareDisks(vm) < 0 ||
         vireoProcessPrepareChannels(vm) < 0 ||
         virSecurityManagerGenLabel(driver->securityManager, vm->def) < 0)
@@ -525,7 +476,7 @@ vireoProcessRemoveFiles(virDomainObj *vm)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
     g_autofree char *status = virDomainConfigFile(priv->driver->config->stateDir, vm->def->name);
-    g_autofree char *channels = vireoProcessChannelDir(vm);
+    g_autofree char *channels = vireoDomainChannelDir(vm);
 
     if (unlink(status) < 0 && errno != ENOENT)
         VIR_WARN("'%s' could not be removed", status);

@@ -1,0 +1,76 @@
+/*
+ * vireo_disk.c: the host side of disks
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include "virerror.h"
+#include "virfile.h"
+#include "virlog.h"
+
+#include "vireo_cgroup.h"
+#include "vireo_disk.h"
+
+#define VIR_FROM_THIS VIR_FROM_DOMAIN
+
+VIR_LOG_INIT("vireo.vireo_disk");
+
+int
+vireoDiskPrepare(virDomainDiskDef *disk)
+{
+    const char *path;
+
+    if (virDomainDiskTranslateSourcePool(disk) < 0)
+        return -1;
+
+    path = virDomainDiskGetSource(disk);
+    if (virDomainDiskGetFormat(disk) != VIR_STORAGE_FILE_RAW) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("disk '%s' is of format '%s'; Vireo supports only raw"), disk->dst,
+                       virStorageFileFormatTypeToString(virDomainDiskGetFormat(disk)));
+        return -1;
+    }
+    if (!path || !virFileExists(path)) {
+        virReportSystemError(ENOENT, _("the image '%s' of disk '%s' cannot be used"),
+                             NULLSTR(path), disk->dst);
+        return -1;
+    }
+
+    return 0;
+}
+
+int
+vireoDiskAcquire(virDomainObj *vm,
+                 virDomainDiskDef *disk)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (virSecurityManagerSetImageLabel(priv->driver->securityManager, vm->def, disk->src,
+                                        VIR_SECURITY_DOMAIN_IMAGE_LABEL_BACKING_CHAIN |
+                                        VIR_SECURITY_DOMAIN_IMAGE_PARENT_CHAIN_TOP) < 0)
+        return -1;
+    if (vireoCgroupAllowDisk(vm, disk) < 0) {
+        vireoDiskRelease(vm, disk);
+        return -1;
+    }
+
+    return 0;
+}
+
+void
+vireoDiskRelease(virDomainObj *vm,
+                 virDomainDiskDef *disk)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    virErrorPtr saved;
+
+    virErrorPreserveLast(&saved);
+    if (vireoCgroupDenyDisk(vm, disk) < 0 ||
+        virSecurityManagerRestoreImageLabel(priv->driver->securityManager, vm->def, disk->src,
+                                            VIR_SECURITY_DOMAIN_IMAGE_LABEL_BACKING_CHAIN) < 0)
+        VIR_WARN("the image of disk %s of domain %s could not be given back: %s", disk->dst,
+                 vm->def->name, virGetLastErrorMessage());
+    virErrorRestore(&saved);
+}

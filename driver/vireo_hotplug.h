@@ -1,0 +1,46 @@
+/*
+ * vireo_hotplug.h: devices that come and go while the domain runs
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "vireo_domain.h"
+
+/**
+ * vireoHotplugAttach:
+ * @vm: an active domain, locked and in a job
+ * @dev: parsed and validated; on success its data is part of @vm's definition
+ *     and dev->data is NULL
+ *
+ * Plugs a disk, interface, random source, console or channel. Returns 0, or -1
+ * with an error reported and nothing left behind.
+ */
+int
+vireoHotplugAttach(virDomainObj *vm,
+                   virDomainDeviceDef *dev);
+
+/**
+ * vireoHotplugDetach:
+ * @vm: an active domain, locked and in a job
+ * @match: what the device to be unplugged looks like
+ *
+ * Asks the guest to let go of a device and waits some seconds for that. Returns
+ * 0 when it is gone or the guest has not answered yet (the event tells), or -1
+ * with an error reported.
+ */
+int
+vireoHotplugDetach(virDomainObj *vm,
+                   virDomainDeviceDef *match);
+
+/**
+ * vireoHotplugForget:
+ * @alias: of a device the guest has let go of, later than anyone waited
+ *
+ * Removes it from the definition, with what stood behind it. @vm locked and in a
+ * job.
+ */
+void
+vireoHotplugForget(virDomainObj *vm,
+                   const char *alias);
