@@ -45,7 +45,8 @@ typedef struct VirtioQueue VirtioQueue;
 
 typedef struct VirtioDeviceType {
 	PciDeviceType pci;
-	unsigned config_size; /* bytes of device configuration */
+	unsigned config_size;	  /* bytes of device configuration */
+	unsigned default_vectors; /* 0: one for each queue and one for configuration */
 
 	/*
 	 * Claim back ends, add queues, set device->offered. Main thread. False and @error leaves

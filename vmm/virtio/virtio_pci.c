@@ -413,7 +413,8 @@ bool virtio_pci_init(VirtioDevice *device, GError **error)
 	uint8_t *mask;
 
 	if (device->vectors == VIRTIO_VECTORS_UNSET)
-		device->vectors = device->n_queues + 1;
+		device->vectors =
+			type->default_vectors ? type->default_vectors : device->n_queues + 1;
 	if (device->vectors > PCI_MSIX_VECTORS_MAX)
 		return error_fail(error, "property 'vectors' is more than %u",
 				  PCI_MSIX_VECTORS_MAX);
