@@ -67,14 +67,14 @@ static void test_round_trip(void)
 		"{\"name\":\"a\",\"names\":[\"x\",\"\"],\"counts\":[0,65535],"
 		"\"colours\":[\"red\",\"2nd\"],\"flags\":[true,false],"
 		"\"list\":[{\"name\":\"b\",\"flag\":true},{\"name\":\"c\"}]}",
-		"{\"name\":\"a\",\"anything\":{\"deep\":[1,null,\"x\"]},\"default\":7,"
-		"\"next\":{\"name\":\"b\",\"next\":{\"name\":\"c\"}}}",
+		"{\"name\":\"a\",\"anything\":{\"deep\":[1,null,\"x\"]},\"default\":7}",
+		"{\"name\":\"a\",\"next\":{\"name\":\"b\",\"next\":{\"name\":\"c\"}}}",
 	};
 	static const char *const shapes[] = {
 		"{\"kind\":\"point\"}",
 		"{\"kind\":\"circle\",\"label\":\"c\",\"radius\":3}",
-		"{\"kind\":\"group\",\"shapes\":[{\"kind\":\"point\"},"
-		"{\"kind\":\"group\",\"shapes\":[]}]}",
+		"{\"kind\":\"group\",\"shapes\":[]}",
+		"{\"kind\":\"group\",\"shapes\":[{\"kind\":\"group\",\"shapes\":[]}]}",
 	};
 	static const char *const choices[] = {
 		"\"text\"", "-3", "true", "{\"kind\":\"circle\",\"radius\":1}", "[1,2]", "null",

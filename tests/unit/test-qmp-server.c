@@ -41,6 +41,7 @@ static void test_negotiation(Fixture *fixture, gconstpointer data)
 	g_autofree char *greeting = client_line(client);
 
 	(void)data;
+	g_assert_nonnull(greeting);
 	client_send(client, "{\"execute\":\"query-version\",\"id\":1}");
 	client_expect(client,
 		      "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"Expecting capabilities "
@@ -232,6 +233,7 @@ static void test_events(Fixture *fixture, gconstpointer data)
 	g_autofree char *greeting = client_line(silent);
 
 	(void)data;
+	g_assert_nonnull(greeting);
 	qapi_event_test_happened(sink, "a", false, 0);
 	qapi_event_test_bare(sink);
 	qapi_event_test_bare(NULL);

@@ -157,7 +157,6 @@ static void test_attached_stream(Fixture *fixture, gconstpointer data)
 	Pipe end = { .written = g_string_new(NULL), .room = 10 };
 	QmpSession *session = qmp_server_attach(fixture->server, &pipe_stream, &end);
 	const char *request = "{\"execute\":\"qmp_capabilities\"}";
-	g_autofree char *many = g_strnfill(20, ' ');
 
 	(void)data;
 	g_assert_nonnull(session);
