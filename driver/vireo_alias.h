@@ -12,7 +12,6 @@
 #include "domain_conf.h"
 
 #define VIREO_ALIAS_MEMORY "ram0"
-#define VIREO_ALIAS_MONITOR "monitor"
 
 /**
  * vireoAliasAssign:

@@ -102,8 +102,7 @@ vireoCommandAddMonitor(virCommand *cmd,
         virBufferAddLit(&buf, "/monitor.sock,server=on,wait=off");
         virCommandAddArgBuffer(cmd, &buf);
     }
-    virCommandAddArgList(cmd, "-mon", "chardev=charmonitor,id=" VIREO_ALIAS_MONITOR ",mode=control",
-                         NULL);
+    virCommandAddArgList(cmd, "-mon", "chardev=charmonitor,mode=control", NULL);
 }
 
 /* What is not destroyed the monitor only pauses, and the driver decides. */
