@@ -10,6 +10,7 @@
 #include "vmm/pci/host_bridge.h"
 #include "vmm/pci/root_port.h"
 #include "vmm/virtio/virtio_blk.h"
+#include "vmm/virtio/virtio_console.h"
 #include "vmm/virtio/virtio_net.h"
 #include "vmm/virtio/virtio_rng.h"
 
@@ -33,7 +34,10 @@ const DeviceType *const machine_device_types[] = {
 	&serial_16550_type,
 	/* virtio */
 	FAMILY(virtio_blk_type),
+	FAMILY(virtio_console_type),
 	FAMILY(virtio_net_type),
 	FAMILY(virtio_rng_type),
+	&virtio_console_port_type,
+	&virtio_serial_port_type,
 	NULL,
 };
