@@ -23,7 +23,7 @@ vireoCommandAddJSON(virCommand *cmd,
                     const char *option,
                     virJSONValue *props)
 {
-    g_autoptr(virJSONValue) owned = props;
+    G_GNUC_UNUSED g_autoptr(virJSONValue) owned = props;
     g_autofree char *text = NULL;
 
     if (!props || !(text = virJSONValueToString(props, false)))

@@ -3,6 +3,7 @@
 # FAKE_MACHINE before them.
 unit_tests =
 device_tests =
+fuzz_tests =
 
 TEST_CFLAGS = $(VMM_CFLAGS)
 TEST_LIBS = libvmm.a $(VMM_LIBS)
@@ -15,6 +16,30 @@ tests_device_libfakemachine_a_SOURCES = \
 
 check_PROGRAMS += $(unit_tests) $(device_tests)
 TESTS += $(unit_tests) $(device_tests)
+
+# Fuzzers exist only with --enable-fuzzers. Like a test, one is a line in fuzz_tests and its three
+# variables; LDFLAGS are FUZZ_LDFLAGS.
+FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+if FUZZERS
+noinst_PROGRAMS += $(fuzz_tests)
+# The fakes are libraries of tests, which are otherwise built by make check.
+noinst_LIBRARIES += $(check_LIBRARIES)
+endif
+EXTRA_PROGRAMS = $(fuzz_tests)
+
+fuzz_tests += tests/fuzz/fuzz-options tests/fuzz/fuzz-state tests/fuzz/fuzz-pci
+tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz-options.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_options_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_options_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_options_LDADD = $(TEST_LIBS)
+tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_state_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_state_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_state_LDADD = $(TEST_LIBS)
+tests_fuzz_fuzz_pci_SOURCES = tests/fuzz/fuzz-pci.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_pci_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_pci_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_pci_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 
 # Threads and host back ends
 unit_tests += tests/unit/test-io-loop

@@ -498,7 +498,7 @@ static void test_assign(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	gadgets[1] = (Gadget *)add(fixture, "{\"driver\":\"gadget\",\"size\":\"1G\"}");
 	gadgets[2] = (Gadget *)add(fixture, "{\"driver\":\"gadget\",\"bus\":\"p1\"}");
 	gadgets[3] = (Gadget *)add(fixture, "{\"driver\":\"gadget\",\"bus\":\"p2\","
-					    "\"size\":\"256M\"}");
+					    "\"size\":\"256M\",\"io\":\"on\"}");
 	for (unsigned round = 0; round < 2; round++) {
 		device_tree_reset(fixture->tree);
 		g_assert_false(gadgets[0]->region.mapped);
@@ -520,6 +520,7 @@ static void test_assign(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	}
 	assert_disjoint(ranges, G_N_ELEMENTS(ranges));
 	g_assert_cmphex(gadgets[0]->io.base, ==, 0xc000);
+	g_assert_false(gadgets[3]->io.mapped);
 	/* ECAM reaches both buses, and the devices are inside their port's windows. */
 	g_assert_cmphex(fake_read(fixture->fake, MEMORY_MAP_ECAM_BASE + (1 << 20), 4), ==,
 			0x56781234);
@@ -562,7 +563,9 @@ static void test_assign_small(Fixture *fixture, G_GNUC_UNUSED gconstpointer data
 	small.memory32_size = windows.memory32_size;
 	device_tree_reset(fixture->tree);
 	g_assert_false(pci_assign_resources(fixture->root, &small, MEMORY_MAP_ECAM_BASE, &error));
-	g_assert_nonnull(strstr(error->message, "BAR 4 of 'big'"));
+	g_assert_nonnull(strstr(error->message, "a BAR of 'big'"));
+	/* Everything else was placed. */
+	g_assert_true(gadget->region.mapped);
 }
 
 int main(int argc, char **argv)

@@ -81,10 +81,9 @@ static bool put_value(json_object *root, const char *key, const char *value, GEr
 	return true;
 }
 
-/* Turn @object with the index keys 0 to n-1 into an array; takes it over in either case. */
+/* The array that @object with the index keys 0 to n-1 stands for. */
 static json_object *object_to_list(json_object *object, const char *key, GError **error)
 {
-	g_autoptr(JsonObject) owned = object;
 	int n = json_object_object_length(object);
 	g_autoptr(JsonObject) list = json_object_new_array_ext(n);
 
@@ -133,7 +132,7 @@ static json_object *make_lists(json_object *object, const char *key, GError **er
 		error_fail(error, "option '%s' mixes list indices and names", key ? key : "");
 		return NULL;
 	}
-	return object_to_list(g_steal_pointer(&owned), key, error);
+	return object_to_list(object, key, error);
 }
 
 /* Read a value up to a lone comma into @value; returns what follows that comma. */

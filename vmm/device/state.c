@@ -57,7 +57,7 @@ static uint8_t *field_elements(const StateField *field, void *object, uint32_t *
 			*count = field->count;
 	}
 	if (field->is_pointer) {
-		memcpy(&place, place, sizeof(place));
+		place = *(uint8_t **)(void *)place;
 		if (!place)
 			*count = 0;
 	}

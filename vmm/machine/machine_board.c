@@ -143,11 +143,18 @@ static bool assign_pci_resources(Machine *machine, GError **error)
 
 bool machine_load(Machine *machine, GError **error)
 {
+	g_autoptr(GError) unplaced = NULL;
 	BootState boot = { 0 };
 	uint64_t rsdp;
 
-	if (machine->boot && !assign_pci_resources(machine, error))
-		return false;
+	if (machine->boot && !assign_pci_resources(machine, &unplaced)) {
+		/* What was plugged in meanwhile must not end a guest that only restarts. */
+		if (!machine->ram_written) {
+			g_propagate_error(error, g_steal_pointer(&unplaced));
+			return false;
+		}
+		g_warning("%s", unplaced->message);
+	}
 	if (!build_acpi(machine, &rsdp, error))
 		return false;
 	if (machine->boot && !boot_load(machine->boot, &machine->map, rsdp, !machine->ram_written,

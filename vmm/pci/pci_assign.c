@@ -2,7 +2,9 @@
  * pci_assign.c: gives PCI functions their addresses, as firmware would
  *
  * Everything is done by configuration cycles. Each port has a bus number and, whether it is
- * occupied or not, two memory windows of at least the sizes that Linux reserves for hotplug.
+ * occupied or not, two memory windows of at least the sizes that Linux reserves for hotplug. What
+ * finds no room stays where it is after reset, at 0 and not decoded; so do I/O BARs behind ports,
+ * which forward no I/O.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -32,6 +34,7 @@ typedef struct Assignment {
 	const PciBus *root;
 	Arena memory32, memory64, io;
 	unsigned last_bus;
+	GError *error; /* the first thing that did not fit */
 } Assignment;
 
 /* Where a function's BARs come from. */
@@ -57,9 +60,19 @@ static void write_config(const Assignment *assignment, const PciDevice *pci, uns
 			     offset, value, size);
 }
 
+/* Note that @size bytes for @what of @pci were not to be had. */
+static void note_failure(Assignment *assignment, const Arena *arena, uint64_t size,
+			 const char *what, const PciDevice *pci)
+{
+	if (!assignment->error)
+		error_fail(&assignment->error,
+			   "no room in the %s window for %s '%s' (0x%" G_GINT64_MODIFIER "x bytes)",
+			   arena->name, what, pci->device.id ? pci->device.id : pci->device.path,
+			   size);
+}
+
 /* Place the BARs of @pci and let it decode them. */
-static bool place_bars(const Assignment *assignment, const PciDevice *pci, const BarArenas *arenas,
-		       GError **error)
+static void place_bars(Assignment *assignment, const PciDevice *pci, const BarArenas *arenas)
 {
 	uint16_t command = 0;
 
@@ -69,17 +82,14 @@ static bool place_bars(const Assignment *assignment, const PciDevice *pci, const
 		Arena *arena = bar->is_io ? arenas->io : arenas->memory32;
 		uint64_t base;
 
-		if (!bar->region)
-			continue;
 		if (bar->is_64bit && bar->prefetchable)
 			arena = arenas->prefetchable;
-		if (!arena || !arena_take(arena, bar->size, bar->size, &base))
-			return error_fail(
-				error,
-				"no room in the %s window for BAR %u of '%s' (0x%" G_GINT64_MODIFIER
-				"x bytes)",
-				arena ? arena->name : "I/O", i,
-				pci->device.id ? pci->device.id : pci->device.path, bar->size);
+		if (!bar->region || !arena)
+			continue;
+		if (!arena_take(arena, bar->size, bar->size, &base)) {
+			note_failure(assignment, arena, bar->size, "a BAR of", pci);
+			continue;
+		}
 		write_config(assignment, pci, at, (uint32_t)base, 4);
 		if (bar->is_64bit)
 			write_config(assignment, pci, at + 4, (uint32_t)(base >> 32), 4);
@@ -88,7 +98,6 @@ static bool place_bars(const Assignment *assignment, const PciDevice *pci, const
 	if (pci->secondary_bus)
 		command |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	write_config(assignment, pci, PCI_COMMAND, command, 2);
-	return true;
 }
 
 /* Bytes that BARs of the functions of @bus need, all aligned to the largest. */
@@ -123,53 +132,58 @@ static uint64_t round_up_to_power(uint64_t size)
 	return power;
 }
 
-static bool take_window(Arena *arena, uint64_t size, const PciDevice *port, Arena *window,
-			GError **error)
+/* An empty window where there is no room. */
+static Arena take_window(Assignment *assignment, Arena *arena, uint64_t size, const PciDevice *port)
 {
 	uint64_t base;
 
 	size = round_up_to_power(size);
-	if (!arena_take(arena, size, size, &base))
-		return error_fail(error, "no room in the %s window for what is behind '%s'",
-				  arena->name,
-				  port->device.id ? port->device.id : port->device.path);
-	*window = (Arena){ arena->name, base, base + size };
-	return true;
+	if (arena_take(arena, size, size, &base))
+		return (Arena){ arena->name, base, base + size };
+	note_failure(assignment, arena, size, "what is behind", port);
+	return (Arena){ arena->name, WINDOW_GRANULARITY, WINDOW_GRANULARITY };
+}
+
+/* Program the windows of @port; one whose end is below its start is closed (PCIe §7.5.1.3.8). */
+static void write_windows(const Assignment *assignment, const PciDevice *port, const Arena *memory,
+			  const Arena *prefetchable)
+{
+	uint64_t memory_last = memory->end - 1, prefetchable_last = prefetchable->end - 1;
+
+	write_config(assignment, port, PCI_MEMORY_BASE,
+		     (uint32_t)((memory_last & 0xfff00000) | (memory->next >> 16 & 0xfff0)), 4);
+	write_config(
+		assignment, port, PCI_PREF_MEMORY_BASE,
+		(uint32_t)((prefetchable_last & 0xfff00000) | (prefetchable->next >> 16 & 0xfff0)),
+		4);
+	write_config(assignment, port, PCI_PREF_BASE_UPPER32, (uint32_t)(prefetchable->next >> 32),
+		     4);
+	write_config(assignment, port, PCI_PREF_LIMIT_UPPER32, (uint32_t)(prefetchable_last >> 32),
+		     4);
 }
 
 /* Number the bus behind @port, open its windows, and place what is behind it. */
-static bool place_behind_port(Assignment *assignment, const PciDevice *port, GError **error)
+static void place_behind_port(Assignment *assignment, const PciDevice *port)
 {
 	const PciBus *bus = port->secondary_bus;
 	bool has_high = assignment->memory64.end > assignment->memory64.next;
 	Arena *high = has_high ? &assignment->memory64 : &assignment->memory32;
 	uint64_t reserve = has_high ? PORT_PREFETCHABLE_SIZE : PORT_PREFETCHABLE_SIZE_SMALL;
 	uint32_t number = ++assignment->last_bus;
-	Arena memory, prefetchable;
+	Arena memory = take_window(assignment, &assignment->memory32,
+				   MAX(bars_size(bus, false), PORT_WINDOW_SIZE), port);
+	Arena prefetchable =
+		take_window(assignment, high, MAX(bars_size(bus, true), reserve), port);
 	BarArenas arenas = { &memory, &prefetchable, NULL };
 
-	if (!take_window(&assignment->memory32, MAX(bars_size(bus, false), PORT_WINDOW_SIZE), port,
-			 &memory, error) ||
-	    !take_window(high, MAX(bars_size(bus, true), reserve), port, &prefetchable, error))
-		return false;
 	write_config(assignment, port, PCI_PRIMARY_BUS, number << 16 | number << 8, 4);
-	write_config(assignment, port, PCI_MEMORY_BASE,
-		     (uint32_t)(((memory.end - 1) & 0xfff00000) | memory.next >> 16), 4);
-	write_config(assignment, port, PCI_PREF_MEMORY_BASE,
-		     (uint32_t)(((prefetchable.end - 1) & 0xfff00000) |
-				(prefetchable.next >> 16 & 0xfff0)),
-		     4);
-	write_config(assignment, port, PCI_PREF_BASE_UPPER32, (uint32_t)(prefetchable.next >> 32),
-		     4);
-	write_config(assignment, port, PCI_PREF_LIMIT_UPPER32,
-		     (uint32_t)((prefetchable.end - 1) >> 32), 4);
+	write_windows(assignment, port, &memory, &prefetchable);
 	for (unsigned address = 0; address < bus->n_addresses; address++) {
 		const PciDevice *pci = pci_bus_device_at(bus, address);
 
-		if (pci && !place_bars(assignment, pci, &arenas, error))
-			return false;
+		if (pci)
+			place_bars(assignment, pci, &arenas);
 	}
-	return true;
 }
 
 bool pci_assign_resources(PciBus *root, const PciWindows *windows, uint64_t ecam_base,
@@ -192,12 +206,13 @@ bool pci_assign_resources(PciBus *root, const PciWindows *windows, uint64_t ecam
 	for (unsigned address = 0; address < root->n_addresses; address++) {
 		const PciDevice *pci = pci_bus_device_at(root, address);
 
-		if (!pci)
-			continue;
-		if (!place_bars(&assignment, pci, &arenas, error))
-			return false;
-		if (pci->secondary_bus && !place_behind_port(&assignment, pci, error))
-			return false;
+		if (pci)
+			place_bars(&assignment, pci, &arenas);
+		if (pci && pci->secondary_bus)
+			place_behind_port(&assignment, pci);
 	}
-	return true;
+	if (!assignment.error)
+		return true;
+	g_propagate_error(error, assignment.error);
+	return false;
 }

@@ -23,7 +23,8 @@ typedef struct PciWindows {
 /*
  * Enable ECAM at @ecam_base, number the buses below @root, place all BARs and the windows of all
  * ports, and enable decoding. Each port's windows have room for what may be plugged later. False
- * and @error, naming the device, when a window is too small. Main thread, vCPUs stopped.
+ * and @error, naming the first device that found no room, when a window is too small; all others
+ * have been placed, and that one is not decoded. Main thread, vCPUs stopped.
  */
 bool pci_assign_resources(PciBus *root, const PciWindows *windows, uint64_t ecam_base,
 			  GError **error);
