@@ -163,7 +163,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIREO ", "VIREOQ35", 1)
 					Name (_HID, EisaId ("PNP0B00"))
 					Name (_CRS, ResourceTemplate ()
 					{
-						IO (Decode16, 0x0070, 0x0070, 1, 8)
+						IO (Decode16, 0x0070, 0x0070, 1, 2)
 						IRQNoFlags () { 8 }
 					})
 				}
