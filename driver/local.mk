@@ -19,7 +19,7 @@ DRIVER_CFLAGS = $(AM_CFLAGS) $(LIBVIRT_CFLAGS) $(GIO_CFLAGS) $(LIBXML_CFLAGS) $(
 noinst_LTLIBRARIES += libvireodriver.la
 libvireodriver_la_CPPFLAGS = $(DRIVER_CPPFLAGS)
 libvireodriver_la_CFLAGS = $(DRIVER_CFLAGS)
-libvireodriver_la_LIBADD = $(LIBVIRT_LIBS) $(GIO_LIBS) $(LIBXML_LIBS) $(JSON_LIBS)
+libvireodriver_la_LIBADD = libqmp.la $(LIBVIRT_LIBS) $(GIO_LIBS) $(LIBXML_LIBS) $(JSON_LIBS)
 libvireodriver_la_SOURCES = \
 	driver/vireo_address.c \
 	driver/vireo_alias.c \

@@ -1,25 +1,22 @@
 /*
  * vireo_monitor.c: the connection to a monitor process (QMP)
  *
+ * The protocol is qmp/'s; this puts it into libvirt's terms: virJSONValue, its
+ * errors, an object with references. All connections are served by one thread,
+ * which only hands events on.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
 #include <config.h>
 
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
+#include "qmp/qmp_client.h"
 #include "viralloc.h"
 #include "virerror.h"
-#include "virfile.h"
+#include "vireventthread.h"
 #include "virlog.h"
 #include "virobject.h"
-#include "virstring.h"
 #include "virthread.h"
-#include "virtime.h"
-#include "virutil.h"
 
 #include "vireo_monitor.h"
 
@@ -28,203 +25,79 @@
 VIR_LOG_INIT("vireo.vireo_monitor");
 
 #define VIREO_MONITOR_GREETING_MS (30 * 1000)
-/* More in one line is no monitor of ours. */
-#define VIREO_MONITOR_MAX_LINE (64 * 1024 * 1024)
 
 struct _vireoMonitor {
-    virObjectLockable parent;
+    virObject parent;
 
-    int fd;
-    bool closing;         /* by us */
-    bool gone;            /* nothing more will come */
-    bool greeted;
-
-    /* The command under way, if its id is not 0. */
-    unsigned long long lastID;
-    unsigned long long waitID;
-    virJSONValue *reply;
-    virCond replied;
-
+    QmpClient *client;
+    int over;           /* the connection's reference is dropped, or about to be */
     const vireoMonitorCallbacks *callbacks;
     void *opaque;
     virFreeCallback opaqueFree;
 };
 
 static virClass *vireoMonitorClass;
+static virEventThread *vireoMonitorThread;
 
 static void
 vireoMonitorDispose(void *obj)
 {
     vireoMonitor *mon = obj;
 
-    VIR_FORCE_CLOSE(mon->fd);
-    virJSONValueFree(mon->reply);
-    virCondDestroy(&mon->replied);
+    g_clear_pointer(&mon->client, qmp_client_unref);
+    mon->opaqueFree(mon->opaque);
 }
 
 static int
 vireoMonitorOnceInit(void)
 {
-    if (!VIR_CLASS_NEW(vireoMonitor, virClassForObjectLockable()))
+    if (!VIR_CLASS_NEW(vireoMonitor, virClassForObject()))
         return -1;
 
-    return 0;
+    return (vireoMonitorThread = virEventThreadNew("vireo-qmp")) ? 0 : -1;
 }
 
 VIR_ONCE_GLOBAL_INIT(vireoMonitor);
 
-static void
-vireoMonitorHandleEvent(vireoMonitor *mon,
-                        virJSONValue *message,
-                        const char *name)
+static virJSONValue *
+vireoMonitorFromJSON(json_object *json)
 {
-    virJSONValue *timestamp = virJSONValueObjectGetObject(message, "timestamp");
-    virJSONValue *data = virJSONValueObjectGetObject(message, "data");
-    long long seconds = -1;
-    unsigned int micros = 0;
-
-    if (timestamp) {
-        ignore_value(virJSONValueObjectGetNumberLong(timestamp, "seconds", &seconds));
-        ignore_value(virJSONValueObjectGetNumberUint(timestamp, "microseconds", &micros));
-    }
-    VIR_DEBUG("event %s", name);
-    mon->callbacks->event(name, data, seconds, micros, mon->opaque);
-}
-
-/* One line from the monitor. Returns -1 if it is not QMP. */
-static int
-vireoMonitorHandleLine(vireoMonitor *mon,
-                       const char *line)
-{
-    g_autoptr(virJSONValue) message = virJSONValueFromString(line);
-    unsigned long long id;
-    const char *name;
-
-    if (!message || !virJSONValueIsObject(message)) {
-        VIR_WARN("the monitor sent what is not a JSON object: %.200s", line);
-        return -1;
-    }
-
-    if ((name = virJSONValueObjectGetString(message, "event"))) {
-        vireoMonitorHandleEvent(mon, message, name);
-        return 0;
-    }
-
-    VIR_WITH_OBJECT_LOCK_GUARD(mon) {
-        if (virJSONValueObjectHasKey(message, "QMP")) {
-            mon->greeted = true;
-            virCondSignal(&mon->replied);
-        } else if (mon->waitID != 0 && !mon->reply &&
-                   (virJSONValueObjectGetNumberUlong(message, "id", &id) < 0 ||
-                    id == mon->waitID)) {
-            /* An error about unparsable input has no id. */
-            mon->reply = g_steal_pointer(&message);
-            virCondSignal(&mon->replied);
-        }
-    }
-
-    return 0;
-}
-
-/* Takes whole lines out of @buffer. */
-static int
-vireoMonitorHandleBuffer(vireoMonitor *mon,
-                         GString *buffer,
-                         gsize searched)
-{
-    char *end;
-
-    while ((end = memchr(buffer->str + searched, '\n', buffer->len - searched))) {
-        gsize len = end - buffer->str;
-
-        *end = '\0';
-        if (len > 1 && vireoMonitorHandleLine(mon, buffer->str) < 0)
-            return -1;
-        g_string_erase(buffer, 0, len + 1);
-        searched = 0;
-    }
-
-    return buffer->len > VIREO_MONITOR_MAX_LINE ? -1 : 0;
+    return virJSONValueFromString(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
 }
 
 static void
-vireoMonitorThread(void *opaque)
+vireoMonitorHandleEvent(QmpClient *client G_GNUC_UNUSED,
+                        const char *name,
+                        json_object *data,
+                        int64_t timeUS,
+                        void *opaque)
 {
     vireoMonitor *mon = opaque;
-    g_autoptr(GString) buffer = g_string_new(NULL);
-    char chunk[16384];
-    bool tell = false;
+    g_autoptr(virJSONValue) value = data ? vireoMonitorFromJSON(data) : NULL;
 
-    for (;;) {
-        ssize_t got = recv(mon->fd, chunk, sizeof(chunk), 0);
-        gsize searched = buffer->len;
+    VIR_DEBUG("event %s", name);
+    mon->callbacks->event(name, value, timeUS / G_USEC_PER_SEC, timeUS % G_USEC_PER_SEC,
+                          mon->opaque);
+}
 
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        g_string_append_len(buffer, chunk, got);
-        if (vireoMonitorHandleBuffer(mon, buffer, searched) < 0)
-            break;
-    }
+static void
+vireoMonitorHandleClosed(QmpClient *client G_GNUC_UNUSED,
+                         const GError *error,
+                         void *opaque)
+{
+    vireoMonitor *mon = opaque;
 
-    VIR_WITH_OBJECT_LOCK_GUARD(mon) {
-        mon->gone = true;
-        tell = !mon->closing;
-        virCondBroadcast(&mon->replied);
-    }
-
-    if (tell)
+    VIR_DEBUG("closed: %s", error->message);
+    if (g_atomic_int_compare_and_exchange(&mon->over, 0, 1)) {
         mon->callbacks->closed(mon->opaque);
-    mon->opaqueFree(mon->opaque);
-    virObjectUnref(mon);
+        virObjectUnref(mon);
+    }
 }
 
-static int
-vireoMonitorConnect(const char *path)
-{
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    int fd;
-
-    if (virStrcpyStatic(addr.sun_path, path) < 0) {
-        virReportError(VIR_ERR_INTERNAL_ERROR, _("the monitor's path '%s' is too long"), path);
-        return -1;
-    }
-    if ((fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0) {
-        virReportSystemError(errno, "%s", _("cannot create a socket"));
-        return -1;
-    }
-    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        virReportSystemError(errno, _("cannot connect to the monitor at '%s'"), path);
-        VIR_FORCE_CLOSE(fd);
-        return -1;
-    }
-
-    return fd;
-}
-
-static int
-vireoMonitorAwaitGreeting(vireoMonitor *mon)
-{
-    VIR_LOCK_GUARD lock = virObjectLockGuard(mon);
-    unsigned long long now;
-
-    if (virTimeMillisNow(&now) < 0)
-        return -1;
-
-    while (!mon->greeted && !mon->gone) {
-        if (virCondWaitUntil(&mon->replied, &mon->parent.lock,
-                             now + VIREO_MONITOR_GREETING_MS) < 0)
-            break;
-    }
-    if (!mon->greeted) {
-        virReportError(VIR_ERR_OPERATION_FAILED, "%s",
-                       mon->gone ? _("the monitor exited") : _("the monitor does not answer"));
-        return -1;
-    }
-
-    return 0;
-}
+static const QmpClientCallbacks vireoMonitorClientCallbacks = {
+    .event = vireoMonitorHandleEvent,
+    .closed = vireoMonitorHandleClosed,
+};
 
 vireoMonitor *
 vireoMonitorOpen(const char *path,
@@ -232,136 +105,91 @@ vireoMonitorOpen(const char *path,
                  void *opaque,
                  virFreeCallback opaqueFree)
 {
-    vireoMonitor *mon;
-    virThread thread;
+    g_autoptr(vireoMonitor) mon = NULL;
+    g_autoptr(GError) error = NULL;
+    json_object *version;
 
     if (vireoMonitorInitialize() < 0 ||
-        !(mon = virObjectLockableNew(vireoMonitorClass))) {
+        !(mon = virObjectNew(vireoMonitorClass))) {
         opaqueFree(opaque);
         return NULL;
     }
     mon->callbacks = callbacks;
     mon->opaque = opaque;
     mon->opaqueFree = opaqueFree;
-    mon->fd = -1;
 
-    if (virCondInit(&mon->replied) < 0) {
-        virReportSystemError(errno, "%s", _("cannot initialize a condition"));
-        goto error;
-    }
-    if ((mon->fd = vireoMonitorConnect(path)) < 0)
-        goto error;
-
+    /* The connection has a reference of its own until it is over. */
     virObjectRef(mon);
-    if (virThreadCreateFull(&thread, false, vireoMonitorThread, "vireo-mon", false, mon) < 0) {
-        virReportSystemError(errno, "%s", _("cannot create the monitor's thread"));
-        virObjectUnref(mon);
-        goto error;
-    }
-
-    if (vireoMonitorAwaitGreeting(mon) < 0 ||
-        vireoMonitorCommand(mon, "qmp_capabilities", NULL, -1, NULL) < 0) {
-        vireoMonitorClose(mon);
+    if (!(mon->client = qmp_client_new_unix(virEventThreadGetContext(vireoMonitorThread), path,
+                                            &vireoMonitorClientCallbacks, mon, &error))) {
+        virReportError(VIR_ERR_OPERATION_FAILED, _("cannot connect to the monitor at '%s': %s"),
+                       path, error->message);
         virObjectUnref(mon);
         return NULL;
     }
 
-    return mon;
+    if (!(version = qmp_client_call(mon->client, "query-version", NULL, -1,
+                                    VIREO_MONITOR_GREETING_MS, &error))) {
+        virReportError(VIR_ERR_OPERATION_FAILED, _("the monitor does not answer: %s"),
+                       error->message);
+        vireoMonitorClose(mon);
+        return NULL;
+    }
+    json_object_put(version);
 
- error:
-    opaqueFree(opaque);
-    virObjectUnref(mon);
-    return NULL;
+    return g_steal_pointer(&mon);
+}
+
+/* In the connections' thread, where no callback is running. */
+static gboolean
+vireoMonitorReleaseClosed(void *opaque)
+{
+    virObjectUnref(opaque);
+    return G_SOURCE_REMOVE;
 }
 
 void
 vireoMonitorClose(vireoMonitor *mon)
 {
-    VIR_LOCK_GUARD lock = virObjectLockGuard(mon);
-
-    mon->closing = true;
-    shutdown(mon->fd, SHUT_RDWR);
-    virCondBroadcast(&mon->replied);
+    /* The callback for the end comes once or never: who is first drops the reference. */
+    if (g_atomic_int_compare_and_exchange(&mon->over, 0, 1)) {
+        qmp_client_close(mon->client);
+        g_main_context_invoke(virEventThreadGetContext(vireoMonitorThread),
+                              vireoMonitorReleaseClosed, mon);
+    }
 }
 
 static int
-vireoMonitorSend(vireoMonitor *mon,
-                 const char *text,
-                 int fd)
+vireoMonitorReportError(const char *name,
+                        const GError *error)
 {
-    size_t len = strlen(text);
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = { 0 };
+    if (error->domain == QMP_CLIENT_ERROR)
+        virReportError(VIR_ERR_OPERATION_FAILED, _("no reply to '%s': %s"), name, error->message);
+    else
+        virReportError(VIR_ERR_OPERATION_FAILED, _("the monitor refused '%s': %s"), name,
+                       error->message);
+    return -1;
+}
 
-    while (len > 0) {
-        struct iovec iov = { .iov_base = (void *)text, .iov_len = len };
-        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-        ssize_t sent;
+/* Takes @args over. */
+static int
+vireoMonitorToJSON(virJSONValue **args,
+                   json_object **json)
+{
+    g_autoptr(virJSONValue) owned = args ? g_steal_pointer(args) : NULL;
+    g_autofree char *text = NULL;
 
-        if (fd >= 0) {
-            struct cmsghdr *cmsg;
-
-            msg.msg_control = control.space;
-            msg.msg_controllen = sizeof(control.space);
-            cmsg = CMSG_FIRSTHDR(&msg);
-            cmsg->cmsg_level = SOL_SOCKET;
-            cmsg->cmsg_type = SCM_RIGHTS;
-            cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-            memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-        }
-        sent = sendmsg(mon->fd, &msg, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0) {
-            virReportSystemError(errno, "%s", _("cannot write to the monitor"));
-            return -1;
-        }
-        text += sent;
-        len -= sent;
-        fd = -1;
+    *json = NULL;
+    if (!owned)
+        return 0;
+    if (!(text = virJSONValueToString(owned, false)))
+        return -1;
+    if (!(*json = json_tokener_parse(text))) {
+        virReportError(VIR_ERR_INTERNAL_ERROR, _("'%s' cannot be sent"), text);
+        return -1;
     }
 
     return 0;
-}
-
-/* Sends @command, whose id becomes ours, and returns the reply to it. */
-static virJSONValue *
-vireoMonitorExchange(vireoMonitor *mon,
-                     virJSONValue *command,
-                     int fd)
-{
-    VIR_LOCK_GUARD lock = virObjectLockGuard(mon);
-    g_autofree char *text = NULL;
-    g_autofree char *line = NULL;
-    virJSONValue *reply;
-
-    if (mon->waitID != 0) {
-        virReportError(VIR_ERR_INTERNAL_ERROR, "%s", _("the monitor is busy"));
-        return NULL;
-    }
-    if (virJSONValueObjectAdd(&command, "U:id", ++mon->lastID, NULL) < 0 ||
-        !(text = virJSONValueToString(command, false)))
-        return NULL;
-    VIR_DEBUG("command %s", text);
-    line = g_strconcat(text, "\r\n", NULL);
-
-    mon->waitID = mon->lastID;
-    if (vireoMonitorSend(mon, line, fd) < 0) {
-        mon->waitID = 0;
-        return NULL;
-    }
-
-    while (!mon->reply && !mon->gone && !mon->closing) {
-        if (virCondWait(&mon->replied, &mon->parent.lock) < 0)
-            break;
-    }
-    mon->waitID = 0;
-    if (!(reply = g_steal_pointer(&mon->reply)))
-        virReportError(VIR_ERR_OPERATION_FAILED, "%s", _("the monitor exited"));
-
-    return reply;
 }
 
 int
@@ -371,57 +199,40 @@ vireoMonitorCommand(vireoMonitor *mon,
                     int fd,
                     virJSONValue **result)
 {
-    g_autoptr(virJSONValue) command = NULL;
-    g_autoptr(virJSONValue) reply = NULL;
-    g_autoptr(virJSONValue) none = NULL;
-    virJSONValue *error;
+    g_autoptr(GError) error = NULL;
+    json_object *arguments;
+    json_object *reply;
+    int ret = 0;
 
-    if (virJSONValueObjectAdd(&command,
-                              "s:execute", name,
-                              "A:arguments", args ? args : &none,
-                              NULL) < 0 ||
-        !(reply = vireoMonitorExchange(mon, command, fd)))
+    if (vireoMonitorToJSON(args, &arguments) < 0)
         return -1;
 
-    if ((error = virJSONValueObjectGetObject(reply, "error"))) {
-        const char *desc = virJSONValueObjectGetString(error, "desc");
+    VIR_DEBUG("command %s %s", name, arguments ? json_object_to_json_string(arguments) : "");
+    if (!(reply = qmp_client_call(mon->client, name, arguments, fd, 0, &error)))
+        return vireoMonitorReportError(name, error);
 
-        virReportError(VIR_ERR_OPERATION_FAILED, _("the monitor refused '%s': %s"), name,
-                       desc ? desc : _("no reason given"));
-        return -1;
-    }
-    if (result) {
-        if (virJSONValueObjectRemoveKey(reply, "return", result) <= 0) {
-            virReportError(VIR_ERR_OPERATION_FAILED,
-                           _("the monitor's reply to '%s' has no result"), name);
-            return -1;
-        }
-    }
+    if (result && !(*result = vireoMonitorFromJSON(reply)))
+        ret = -1;
+    json_object_put(reply);
 
-    return 0;
+    return ret;
 }
 
 char *
 vireoMonitorCommandRaw(vireoMonitor *mon,
                        const char *text)
 {
-    g_autoptr(virJSONValue) command = virJSONValueFromString(text);
-    g_autoptr(virJSONValue) reply = NULL;
-    g_autoptr(virJSONValue) userID = NULL;
+    g_autoptr(GError) error = NULL;
+    json_object *reply = qmp_client_call_raw(mon->client, text, 0, &error);
+    char *ret;
 
-    if (!command)
-        return NULL;
-    if (!virJSONValueIsObject(command)) {
-        virReportError(VIR_ERR_INVALID_ARG, "%s", _("a QMP command is a JSON object"));
+    if (!reply) {
+        virReportError(VIR_ERR_OPERATION_FAILED, "%s", error->message);
         return NULL;
     }
 
-    ignore_value(virJSONValueObjectRemoveKey(command, "id", &userID));
-    if (!(reply = vireoMonitorExchange(mon, command, -1)))
-        return NULL;
-    ignore_value(virJSONValueObjectRemoveKey(reply, "id", NULL));
-    if (userID && virJSONValueObjectAppend(reply, "id", &userID) < 0)
-        return NULL;
-
-    return virJSONValueToString(reply, false);
+    ret = g_strdup(json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN |
+                                                 JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(reply);
+    return ret;
 }

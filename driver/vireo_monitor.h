@@ -1,9 +1,9 @@
 /*
  * vireo_monitor.h: the connection to a monitor process (QMP)
  *
- * A thread of each connection reads replies and events. Commands may be sent
- * from any other thread, one at a time; who sends one while holding a domain's
- * lock gives that up meanwhile (vireoDomainEnterMonitor).
+ * One thread of the driver's reads replies and events of all connections.
+ * Commands may be sent from any other thread; who sends one while holding a
+ * domain's lock gives that up meanwhile (vireo_qmp.h).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -12,19 +12,20 @@
 
 #include "internal.h"
 #include "virjson.h"
+#include "virobject.h"
 
 typedef struct _vireoMonitor vireoMonitor;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(vireoMonitor, virObjectUnref);
 
 typedef struct _vireoMonitorCallbacks vireoMonitorCallbacks;
 struct _vireoMonitorCallbacks {
-    /* An event; @data (may be NULL) is only lent. Connection's thread. */
+    /* An event; @data (may be NULL) is only lent. In that thread: must not wait. */
     void (*event)(const char *name,
                   virJSONValue *data,
                   long long seconds,
                   unsigned int micros,
                   void *opaque);
-    /* The monitor is gone; once, and not after vireoMonitorClose. Connection's
-     * thread. */
+    /* The monitor is gone; once, and not after vireoMonitorClose. As above. */
     void (*closed)(void *opaque);
 };
 
@@ -33,7 +34,7 @@ struct _vireoMonitorCallbacks {
  * @path: the monitor's socket
  * @callbacks: static
  * @opaque: for the callbacks
- * @opaqueFree: called when the connection's thread has ended
+ * @opaqueFree: called when neither the connection nor a reference is left
  *
  * Connects and negotiates; waits at most half a minute for the monitor.
  * Returns a reference (release with virObjectUnref after vireoMonitorClose), or
