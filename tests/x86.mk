@@ -13,7 +13,7 @@ tests_unit_test_acpi_LDADD = $(TEST_LIBS)
 FAKE_CHARDEV = tests/device/fake_chardev.c tests/device/fake_chardev.h
 
 device_tests += tests/device/test-serial-16550 tests/device/test-acpi-pm \
-	tests/device/test-rtc-cmos tests/device/test-board
+	tests/device/test-rtc-cmos tests/device/test-board tests/device/test-lpc-bridge
 tests_device_test_serial_16550_SOURCES = tests/device/test-serial-16550.c $(FAKE_CHARDEV)
 tests_device_test_serial_16550_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_serial_16550_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
@@ -26,3 +26,6 @@ tests_device_test_rtc_cmos_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 tests_device_test_board_SOURCES = tests/device/test-board.c $(FAKE_CHARDEV)
 tests_device_test_board_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_board_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+tests_device_test_lpc_bridge_SOURCES = tests/device/test-lpc-bridge.c
+tests_device_test_lpc_bridge_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_lpc_bridge_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)

@@ -127,6 +127,7 @@ libvmm_a_SOURCES += \
 	vmm/chipset/device_timer.c vmm/chipset/device_timer.h \
 	vmm/chipset/i8042.c \
 	vmm/chipset/isa_bus.c \
+	vmm/chipset/lpc_bridge.c \
 	vmm/chipset/port92.c \
 	vmm/chipset/pvpanic.c \
 	vmm/chipset/rtc_cmos.c \

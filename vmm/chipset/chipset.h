@@ -9,12 +9,14 @@
 #pragma once
 
 #include "vmm/device/device.h"
+#include "vmm/pci/pci.h"
 
 /* On the board: the machine makes one of each. */
-extern const DeviceType acpi_pm_type;  /* "ich9-pm" */
-extern const DeviceType rtc_cmos_type; /* "mc146818rtc" */
-extern const DeviceType i8042_type;    /* "i8042" */
-extern const DeviceType port92_type;   /* "port92" */
+extern const DeviceType acpi_pm_type;	    /* "ich9-pm" */
+extern const DeviceType rtc_cmos_type;	    /* "mc146818rtc" */
+extern const DeviceType i8042_type;	    /* "i8042" */
+extern const PciDeviceType lpc_bridge_type; /* "ICH9-LPC", to be put at 1f.0 */
+extern const DeviceType port92_type;	    /* "port92" */
 
 /* On the ISA bus, as the user asks. */
 extern const DeviceType serial_16550_type;  /* "isa-serial" */

@@ -23,6 +23,7 @@ const DeviceType *const machine_device_types[] = {
 	&host_bridge_type,
 	&i8042_type,
 	FAMILY(memory_controller_hub_type),
+	FAMILY(lpc_bridge_type),
 	&port92_type,
 	&rtc_cmos_type,
 	/* PCI */

@@ -23,13 +23,27 @@ static Device *add_board_device(Machine *machine, const DeviceType *type, GError
 	return device_tree_add_builtin(machine->devices, type->name, NULL, NULL, error);
 }
 
+/* Firmware and operating systems look for it there. */
+static bool create_lpc_bridge(Machine *machine, GError **error)
+{
+	json_object *options = json_object_new_object();
+	Device *device;
+
+	json_object_object_add(options, "addr", json_object_new_string("1f.0"));
+	device = device_tree_add_builtin(machine->devices, lpc_bridge_type.device.name,
+					 &host_bridge_bus(machine->host_bridge)->bus, options,
+					 error);
+	json_object_put(options);
+	return device != NULL;
+}
+
 static bool create_chipset(Machine *machine, GError **error)
 {
 	machine->isa_bus = isa_bus_new();
 	device_tree_add_bus(machine->devices, machine->isa_bus);
 	machine->acpi_pm = add_board_device(machine, &acpi_pm_type, error);
 	machine->host_bridge = add_board_device(machine, &host_bridge_type, error);
-	return machine->acpi_pm && machine->host_bridge &&
+	return machine->acpi_pm && machine->host_bridge && create_lpc_bridge(machine, error) &&
 	       add_board_device(machine, &rtc_cmos_type, error) &&
 	       add_board_device(machine, &i8042_type, error) &&
 	       add_board_device(machine, &port92_type, error);
