@@ -1,6 +1,6 @@
 # QMP: the generator, and a small schema of its own for what it generates
-TESTS += tests/unit/test-qapi-gen
-EXTRA_DIST += tests/unit/test-qapi-gen tests/unit/qapi-test.json tests/unit/qmp-core.json
+TESTS += tests/unit/test-qapi-gen tests/unit/test-qapi-compat
+EXTRA_DIST += tests/unit/test-qapi-gen tests/unit/test-qapi-compat tests/unit/qapi-test.json tests/unit/qmp-core.json
 
 TEST_QAPI = test-qapi-types.c test-qapi-types.h test-qapi-commands.c test-qapi-commands.h \
 	test-qapi-events.c test-qapi-events.h core-qapi-commands.c core-qapi-commands.h
@@ -47,3 +47,22 @@ unit_tests += tests/unit/test-qmp-client
 tests_unit_test_qmp_client_SOURCES = tests/unit/test-qmp-client.c
 tests_unit_test_qmp_client_CFLAGS = $(QMP_TEST_CFLAGS)
 tests_unit_test_qmp_client_LDADD = $(QMP_TEST_LIBS)
+
+fuzz_tests += tests/fuzz/fuzz-qmp-framing tests/fuzz/fuzz-qmp-types tests/fuzz/fuzz-qmp-server \
+	tests/fuzz/fuzz-qmp-client
+tests_fuzz_fuzz_qmp_framing_SOURCES = tests/fuzz/fuzz-qmp-framing.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_qmp_framing_CFLAGS = $(QMP_TEST_CFLAGS)
+tests_fuzz_fuzz_qmp_framing_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_qmp_framing_LDADD = $(QMP_TEST_LIBS)
+tests_fuzz_fuzz_qmp_types_SOURCES = tests/fuzz/fuzz-qmp-types.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_qmp_types_CFLAGS = $(QMP_TEST_CFLAGS)
+tests_fuzz_fuzz_qmp_types_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_qmp_types_LDADD = $(QMP_TEST_LIBS)
+tests_fuzz_fuzz_qmp_server_SOURCES = tests/fuzz/fuzz-qmp-server.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_qmp_server_CFLAGS = $(QMP_TEST_CFLAGS)
+tests_fuzz_fuzz_qmp_server_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_qmp_server_LDADD = $(QMP_TEST_LIBS)
+tests_fuzz_fuzz_qmp_client_SOURCES = tests/fuzz/fuzz-qmp-client.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_qmp_client_CFLAGS = $(QMP_TEST_CFLAGS)
+tests_fuzz_fuzz_qmp_client_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_qmp_client_LDADD = $(QMP_TEST_LIBS)
