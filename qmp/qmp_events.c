@@ -113,17 +113,23 @@ static bool says_the_same(json_object *a, json_object *b)
 				 json_object_object_get(b, "data"));
 }
 
+/* Drops an earlier event that says what @event says: the last word stays the last. */
+static void drop_same(QmpEvents *events, json_object *event)
+{
+	for (GList *item = events->waiting.tail; item; item = item->prev) {
+		if (says_the_same(item->data, event)) {
+			json_object_put(item->data);
+			g_queue_delete_link(&events->waiting, item);
+			return;
+		}
+	}
+}
+
 /* Takes over the reference. With the lock held. */
 static void enqueue(QmpEvents *events, json_object *event)
 {
-	if (g_queue_get_length(&events->waiting) >= QMP_EVENTS_HIGH) {
-		for (GList *item = events->waiting.tail; item; item = item->prev) {
-			if (says_the_same(item->data, event)) {
-				json_object_put(event);
-				return;
-			}
-		}
-	}
+	if (g_queue_get_length(&events->waiting) >= QMP_EVENTS_HIGH)
+		drop_same(events, event);
 	g_queue_push_tail(&events->waiting, event);
 	if (events->wakeup)
 		return;

@@ -3,8 +3,8 @@
  *
  * Events keep their order. Those that a guest can raise as often as it likes are rate-limited: the
  * first is passed on at once, of those in the following second only the last, when it is over.
- * Should the server's thread fall behind by QMP_EVENTS_HIGH events, a new one that says exactly
- * what a waiting one says is dropped, so that a guest cannot make the queue grow without end.
+ * Should the server's thread fall behind by QMP_EVENTS_HIGH events, a new one takes the place of a
+ * waiting one that says exactly the same, so that a guest cannot make the queue grow without end.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */

@@ -277,8 +277,8 @@ static void test_events_from_threads(Fixture *fixture, gconstpointer data)
 	for (int i = 0; i < THREADS; i++)
 		threads[i] = g_thread_new("raise", raise_events, sink);
 	/*
-	 * A queue that has grown long drops what it already holds, and each thread counts the same
-	 * way: let the server run, as it does in the monitor.
+	 * A long queue drops what is said again, and each thread counts the same way: let the
+	 * server run meanwhile, as it does in the monitor.
 	 */
 	settle();
 	for (int i = 0; i < THREADS; i++)
@@ -302,6 +302,35 @@ static void test_events_from_threads(Fixture *fixture, gconstpointer data)
 	/* At least one of each count has come, and none more often than it was raised. */
 	g_assert_cmpint(sum, >=, EVENTS_EACH * (EVENTS_EACH + 1) / 2);
 	g_assert_cmpint(sum, <=, THREADS * EVENTS_EACH * (EVENTS_EACH + 1) / 2);
+	client_free(client);
+}
+
+/* The server's thread is busy, and a guest makes the same events again and again. */
+static void test_event_flood(Fixture *fixture, gconstpointer data)
+{
+	Client *client = client_ready(fixture, false);
+	QmpEventSink *sink = qmp_server_event_sink(fixture->server);
+	g_autofree char *last = NULL;
+	unsigned n_events = 0;
+
+	(void)data;
+	for (int i = 0; i < 10000; i++)
+		qapi_event_test_happened(sink, i % 2 ? "on" : "off", false, 0);
+	qapi_event_test_bare(sink);
+	for (;;) {
+		char *line = client_line(client);
+
+		g_assert_nonnull(line);
+		if (strstr(line, "TEST_BARE")) {
+			g_free(line);
+			break;
+		}
+		n_events++;
+		g_free(last);
+		last = line;
+	}
+	g_assert_cmpuint(n_events, <=, 512);
+	g_assert_nonnull(strstr(last, "\"on\""));
 	client_free(client);
 }
 
@@ -466,6 +495,7 @@ int main(int argc, char **argv)
 	ADD_TEST("out-of-band", test_out_of_band);
 	ADD_TEST("events", test_events);
 	ADD_TEST("events-from-threads", test_events_from_threads);
+	ADD_TEST("event-flood", test_event_flood);
 	ADD_TEST("event-rates", test_event_rates);
 	ADD_TEST("never-reads-replies", test_never_reads_replies);
 	ADD_TEST("never-reads-events", test_never_reads_events);
