@@ -65,7 +65,7 @@ class Console:
         return True
 
     def expect(self, pattern: str, limit: float = 30, nudge: Optional[str] = None) -> "re.Match[str]":
-        """Waits for output that matches, sending nudge every second; what is before it is dropped."""
+        """Waits for output that matches, sending nudge every two seconds; what is before it is dropped."""
         end = time.monotonic() + limit
         next_nudge = time.monotonic()
         while True:
@@ -77,7 +77,7 @@ class Console:
                 raise AssertionError(f"{self.name}: no {pattern!r} within {limit:.0f} s")
             if nudge and time.monotonic() > next_nudge:
                 self.send(nudge)
-                next_nudge += 1
+                next_nudge += 2
             if not self._read(min(0.5, end - time.monotonic())):
                 raise AssertionError(f"{self.name}: ended while waiting for {pattern!r}")
 

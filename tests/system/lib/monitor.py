@@ -94,6 +94,7 @@ class Monitor:
                  kernel: str = "vmlinux", wait: bool = True) -> None:
         self.directory = tempfile.mkdtemp(prefix="monitor-", dir="/var/tmp")
         self.console: Optional[Console] = None
+        self.qmp: Qmp = None  # type: ignore[assignment]
         self.extra = arguments
         self.memory, self.cpus, self.root, self.kernel, self.wait = memory, cpus, root, kernel, wait
 
@@ -109,15 +110,21 @@ class Monitor:
                  *self.extra]
         say(" ".join(argv))
         self.console = Console(argv, "serial")
-        self.qmp = Qmp(path)
-        if self.wait:
-            self.console.login()
+        try:
+            self.qmp = Qmp(path)
+            if self.wait:
+                self.console.login()
+        except BaseException:
+            self.console.drain(0.5)
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.console:
             self.console.close()
-        self.qmp.close()
+        if self.qmp:
+            self.qmp.close()
         shutil.rmtree(self.directory)
 
     @property
