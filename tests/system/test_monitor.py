@@ -4,7 +4,7 @@
 import os
 import tempfile
 
-from lib.harness import check, test, wait_for
+from lib.harness import check, command, test, wait_for
 from lib.monitor import Monitor, Qmp, QmpError, root_disk
 
 
@@ -54,7 +54,7 @@ def root_disk_and_passt() -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         os.chmod(directory, 0o777)
         passt = f"{directory}/passt"
-        os.system(f"passt --quiet --one-off --runas 0:0 --socket {passt} 2>{directory}/passt.log")
+        command("passt", "--stderr", "--one-off", "--runas", "0:0", "--socket", passt)
         with Monitor("-blockdev", f"driver=file,filename={root_disk(directory)},node-name=file0",
                      "-blockdev", "driver=raw,file=file0,node-name=disk0",
                      "-device", "virtio-blk-pci,drive=disk0",
