@@ -83,30 +83,39 @@ vireoAddressCount(virDomainDef *def G_GNUC_UNUSED,
 {
     vireoAddressNeed *need = opaque;
 
-    if (!(vireoAddressConnectFlags(dev) & VIR_PCI_CONNECT_HOTPLUGGABLE))
-        return 0;
-
-    if (virDeviceInfoPCIAddressIsWanted(info))
-        need->waiting++;
-    else if (info->type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_PCI)
+    if (info->type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_PCI && !virDeviceInfoPCIAddressIsWanted(info))
         virBitmapSetBitExpand(need->buses, info->addr.pci.bus);
+    else if (vireoAddressConnectFlags(dev) & VIR_PCI_CONNECT_HOTPLUGGABLE)
+        need->waiting++;
 
     return 0;
 }
 
-/* Devices with an address on a bus that no controller makes: it must have one. */
+static void
+vireoAddressAddController(virDomainDef *def,
+                          int idx,
+                          virDomainControllerModelPCI model)
+{
+    virDomainControllerDef *controller = virDomainControllerDefNew(VIR_DOMAIN_CONTROLLER_TYPE_PCI);
+
+    controller->idx = idx;
+    controller->model = model;
+    vireoAddressDefaultController(controller);
+    /* where the parser would put it */
+    virDomainControllerInsert(def, controller);
+}
+
+/* A device may have an address on a bus that no controller makes yet. */
 static void
 vireoAddressAddNamedPorts(virDomainDef *def,
                           virBitmap *buses)
 {
-    ssize_t bus = -1;
+    ssize_t last = virBitmapLastSetBit(buses);
+    ssize_t bus;
 
-    while ((bus = virBitmapNextSetBit(buses, bus)) >= 0) {
+    for (bus = 1; bus <= last; bus++) {
         if (virDomainControllerFind(def, VIR_DOMAIN_CONTROLLER_TYPE_PCI, bus) < 0)
-            vireoAddressDefaultController(virDomainDefAddController(def,
-                                                                    VIR_DOMAIN_CONTROLLER_TYPE_PCI,
-                                                                    bus,
-                                                                    VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT_PORT));
+            vireoAddressAddController(def, bus, VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT_PORT);
     }
 }
 
@@ -120,8 +129,7 @@ vireoAddressAddControllers(virDomainDef *def)
     size_t i;
 
     if (virDomainControllerFind(def, VIR_DOMAIN_CONTROLLER_TYPE_PCI, 0) < 0)
-        virDomainDefAddController(def, VIR_DOMAIN_CONTROLLER_TYPE_PCI, 0,
-                                  VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT);
+        vireoAddressAddController(def, 0, VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT);
 
     if (virDomainDeviceInfoIterate(def, vireoAddressCount, &need) < 0)
         return -1;
@@ -146,9 +154,7 @@ vireoAddressAddControllers(virDomainDef *def)
     while (wanted-- > 0) {
         int idx = virDomainControllerFindUnusedIndex(def, VIR_DOMAIN_CONTROLLER_TYPE_PCI);
 
-        vireoAddressDefaultController(virDomainDefAddController(def,
-                                                                VIR_DOMAIN_CONTROLLER_TYPE_PCI, idx,
-                                                                VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT_PORT));
+        vireoAddressAddController(def, idx, VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT_PORT);
     }
 
     return 0;
@@ -294,20 +300,24 @@ static int
 vireoAddressAssignVirtioSerial(virDomainDef *def)
 {
     virDomainVirtioSerialAddrSet *set = virDomainVirtioSerialAddrSetCreateFromDomain(def);
+    bool haveZero = false;
     size_t i;
     int ret = -1;
 
     if (!set)
         return -1;
 
-    /* Port 0 is the console that a guest of virtio 1.0's days looks for. */
+    /* Port 0 is for one console; libvirt's set does not keep account of it. */
     for (i = 0; i < def->nconsoles; i++) {
         virDomainChrDef *chr = def->consoles[i];
 
-        if (chr->targetType == VIR_DOMAIN_CHR_CONSOLE_TARGET_TYPE_VIRTIO &&
-            !virDomainVirtioSerialAddrIsComplete(&chr->info) &&
-            virDomainVirtioSerialAddrAutoAssignFromCache(def, set, &chr->info, true) < 0)
+        if (chr->targetType != VIR_DOMAIN_CHR_CONSOLE_TARGET_TYPE_VIRTIO ||
+            virDomainVirtioSerialAddrIsComplete(&chr->info))
+            continue;
+        if ((haveZero || chr->info.type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_NONE) &&
+            virDomainVirtioSerialAddrAutoAssignFromCache(def, set, &chr->info, !haveZero) < 0)
             goto cleanup;
+        haveZero |= chr->info.addr.vioserial.port == 0;
     }
     for (i = 0; i < def->nchannels; i++) {
         virDomainChrDef *chr = def->channels[i];
@@ -352,9 +362,7 @@ vireoAddressAssignDevice(virDomainDef *def,
         }
         if (virDomainVirtioSerialAddrIsComplete(info))
             return 0;
-        return virDomainVirtioSerialAddrAutoAssign(def, info,
-                                                   dev->data.chr->deviceType ==
-                                                   VIR_DOMAIN_CHR_DEVICE_TYPE_CONSOLE);
+        return virDomainVirtioSerialAddrAutoAssign(def, info, false);
     }
 
     if (!(set = vireoAddressSetNew(def)))

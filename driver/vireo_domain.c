@@ -225,14 +225,11 @@ vireoDomainDefaultNet(virDomainNetDef *net)
 {
     if (net->model == VIR_DOMAIN_NET_MODEL_UNKNOWN && !net->modelstr)
         net->model = VIR_DOMAIN_NET_MODEL_VIRTIO;
-    if (net->type == VIR_DOMAIN_NET_TYPE_USER &&
-        net->backend.type == VIR_DOMAIN_NET_BACKEND_DEFAULT)
-        net->backend.type = VIR_DOMAIN_NET_BACKEND_PASST;
 }
 
 static int
 vireoDomainDeviceDefPostParse(virDomainDeviceDef *dev,
-                              const virDomainDef *def G_GNUC_UNUSED,
+                              const virDomainDef *def,
                               unsigned int parseFlags G_GNUC_UNUSED,
                               void *opaque G_GNUC_UNUSED,
                               void *parseOpaque G_GNUC_UNUSED)
@@ -250,6 +247,11 @@ vireoDomainDeviceDefPostParse(virDomainDeviceDef *dev,
     case VIR_DOMAIN_DEVICE_CONTROLLER:
         vireoAddressDefaultController(dev->data.controller);
         break;
+    case VIR_DOMAIN_DEVICE_VIDEO:
+        /* libvirt adds one to every definition with graphics, and wants to know its model. */
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED, _("Vireo does not support <%s>"),
+                       def->ngraphics > 0 ? "graphics" : "video");
+        return -1;
     case VIR_DOMAIN_DEVICE_PANIC:
         if (dev->data.panic->model == VIR_DOMAIN_PANIC_MODEL_DEFAULT)
             dev->data.panic->model = VIR_DOMAIN_PANIC_MODEL_ISA;

@@ -160,6 +160,36 @@ vireoValidateNetDriver(const virDomainNetDef *net)
     return vireoValidateRefuse(refusals);
 }
 
+/* These are always served by passt. Debian's libvirt does not let the XML say so, and then
+ * forgets the <source dev>. */
+static int
+vireoValidateNetUser(const virDomainNetDef *net)
+{
+    const vireoValidateRefusal refusals[] = {
+        { net->filter != NULL, "<filterref> of an interface of type 'user'" },
+        { net->bandwidth != NULL, "<bandwidth> of an interface of type 'user'" },
+        { net->ifname != NULL, "<target> of an interface of type 'user'" },
+        { net->sourceDev && net->backend.type != VIR_DOMAIN_NET_BACKEND_PASST,
+          "<source dev> of an interface of type 'user' without <backend type='passt'>" },
+    };
+    size_t i;
+    size_t j;
+
+    for (i = 0; i < net->nPortForwards; i++) {
+        for (j = 0; j < net->portForwards[i]->nRanges; j++) {
+            const virDomainNetPortForwardRange *range = net->portForwards[i]->ranges[j];
+
+            if (range->start == 0 || (range->end && range->end < range->start)) {
+                virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s",
+                               _("a <range> of <portForward> has no start, or ends before it"));
+                return -1;
+            }
+        }
+    }
+
+    return vireoValidateRefuse(refusals);
+}
+
 static int
 vireoValidateNet(const virDomainNetDef *net)
 {
@@ -188,12 +218,8 @@ vireoValidateNet(const virDomainNetDef *net)
     case VIR_DOMAIN_NET_TYPE_ETHERNET:
         break;
     case VIR_DOMAIN_NET_TYPE_USER:
-        if (net->backend.type != VIR_DOMAIN_NET_BACKEND_PASST || net->filter ||
-            net->bandwidth || net->ifname) {
-            virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s",
-                           _("Vireo does not support an interface of type 'user' without passt, or with <filterref>, <bandwidth> or <target>"));
+        if (vireoValidateNetUser(net) < 0)
             return -1;
-        }
         break;
     default:
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED,

@@ -160,3 +160,4 @@ device_tests += tests/device/test-virtio-console
 tests_device_test_virtio_console_SOURCES = tests/device/test-virtio-console.c
 tests_device_test_virtio_console_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_console_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+include tests/driver.mk

@@ -1,0 +1,16 @@
+# The libvirt driver's tests; they need its sources built, but no daemon.
+driver_test_data = addresses chardevs cpu-boot-actions disks hugepages interfaces iothreads memfd-shared \
+	memory-file minimal namespace rng-panic-balloon
+EXTRA_DIST += $(foreach name,$(driver_test_data),tests/unit/driver-data/$(name).xml tests/unit/driver-data/$(name).args)
+EXTRA_DIST += tests/unit/test-driver-lint
+
+if DRIVER
+unit_tests += tests/unit/test-driver
+tests_unit_test_driver_CPPFLAGS = $(DRIVER_CPPFLAGS)
+tests_unit_test_driver_CFLAGS = $(DRIVER_CFLAGS)
+tests_unit_test_driver_SOURCES = tests/unit/test-driver.c
+tests_unit_test_driver_LDADD = libvireodriver.la
+
+TESTS += tests/unit/test-driver-lint
+AM_TESTS_ENVIRONMENT += export LIBVIRT_SOURCE='$(LIBVIRT_SOURCE)' PYTHON='$(PYTHON)';
+endif

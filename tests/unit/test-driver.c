@@ -1,0 +1,356 @@
+/*
+ * test-driver.c: domain XML through libvirt's parser to command lines and refusals
+ *
+ * Each driver-data/NAME.xml has the command line it becomes beside it, NAME.args, one argument a
+ * line. With VIREO_TEST_REGENERATE set in the environment these are written instead.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <config.h>
+
+#include "viralloc.h"
+#include "vircommand.h"
+#include "virerror.h"
+#include "virfile.h"
+#include "virstring.h"
+
+#include "vireo_address.h"
+#include "vireo_alias.h"
+#include "vireo_capabilities.h"
+#include "vireo_command.h"
+#include "vireo_domain.h"
+
+static vireoDriver driver;
+
+static virDomainDef *
+testParse(const char *xml)
+{
+    virResetLastError();
+    return virDomainDefParseString(xml, driver.xmlopt, NULL, VIR_DOMAIN_DEF_PARSE_INACTIVE);
+}
+
+static char *
+testDataPath(const char *name,
+             const char *suffix)
+{
+    return g_strdup_printf("%s/tests/unit/driver-data/%s.%s", g_getenv("top_srcdir"), name, suffix);
+}
+
+static char *
+testReadData(const char *name,
+             const char *suffix)
+{
+    g_autofree char *path = testDataPath(name, suffix);
+    g_autoptr(GError) error = NULL;
+    char *text = NULL;
+
+    g_file_get_contents(path, &text, NULL, &error);
+    g_assert_no_error(error);
+    return text;
+}
+
+static char *
+testCommandLine(virDomainDef *def)
+{
+    vireoCommandInputs inputs = { .dir = "/run/libvirt/vireo/1-test", .monitorFD = -1 };
+    g_autoptr(virCommand) cmd = NULL;
+    g_auto(GStrv) args = NULL;
+    g_autofree char *joined = NULL;
+
+    vireoAliasAssign(def);
+    cmd = vireoCommandBuild(def, &inputs);
+    g_assert_nonnull(cmd);
+    g_assert_cmpint(virCommandGetArgList(cmd, &args), ==, 0);
+    joined = g_strjoinv("\n", args);
+
+    return g_strconcat(joined, "\n", NULL);
+}
+
+static void
+testArgs(gconstpointer name)
+{
+    g_autofree char *xml = testReadData(name, "xml");
+    g_autofree char *path = testDataPath(name, "args");
+    g_autofree char *expected = NULL;
+    g_autofree char *actual = NULL;
+    g_autoptr(virDomainDef) def = testParse(xml);
+
+    if (!def)
+        g_error("%s.xml: %s", (const char *)name, virGetLastErrorMessage());
+    actual = testCommandLine(def);
+
+    if (g_getenv("VIREO_TEST_REGENERATE")) {
+        g_assert_true(g_file_set_contents(path, actual, -1, NULL));
+        g_test_skip("regenerated");
+        return;
+    }
+    expected = testReadData(name, "args");
+    g_assert_cmpstr(actual, ==, expected);
+}
+
+/* What was formatted and parsed again is the same machine: no address moves. */
+static void
+testStable(gconstpointer name)
+{
+    g_autofree char *xml = testReadData(name, "xml");
+    g_autofree char *formatted = NULL;
+    g_autofree char *again = NULL;
+    g_autoptr(virDomainDef) first = testParse(xml);
+    g_autoptr(virDomainDef) second = NULL;
+
+    g_assert_nonnull(first);
+    formatted = virDomainDefFormat(first, driver.xmlopt, VIR_DOMAIN_DEF_FORMAT_INACTIVE);
+    if (!(second = testParse(formatted)))
+        g_error("%s.xml: %s", (const char *)name, virGetLastErrorMessage());
+    again = virDomainDefFormat(second, driver.xmlopt, VIR_DOMAIN_DEF_FORMAT_INACTIVE);
+    g_assert_cmpstr(formatted, ==, again);
+}
+
+/* A domain with @os, @rest and @devices in the places of their own. */
+static char *
+testDomain(const char *os,
+           const char *rest,
+           const char *devices)
+{
+    return g_strdup_printf("<domain type='kvm'><name>t</name>"
+                           "<uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid>"
+                           "<memory unit='MiB'>64</memory>"
+                           "<os><type arch='x86_64'>hvm</type><kernel>/k</kernel>%s</os>"
+                           "%s<devices>%s</devices></domain>", os, rest, devices);
+}
+
+typedef struct {
+    const char *name;
+    const char *os;
+    const char *rest;
+    const char *devices;
+    const char *named;      /* what the error must name */
+} testRefusal;
+
+#define DISK(attrs, inner) \
+    "<disk " attrs "><source file='/d'/>" inner "</disk>"
+#define VDA "<target dev='vda' bus='virtio'/>"
+
+static const testRefusal testRefusals[] = {
+    { "loader", "<loader readonly='yes' type='pflash'>/f</loader>", "", "", "<loader>" },
+    { "boot-network", "<boot dev='network'/>", "", "", "<boot dev='network'>" },
+    { "machine", "", "", "", NULL },
+    { "smbios", "<smbios mode='host'/>", "", "", "<smbios>" },
+    { "sysinfo", "", "<sysinfo type='smbios'/>", "", "<sysinfo>" },
+    { "cpu-model", "", "<cpu><model>Haswell</model></cpu>", "", "<cpu mode='custom'>" },
+    { "cpu-host-model", "", "<cpu mode='host-model'/>", "", "<cpu mode='host-model'>" },
+    { "cpu-feature", "", "<cpu mode='host-passthrough'><feature policy='disable' name='avx'/></cpu>",
+      "", "<cpu><feature>" },
+    { "numa", "", "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='65536'/></numa>"
+      "</cpu>", "", "<cpu><numa>" },
+    { "vcpus-300", "", "<vcpu>300</vcpu>", "", "255" },
+    { "vcpus-offline", "", "<vcpu current='1'>2</vcpu>", "", "<vcpu current>" },
+    { "memory-locked", "", "<memoryBacking><locked/></memoryBacking>", "", "<locked>" },
+    { "numatune", "", "<numatune><memory mode='strict' nodeset='0'/></numatune>", "", "<numatune>" },
+    { "scheduler", "", "<cputune><vcpusched vcpus='0' scheduler='fifo' priority='1'/></cputune>", "",
+      "<cputune>" },
+    { "hyperv", "", "<features><hyperv><relaxed state='on'/></hyperv></features>", "", "<hyperv>" },
+    { "smm", "", "<features><smm state='on'/></features>", "", "<smm>" },
+    { "kvm-hidden", "", "<features><kvm><hidden state='on'/></kvm></features>", "", "<kvm>" },
+    { "clock-localtime", "", "<clock offset='localtime'/>", "", "<clock offset='localtime'>" },
+    { "timer-hpet", "", "<clock offset='utc'><timer name='hpet' present='yes'/></clock>", "", "hpet" },
+    { "crash-dump", "", "<on_crash>coredump-destroy</on_crash>", "", "<on_crash>" },
+    { "suspend-to-mem", "", "<pm><suspend-to-mem enabled='yes'/></pm>", "", "<suspend-to-mem" },
+    { "genid", "", "<genid/>", "", "<genid>" },
+    { "sev", "", "<launchSecurity type='sev'><policy>0x1</policy><cbitpos>47</cbitpos>"
+      "<reducedPhysBits>1</reducedPhysBits></launchSecurity>", "", "<launchSecurity>" },
+    { "disk-qcow2", "", "", DISK("type='file'", "<driver name='qemu' type='qcow2'/>" VDA), "raw" },
+    { "disk-sata", "", "", DISK("type='file'", "<target dev='sda' bus='sata'/>"), "virtio" },
+    { "disk-cdrom", "", "", DISK("type='file' device='cdrom'", "<target dev='sda' bus='sata'/>"),
+      "<disk device>" },
+    { "disk-network", "", "", "<disk type='network'><driver type='raw'/><source protocol='nbd' name='x'>"
+      "<host name='h'/></source>" VDA "</disk>", "<disk type>" },
+    { "disk-iotune", "", "", DISK("type='file'", VDA "<iotune><total_iops_sec>9</total_iops_sec>"
+                                  "</iotune>"), "<iotune>" },
+    { "disk-aio", "", "", DISK("type='file'", "<driver io='threads' type='raw'/>" VDA), "io" },
+    { "disk-encryption", "", "", DISK("type='file'", VDA "<encryption format='luks'>"
+                                      "<secret type='passphrase' uuid='c7a5fdbd-edaf-9455-926a-d65c16db1800'/>"
+                                      "</encryption>"), "<encryption>" },
+    { "disk-serial", "", "", DISK("type='file'", VDA "<serial>123456789012345678901</serial>"),
+      "<serial>" },
+    { "disk-iothread", "", "", DISK("type='file'", "<driver iothread='3' type='raw'/>" VDA), "iothread" },
+    { "disk-boot-order", "", "", DISK("type='file'", VDA "<boot order='1'/>"), "<boot order>" },
+    { "net-e1000", "", "", "<interface type='user'><model type='e1000'/></interface>", "<model>" },
+    { "net-direct", "", "", "<interface type='direct'><source dev='eth0' mode='bridge'/></interface>",
+      "<interface type='direct'>" },
+    { "net-script", "", "", "<interface type='ethernet'><script path='/s'/></interface>", "<script>" },
+    { "net-queues", "", "", "<interface type='ethernet'><model type='virtio'/><driver queues='4'/>"
+      "</interface>", "queues" },
+    { "serial-usb", "", "", "<serial type='pty'><target type='usb-serial'/></serial>", "<serial>" },
+    { "serial-udp", "", "", "<serial type='udp'><source mode='connect' host='h' service='1'/></serial>",
+      "'udp'" },
+    { "parallel", "", "", "<parallel type='pty'/>", "<parallel>" },
+    { "graphics", "", "", "<graphics type='vnc'/>", "<graphics>" },
+    { "video", "", "", "<video><model type='vga'/></video>", "<video>" },
+    { "usb", "", "", "<controller type='usb' model='qemu-xhci'/>", "<controller type='usb'>" },
+    { "scsi", "", "", "<controller type='scsi' model='virtio-scsi'/>", "<controller type='scsi'>" },
+    { "input", "", "", "<input type='tablet' bus='usb'/>", "<input>" },
+    { "sound", "", "", "<sound model='ich9'/>", "<sound>" },
+    { "tpm", "", "", "<tpm><backend type='emulator'/></tpm>", "<tpm>" },
+    { "watchdog", "", "", "<watchdog model='i6300esb'/>", "<watchdog>" },
+    { "hostdev", "", "", "<hostdev mode='subsystem' type='pci'><source>"
+      "<address domain='0' bus='1' slot='0' function='0'/></source></hostdev>", "<hostdev>" },
+    { "filesystem", "", "", "<filesystem><source dir='/s'/><target dir='t'/></filesystem>",
+      "<filesystem>" },
+    { "vsock", "", "", "<vsock><cid auto='yes'/></vsock>", "<vsock>" },
+    { "iommu", "", "", "<iommu model='intel'/>", "<iommu>" },
+    { "rng-egd", "", "", "<rng model='virtio'><backend model='egd' type='unix'>"
+      "<source mode='connect' path='/s'/></backend></rng>", "egd" },
+    { "balloon-autodeflate", "", "", "<memballoon model='virtio' autodeflate='on'/>", "autodeflate" },
+    { "panic-hyperv", "", "", "<panic model='hyperv'/>", "<panic model>" },
+    { "virtio-iommu-platform", "", "", DISK("type='file'", "<driver type='raw' iommu='on'/>" VDA),
+      "iommu='on'" },
+    { "pci-bridge", "", "", "<controller type='pci' index='1' model='pcie-to-pci-bridge'/>",
+      "pcie-to-pci-bridge" },
+};
+
+static void
+testRefused(gconstpointer opaque)
+{
+    const testRefusal *refusal = opaque;
+    g_autofree char *xml = testDomain(refusal->os, refusal->rest, refusal->devices);
+    g_autoptr(virDomainDef) def = NULL;
+
+    if (!refusal->named) {
+        g_autofree char *other = virStringReplace(xml, "arch='x86_64'", "machine='pc'");
+
+        def = testParse(other);
+        g_assert_null(def);
+        g_assert_nonnull(strstr(virGetLastErrorMessage(), "'pc'"));
+        g_assert_cmpint(virGetLastErrorCode(), ==, VIR_ERR_CONFIG_UNSUPPORTED);
+        return;
+    }
+
+    def = testParse(xml);
+    g_assert_null(def);
+    g_test_message("%s", virGetLastErrorMessage());
+    g_assert_nonnull(strstr(virGetLastErrorMessage(), refusal->named));
+    g_assert_cmpint(virGetLastErrorCode(), ==, VIR_ERR_CONFIG_UNSUPPORTED);
+}
+
+/* Two devices in one slot, or in one that is taken by the machine. */
+static void
+testCollision(void)
+{
+    static const char *const addresses[] = {
+        "bus='0x00' slot='0x1f'", "bus='0x00' slot='0x05'",
+    };
+    size_t i;
+
+    for (i = 0; i < G_N_ELEMENTS(addresses); i++) {
+        g_autofree char *devices =
+            g_strdup_printf("<memballoon model='virtio'><address type='pci' %s/></memballoon>"
+                            "<controller type='virtio-serial' index='0'>"
+                            "<address type='pci' bus='0x00' slot='0x05'/></controller>",
+                            addresses[i]);
+        g_autofree char *xml = testDomain("", "", devices);
+        g_autoptr(virDomainDef) def = testParse(xml);
+
+        g_assert_null(def);
+    }
+}
+
+/* Only so many free root ports as the definition has can take a device live. */
+static void
+testHotplugAddress(void)
+{
+    g_autofree char *xml = testDomain("", "", "<controller type='pci' index='1' model='pcie-root-port'/>");
+    g_autoptr(virDomainDef) def = testParse(xml);
+    const char *disk = DISK("type='file'", "<driver type='raw'/><target dev='vdb' bus='virtio'/>");
+    g_autoptr(virDomainDeviceDef) dev = NULL;
+    g_autoptr(virDomainDeviceDef) second = NULL;
+
+    g_assert_nonnull(def);
+    dev = virDomainDeviceDefParse(disk, def, driver.xmlopt, NULL, VIR_DOMAIN_DEF_PARSE_INACTIVE);
+    g_assert_nonnull(dev);
+    g_assert_cmpint(vireoAddressAssignDevice(def, dev), ==, 0);
+    g_assert_cmpint(dev->data.disk->info.addr.pci.bus, ==, 1);
+
+    virDomainDiskInsert(def, g_steal_pointer(&dev->data.disk));
+    second = virDomainDeviceDefParse(disk, def, driver.xmlopt, NULL, VIR_DOMAIN_DEF_PARSE_INACTIVE);
+    g_assert_nonnull(second);
+    g_assert_cmpint(vireoAddressAssignDevice(def, second), ==, -1);
+    g_assert_nonnull(strstr(virGetLastErrorMessage(), "root port"));
+}
+
+static void
+testDomainCapabilities(void)
+{
+    g_autoptr(virDomainCaps) caps = vireoDomainCapabilitiesBuild(&driver, NULL, NULL, NULL, NULL);
+    g_autofree char *text = NULL;
+    static const char *const wrong[][4] = {
+        { "aarch64", NULL, NULL }, { NULL, "pc", NULL }, { NULL, NULL, "qemu" },
+    };
+    size_t i;
+
+    g_assert_nonnull(caps);
+    text = virDomainCapsFormat(caps);
+    g_assert_nonnull(strstr(text, VIREO_MACHINE_CANONICAL));
+    for (i = 0; i < G_N_ELEMENTS(wrong); i++)
+        g_assert_null(vireoDomainCapabilitiesBuild(&driver, NULL, wrong[i][0], wrong[i][1], wrong[i][2]));
+}
+
+static void
+testSilence(void *opaque G_GNUC_UNUSED,
+            virErrorPtr error G_GNUC_UNUSED)
+{
+}
+
+static void
+testAddData(void)
+{
+    g_autofree char *path = g_strdup_printf("%s/tests/unit/driver-data", g_getenv("top_srcdir"));
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *file;
+
+    g_assert_nonnull(dir);
+    while ((file = g_dir_read_name(dir))) {
+        char *name = g_strndup(file, strlen(file) - 4);
+        g_autofree char *args = g_strdup_printf("/driver/args/%s", name);
+        g_autofree char *stable = g_strdup_printf("/driver/stable/%s", name);
+
+        if (!g_str_has_suffix(file, ".xml")) {
+            g_free(name);
+            continue;
+        }
+        g_test_add_data_func_full(args, g_strdup(name), testArgs, g_free);
+        g_test_add_data_func_full(stable, name, testStable, g_free);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    size_t i;
+    int ret;
+
+    g_test_init(&argc, &argv, NULL);
+    if (virErrorInitialize() < 0)
+        return EXIT_FAILURE;
+    virSetErrorFunc(NULL, testSilence);
+
+    driver.config = vireoConfigNew(true);
+    g_free(driver.config->vireoBinary);
+    driver.config->vireoBinary = g_strdup("/usr/bin/vireo");
+    driver.xmlopt = vireoDomainXMLOptionNew(&driver);
+
+    testAddData();
+    for (i = 0; i < G_N_ELEMENTS(testRefusals); i++) {
+        g_autofree char *path = g_strdup_printf("/driver/refused/%s", testRefusals[i].name);
+
+        g_test_add_data_func(path, &testRefusals[i], testRefused);
+    }
+    g_test_add_func("/driver/address/collision", testCollision);
+    g_test_add_func("/driver/address/hotplug", testHotplugAddress);
+    g_test_add_func("/driver/domcapabilities", testDomainCapabilities);
+    ret = g_test_run();
+
+    virObjectUnref(driver.xmlopt);
+    vireoConfigFree(driver.config);
+    return ret;
+}
