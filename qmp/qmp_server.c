@@ -68,6 +68,8 @@ void qmp_server_free(QmpServer *server)
 	if (!server)
 		return;
 	g_ptr_array_unref(server->listeners);
+	/* SHUTDOWN, most of the time. */
+	qmp_events_flush(server->events);
 	while (server->sessions->len)
 		qmp_session_end(g_ptr_array_index(server->sessions, 0));
 	g_ptr_array_unref(server->sessions);

@@ -40,7 +40,10 @@ typedef struct QmpSession QmpSession;
  */
 QmpServer *qmp_server_new(GMainContext *context);
 
-/** qmp_server_free: ends all sessions, stops listening, frees the server; it may be NULL. */
+/**
+ * qmp_server_free: sends the events that wait, ends all sessions, stops listening, frees the server
+ * @server: may be NULL. What a client's stream does not take at once is lost.
+ */
 void qmp_server_free(QmpServer *server);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(QmpServer, qmp_server_free)
 
@@ -59,6 +62,13 @@ void qmp_server_set_machine(QmpServer *server, void *machine);
 
 /** qmp_server_event_sink: where events for all clients go. Lives as long as the server. */
 QmpEventSink *qmp_server_event_sink(QmpServer *server);
+
+/**
+ * qmp_server_flush_events: sends the events that wait now, not when the context next turns
+ *
+ * For the end of a machine, whose last event would come too late. Sessions may end.
+ */
+void qmp_server_flush_events(QmpServer *server);
 
 /** qmp_server_fds: the descriptors that clients have handed over. Lives as long as the server. */
 QmpFds *qmp_server_fds(QmpServer *server);

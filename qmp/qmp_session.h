@@ -21,8 +21,6 @@ void qmp_session_send_event(QmpSession *session, const GByteArray *text);
 /* What sessions need of their server (qmp_server.c). */
 const QmpCommand *qmp_server_find_command(QmpServer *server, const char *name);
 void *qmp_server_machine(QmpServer *server);
-/* Delivers the events that wait to all sessions; sessions may end. */
-void qmp_server_flush_events(QmpServer *server);
 /* The session has ended: gives up the server's reference. */
 void qmp_server_remove_session(QmpServer *server, QmpSession *session);
 

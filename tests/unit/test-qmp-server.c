@@ -256,6 +256,19 @@ static void test_events(Fixture *fixture, gconstpointer data)
 	client_free(silent);
 }
 
+/* The last event of a monitor that ends still reaches its clients. */
+static void test_last_event(Fixture *fixture, gconstpointer data)
+{
+	Client *client = client_ready(fixture, false);
+
+	(void)data;
+	qapi_event_test_bare(qmp_server_event_sink(fixture->server));
+	qmp_server_free(g_steal_pointer(&fixture->server));
+	client_expect_event(client, "\"event\":\"TEST_BARE\"}");
+	g_assert_null(client_line(client));
+	client_free(client);
+}
+
 #define THREADS 4
 #define EVENTS_EACH 500
 
@@ -494,6 +507,7 @@ int main(int argc, char **argv)
 	ADD_TEST("order", test_order);
 	ADD_TEST("out-of-band", test_out_of_band);
 	ADD_TEST("events", test_events);
+	ADD_TEST("last-event", test_last_event);
 	ADD_TEST("events-from-threads", test_events_from_threads);
 	ADD_TEST("event-flood", test_event_flood);
 	ADD_TEST("event-rates", test_event_rates);

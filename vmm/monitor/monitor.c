@@ -143,6 +143,8 @@ Monitor *monitor_new(GMainContext *context)
 
 void monitor_stop(Monitor *monitor)
 {
+	/* SHUTDOWN was emitted when the main loop was left. */
+	qmp_server_flush_events(monitor->server);
 	g_ptr_array_set_size(monitor->channels, 0);
 	qmp_server_set_machine(monitor->server, NULL);
 }
