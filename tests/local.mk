@@ -161,3 +161,8 @@ tests_device_test_virtio_console_SOURCES = tests/device/test-virtio-console.c
 tests_device_test_virtio_console_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_console_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 include tests/driver.mk
+
+device_tests += tests/device/test-virtio-balloon
+tests_device_test_virtio_balloon_SOURCES = tests/device/test-virtio-balloon.c
+tests_device_test_virtio_balloon_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_balloon_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)

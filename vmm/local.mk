@@ -135,6 +135,7 @@ libvmm_a_SOURCES += \
 
 # virtio
 libvmm_a_SOURCES += \
+	vmm/virtio/virtio_balloon.c vmm/virtio/virtio_balloon.h \
 	vmm/virtio/virtio_blk.c vmm/virtio/virtio_blk.h \
 	vmm/virtio/virtio_console.c vmm/virtio/virtio_console.h \
 	vmm/virtio/virtio_console_port.c vmm/virtio/virtio_console_port.h \

@@ -47,6 +47,11 @@ struct DeviceType {
 	void (*unrealize)(Device *device); /* only after a realize that succeeded */
 	void (*reset)(Device *device);
 	/*
+	 * The value of property @name that is no setting, for qom-get; NULL where it has none of
+	 * that name. A new reference. Main thread. May be NULL.
+	 */
+	json_object *(*get_property)(Device *device, const char *name);
+	/*
 	 * Stop touching guest memory and finish what is in flight (pause, save), and go on.
 	 * Either may be NULL. Main thread; the vCPUs are stopped during both.
 	 */

@@ -82,6 +82,7 @@ json_object *device_tree_get_property(DeviceTree *tree, const char *path, const 
 {
 	Device *device = device_tree_find(tree, path);
 	const Property *entry;
+	json_object *value;
 
 	if (!device)
 		return NULL;
@@ -93,6 +94,9 @@ json_object *device_tree_get_property(DeviceTree *tree, const char *path, const 
 		return json_object_new_boolean(device->hotplugged);
 	if (strcmp(property, "parent_bus") == 0 && device->bus)
 		return json_object_new_string(device->bus->name);
+	value = device->type->get_property ? device->type->get_property(device, property) : NULL;
+	if (value)
+		return value;
 	entry = device_type_find_property(device->type, property);
 	if (!entry) {
 		error_fail(error, "property '%s.%s' not found", device->type->name, property);

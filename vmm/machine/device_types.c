@@ -9,6 +9,7 @@
 #include "vmm/chipset/chipset.h"
 #include "vmm/pci/host_bridge.h"
 #include "vmm/pci/root_port.h"
+#include "vmm/virtio/virtio_balloon.h"
 #include "vmm/virtio/virtio_blk.h"
 #include "vmm/virtio/virtio_console.h"
 #include "vmm/virtio/virtio_net.h"
@@ -34,6 +35,7 @@ const DeviceType *const machine_device_types[] = {
 	&pvpanic_type,
 	&serial_16550_type,
 	/* virtio */
+	FAMILY(virtio_balloon_type),
 	FAMILY(virtio_blk_type),
 	FAMILY(virtio_console_type),
 	FAMILY(virtio_net_type),

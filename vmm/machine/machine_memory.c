@@ -64,6 +64,8 @@ static bool add_ram(Machine *machine, const MemoryBackend *backend, uint64_t gpa
 		.fd = backend->fd,
 		.offset = offset,
 		.read_only = backend->config.read_only,
+		.shared = backend->config.share,
+		.page_size = backend->page_size,
 	};
 
 	return size == 0 || guest_memory_add(machine->memory, &region, error);

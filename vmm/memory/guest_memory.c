@@ -10,7 +10,10 @@
 #include "vmm/base/rcu.h"
 
 #include <inttypes.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* One version of the table; regions in ascending order, none overlapping. */
 typedef struct GuestMemoryTable {
@@ -166,4 +169,61 @@ bool guest_memory_read(const GuestMemory *memory, uint64_t gpa, void *buffer, si
 bool guest_memory_write(GuestMemory *memory, uint64_t gpa, const void *buffer, size_t size)
 {
 	return guest_memory_copy(memory, gpa, (uint8_t *)buffer, size, true);
+}
+
+/* The RAM region that @hva lies in, or NULL. Inside an RCU section. */
+static const GuestMemoryRegion *region_of_hva(const GuestMemory *memory, const uint8_t *hva)
+{
+	size_t n;
+	const GuestMemoryRegion *regions = guest_memory_regions(memory, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (!regions[i].read_only && hva >= regions[i].hva &&
+		    hva < regions[i].hva + regions[i].size)
+			return &regions[i];
+	}
+	return NULL;
+}
+
+static uint64_t region_page_size(const GuestMemoryRegion *region)
+{
+	return region->page_size ? region->page_size : (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t guest_memory_page_size(const GuestMemory *memory, const void *hva)
+{
+	const GuestMemoryRegion *region;
+	uint64_t size;
+
+	rcu_read_lock();
+	region = region_of_hva(memory, hva);
+	size = region ? region_page_size(region) : 0;
+	rcu_read_unlock();
+	return size;
+}
+
+bool guest_memory_discard(const GuestMemory *memory, void *hva, uint64_t size)
+{
+	const GuestMemoryRegion *region;
+	bool ok = true;
+
+	rcu_read_lock();
+	region = region_of_hva(memory, hva);
+	if (region) {
+		uintptr_t mask = region_page_size(region) - 1;
+		uintptr_t base = (uintptr_t)region->hva, start = (uintptr_t)hva;
+		uintptr_t end = (start + MIN(size, base + region->size - start)) & ~mask;
+
+		start = (start + mask) & ~mask;
+		/* A shared mapping would fault the same page in again: it goes from the file. */
+		if (start < end && region->shared && region->fd >= 0)
+			ok = fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				       (off_t)(region->offset + (start - base)),
+				       (off_t)(end - start)) == 0;
+		else if (start < end)
+			ok = madvise((void *)start, end - start,
+				     region->shared ? MADV_REMOVE : MADV_DONTNEED) == 0;
+	}
+	rcu_read_unlock();
+	return ok;
 }

@@ -27,6 +27,8 @@ typedef struct GuestMemoryRegion {
 	int fd;		 /* its memfd or file, or -1; borrowed (vhost-user, migration) */
 	uint64_t offset; /* of the region within fd, bytes */
 	bool read_only;	 /* ROM: guest writes exit, and guest_memory_write() refuses */
+	bool shared;	 /* the mapping shows what is in fd; else it is private, or anonymous */
+	uint64_t page_size; /* of the host's pages behind it, bytes; 0: base pages */
 } GuestMemoryRegion;
 
 GuestMemory *guest_memory_new(void);
@@ -50,6 +52,16 @@ uint64_t guest_memory_size(const GuestMemory *memory);
  * @writable, in one that is RAM). @size may be 0. Any thread.
  */
 void *guest_memory_hva(const GuestMemory *memory, uint64_t gpa, uint64_t size, bool writable);
+
+/*
+ * Give the host pages wholly within the @size bytes at @hva (of RAM, from guest_memory_hva()) back
+ * to the host: the guest finds zeroes there, or what a file has. ROM is left alone. False where
+ * the host refuses. Any thread.
+ */
+bool guest_memory_discard(const GuestMemory *memory, void *hva, uint64_t size);
+
+/* The size of the host's pages behind @hva, bytes; 0 where it is no RAM. Any thread. */
+uint64_t guest_memory_page_size(const GuestMemory *memory, const void *hva);
 
 /*
  * Copy between @buffer and guest RAM; ranges that span adjacent regions work. False, with nothing

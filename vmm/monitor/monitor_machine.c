@@ -11,6 +11,7 @@
 #include "vmm/machine/machine.h"
 #include "vmm/memory/guest_memory.h"
 #include "vmm/memory/memory_backend.h"
+#include "vmm/virtio/virtio_balloon.h"
 #include "vmm/x86/cpuid.h"
 
 QapiTargetInfo *qmp_query_target(G_GNUC_UNUSED QmpContext *ctx, G_GNUC_UNUSED GError **error)
@@ -158,21 +159,48 @@ GPtrArray *qmp_query_memdev(QmpContext *ctx, G_GNUC_UNUSED GError **error)
 	return list;
 }
 
-/* No machine of this version has a balloon, so both answer as QEMU does where there is none. */
-static void set_no_balloon(GError **error)
+static void find_balloon_cb(Device *device, gpointer data)
 {
-	g_set_error(error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_ACTIVE,
-		    "No balloon device has been activated");
+	if (virtio_balloon_is(device) && device->realized)
+		*(Device **)data = device;
 }
 
-QapiBalloonInfo *qmp_query_balloon(G_GNUC_UNUSED QmpContext *ctx, GError **error)
+/* The balloon, or NULL and @error. */
+static Device *find_balloon(QmpContext *ctx, GError **error)
 {
-	set_no_balloon(error);
-	return NULL;
+	Device *balloon = NULL;
+
+	device_tree_foreach(machine_devices(qmp_context_machine(ctx)), true, find_balloon_cb,
+			    &balloon);
+	if (!balloon)
+		g_set_error(error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_ACTIVE,
+			    "No balloon device has been activated");
+	return balloon;
 }
 
-bool qmp_balloon(G_GNUC_UNUSED QmpContext *ctx, G_GNUC_UNUSED int64_t value, GError **error)
+QapiBalloonInfo *qmp_query_balloon(QmpContext *ctx, GError **error)
 {
-	set_no_balloon(error);
-	return false;
+	Device *balloon = find_balloon(ctx, error);
+	QapiBalloonInfo *info;
+
+	if (!balloon)
+		return NULL;
+	info = g_new0(QapiBalloonInfo, 1);
+	info->actual = (int64_t)virtio_balloon_actual(balloon);
+	return info;
+}
+
+bool qmp_balloon(QmpContext *ctx, int64_t value, GError **error)
+{
+	Device *balloon = find_balloon(ctx, error);
+
+	if (!balloon)
+		return false;
+	if (value <= 0) {
+		g_set_error(error, QMP_ERROR, QMP_ERROR_GENERIC,
+			    "Parameter 'target' expects a size");
+		return false;
+	}
+	virtio_balloon_set_target(balloon, (uint64_t)value);
+	return true;
 }

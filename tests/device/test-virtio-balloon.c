@@ -1,0 +1,321 @@
+/*
+ * test-virtio-balloon.c: the memory balloon
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "qmp/qmp_event.h"
+#include "tests/device/virtio_driver.h"
+#include "vmm/virtio/virtio_balloon.h"
+
+#define F_STATS_VQ  VIRTIO_FEATURE(1)
+#define F_REPORTING VIRTIO_FEATURE(5)
+#define F_ALL	    UINT64_MAX
+#define RAM	    (16u << 20)
+#define PLAIN_GPA   0x8000000u /* RAM on whole host pages, which the fake's is not */
+#define PLAIN_SIZE  (4u << 20)
+#define HUGE_GPA    0x10000000u
+#define HUGE_SIZE   (1u << 20)
+#define HUGE_PAGE   16384u
+
+enum { INFLATE, DEFLATE, STATS, REPORTING };
+
+typedef struct Fixture {
+	FakeMachine *fake;
+	IoLoop *loop;
+	Device *device;
+	VirtioDriver driver;
+	uint8_t *plain;
+	uint8_t *huge; /* RAM whose host pages count as larger */
+	QmpEventSink sink;
+	int64_t actual; /* of the last event */
+	unsigned n_events;
+} Fixture;
+
+static void record_event(void *opaque, const char *name, json_object *data)
+{
+	Fixture *fixture = opaque;
+
+	if (strcmp(name, "BALLOON_CHANGE") == 0) {
+		fixture->n_events++;
+		fixture->actual = json_object_get_int64(json_object_object_get(data, "actual"));
+	}
+	json_object_put(data);
+}
+
+/* Add RAM full of 0x77; returns its mapping, HUGE_PAGE larger than it. */
+static uint8_t *add_region(Fixture *fixture, uint64_t gpa, uint64_t size, uint64_t page_size)
+{
+	uint8_t *mapping = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	GuestMemoryRegion region = {
+		.gpa = gpa,
+		.size = size,
+		.fd = -1,
+		.page_size = page_size,
+	};
+
+	g_assert_true(mapping != MAP_FAILED);
+	region.hva =
+		(uint8_t *)(((uintptr_t)mapping + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
+	memset(region.hva, 0x77, size);
+	g_assert_true(guest_memory_add(fixture->fake->services.memory, &region, NULL));
+	return mapping;
+}
+
+static void set_up(Fixture *fixture, gconstpointer options)
+{
+	fixture->fake = virtio_driver_machine(&fixture->loop);
+	fixture->plain = add_region(fixture, PLAIN_GPA, PLAIN_SIZE, 0);
+	fixture->huge = add_region(fixture, HUGE_GPA, HUGE_SIZE, HUGE_PAGE);
+	fixture->sink = (QmpEventSink){ .emit = record_event, .opaque = fixture };
+	fixture->fake->services.events = &fixture->sink;
+	fixture->device = fake_machine_add(fixture->fake, &virtio_balloon_type.pci.device, options);
+	virtio_driver_probe(&fixture->driver, fixture->fake, fixture->device);
+}
+
+static void tear_down(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	fake_machine_remove(fixture->fake, fixture->device);
+	io_loop_free(fixture->loop);
+	fake_machine_free(fixture->fake);
+	munmap(fixture->plain, PLAIN_SIZE + HUGE_PAGE);
+	munmap(fixture->huge, HUGE_SIZE + HUGE_PAGE);
+}
+
+/* Hand over @n page numbers on @queue. */
+static void pages(Fixture *fixture, unsigned queue, const uint32_t *pfns, unsigned n)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint64_t gpa = virtio_driver_alloc(driver, n * 4);
+
+	memcpy(virtio_driver_ram(driver, gpa), pfns, n * 4);
+	virtio_ring_describe(&driver->rings[queue], 0, gpa, n * 4, 0, 0);
+	virtio_driver_offer(driver, queue, 0);
+	virtio_driver_wait(driver, queue, NULL);
+}
+
+/* Whether the page at host address @hva is zero; else it must be as it was. */
+static bool is_gone(const uint8_t *hva)
+{
+	for (unsigned i = 0; i < 4096; i++)
+		g_assert_cmpuint(hva[i], ==, hva[0]);
+	return hva[0] == 0;
+}
+
+static uint8_t *hva(Fixture *fixture, uint64_t gpa)
+{
+	return guest_memory_hva(fixture->fake->services.memory, gpa, 4096, true);
+}
+
+static void test_inflate(Fixture *fixture, gconstpointer data)
+{
+	/* Neighbours down, neighbours up, one by itself, and what is no RAM. */
+	static const uint32_t pfns[] = { 0x8003, 0x8002,     0x8001, 0x8100, 0x8101,
+					 0x8200, 0xffffffff, 0x5000, 0x8001 };
+
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	pages(fixture, INFLATE, pfns, G_N_ELEMENTS(pfns));
+	for (uint32_t pfn = 0x8000; pfn < 0x8400; pfn++) {
+		bool expected = (pfn >= 0x8001 && pfn <= 0x8003) || pfn == 0x8100 ||
+				pfn == 0x8101 || pfn == 0x8200;
+
+		g_assert_true(is_gone(hva(fixture, (uint64_t)pfn << 12)) == expected);
+	}
+	memset(hva(fixture, PLAIN_GPA + 0x1000), 0x66, 4096);
+	pages(fixture, DEFLATE, pfns, 3);
+	g_assert_cmpuint(hva(fixture, PLAIN_GPA + 0x1000)[0], ==, 0x66);
+}
+
+static void test_large_host_pages(Fixture *fixture, gconstpointer data)
+{
+	static const uint32_t first = HUGE_GPA >> 12;
+	const uint32_t some[] = { first + 1, first + 2, first + 3 }, rest[] = { first };
+	const uint32_t other[] = { first + 4, first + 5, first + 6 }, last[] = { first + 7 };
+
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	pages(fixture, INFLATE, some, 3);
+	g_assert_false(is_gone(hva(fixture, HUGE_GPA + 4096)));
+	pages(fixture, INFLATE, some, 3); /* no progress by saying it twice */
+	g_assert_false(is_gone(hva(fixture, HUGE_GPA + 4096)));
+	pages(fixture, INFLATE, rest, 1);
+	for (unsigned i = 0; i < 4; i++)
+		g_assert_true(is_gone(hva(fixture, HUGE_GPA + i * 4096)));
+	g_assert_false(is_gone(hva(fixture, HUGE_GPA + 4 * 4096)));
+	/* A part that is taken back keeps the page. */
+	pages(fixture, INFLATE, other, 3);
+	pages(fixture, DEFLATE, other, 1);
+	pages(fixture, INFLATE, last, 1);
+	g_assert_false(is_gone(hva(fixture, HUGE_GPA + 5 * 4096)));
+}
+
+static void test_target(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint64_t ram = RAM + PLAIN_SIZE + HUGE_SIZE;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	g_assert_cmpuint(virtio_balloon_actual(fixture->device), ==, ram);
+	virtio_balloon_set_target(fixture->device, ram - (4 << 20));
+	g_assert_true(virtio_driver_wait_interrupt(driver, 0));
+	g_assert_cmpuint(virtio_driver_read_config(driver, 0, 4), ==, 1024);
+	virtio_driver_write_config(driver, 4, 1000, 4);
+	g_assert_cmpuint(fixture->n_events, ==, 1);
+	g_assert_cmpint(fixture->actual, ==, ram - 1000 * 4096);
+	g_assert_cmpuint(virtio_balloon_actual(fixture->device), ==, ram - 1000 * 4096);
+	virtio_driver_write_config(driver, 4, 1000, 4); /* no change, no event */
+	virtio_driver_write_config(driver, 4, 7, 1);	/* nor by a part of it */
+	virtio_driver_write_config(driver, 0, 7, 4);	/* nor can it set the target */
+	g_assert_cmpuint(fixture->n_events, ==, 1);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 0, 4), ==, 1024);
+	/* More than there is. */
+	virtio_driver_write_config(driver, 4, UINT32_MAX, 4);
+	g_assert_cmpint(fixture->actual, ==, 0);
+	virtio_balloon_set_target(fixture->device, UINT64_MAX);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 0, 4), ==, 0);
+	virtio_driver_set_status(driver, 0);
+	g_assert_cmpuint(virtio_balloon_actual(fixture->device), ==, ram);
+}
+
+static void give_stats(Fixture *fixture, uint16_t tag, uint64_t value, unsigned head)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint64_t gpa = virtio_driver_alloc(driver, 25);
+	uint8_t *bytes = virtio_driver_ram(driver, gpa);
+	uint16_t unknown = 999;
+
+	memcpy(bytes, &unknown, 2);
+	memcpy(bytes + 10, &tag, 2);
+	memcpy(bytes + 12, &value, 8);
+	virtio_ring_describe(&driver->rings[STATS], head, gpa, 25, 0, 0); /* an odd end */
+	virtio_driver_offer(driver, STATS, head);
+	virtio_driver_settle(fixture->loop);
+}
+
+static json_object *guest_stats(Fixture *fixture)
+{
+	json_object *value = fixture->device->type->get_property(fixture->device, "guest-stats");
+
+	g_assert_nonnull(value);
+	return value;
+}
+
+static uint64_t stat(json_object *value, const char *name)
+{
+	return json_object_get_uint64(
+		json_object_object_get(json_object_object_get(value, "stats"), name));
+}
+
+static void test_stats(Fixture *fixture, gconstpointer data)
+{
+	uint32_t id, length;
+	json_object *value;
+
+	(void)data; /* polling every second */
+	g_assert_null(fixture->device->type->get_property(fixture->device, "other"));
+	virtio_driver_start(&fixture->driver, F_ALL);
+	value = guest_stats(fixture);
+	g_assert_cmpint(json_object_get_int64(json_object_object_get(value, "last-update")), ==, 0);
+	json_object_put(value);
+	give_stats(fixture, 4, 123456, 0);
+	value = guest_stats(fixture);
+	g_assert_cmpuint(stat(value, "stat-free-memory"), ==, 123456);
+	g_assert_cmpuint(stat(value, "stat-swap-in"), ==, UINT64_MAX);
+	g_assert_cmpint(json_object_get_int64(json_object_object_get(value, "last-update")), >, 0);
+	json_object_put(value);
+	g_assert_false(virtio_ring_take_used(&fixture->driver.rings[STATS], &id, &length));
+	g_assert_cmpuint(virtio_driver_wait(&fixture->driver, STATS, NULL), ==, 0);
+	give_stats(fixture, 4, 99, 0);
+	/* A second one, which no good driver has; then a pause, with one held. */
+	give_stats(fixture, 4, 98, 1);
+	g_assert_cmpuint(virtio_driver_wait(&fixture->driver, STATS, NULL), ==, 0);
+	fixture->device->type->pause(fixture->device);
+	fixture->device->type->resume(fixture->device);
+	g_assert_cmpuint(virtio_driver_wait(&fixture->driver, STATS, NULL), ==, 1);
+}
+
+static void test_reporting(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	/* Without statistics the driver numbers this queue 2. */
+	const bool without_stats = data != NULL;
+	unsigned queue = without_stats ? STATS : REPORTING;
+
+	virtio_driver_start(driver, without_stats ? F_ALL & ~F_STATS_VQ : F_ALL);
+	virtio_ring_describe(&driver->rings[queue], 0, PLAIN_GPA + 0x1000, 0x2000,
+			     RING_NEXT | RING_WRITE, 1);
+	virtio_ring_describe(&driver->rings[queue], 1, PLAIN_GPA + 0x5800, 0x2000, RING_WRITE, 0);
+	virtio_driver_offer(driver, queue, 0);
+	virtio_driver_wait(driver, queue, NULL);
+	for (unsigned i = 0; i < 16; i++)
+		g_assert_true(is_gone(hva(fixture, PLAIN_GPA + i * 4096)) ==
+			      (i == 1 || i == 2 || i == 6));
+}
+
+static void test_reporting_on(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	test_reporting(fixture, NULL);
+}
+
+static void test_reporting_without_stats(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	test_reporting(fixture, "");
+}
+
+static void test_features(Fixture *fixture, gconstpointer data)
+{
+	uint64_t offered = virtio_driver_offered(&fixture->driver);
+
+	(void)data;
+	g_assert_true(offered & F_STATS_VQ);
+	g_assert_false(offered & F_REPORTING);
+	g_assert_true(offered & VIRTIO_FEATURE(2));
+}
+
+static void test_state(Fixture *fixture, gconstpointer data)
+{
+	Device *other;
+
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	virtio_balloon_set_target(fixture->device, 1 << 20);
+	virtio_driver_write_config(&fixture->driver, 4, 77, 4);
+	give_stats(fixture, 4, 123456, 0);
+	fixture->device->type->pause(fixture->device);
+	other = fake_machine_add(fixture->fake, &virtio_balloon_type.pci.device, NULL);
+	fake_machine_check_state(fixture->device, other);
+	g_assert_cmpuint(virtio_balloon_actual(other), ==,
+			 RAM + PLAIN_SIZE + HUGE_SIZE - 77 * 4096);
+	fake_machine_remove(fixture->fake, other);
+}
+
+static void add(const char *path, void (*func)(Fixture *, gconstpointer), const char *options)
+{
+	g_autofree char *full = g_strconcat("/virtio-balloon/", path, NULL);
+
+	g_test_add(full, Fixture, options, set_up, func, tear_down);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	add("inflate", test_inflate, NULL);
+	add("large-host-pages", test_large_host_pages, NULL);
+	add("target", test_target, NULL);
+	add("stats", test_stats, "guest-stats-polling-interval=1");
+	add("reporting", test_reporting_on, "free-page-reporting=on");
+	add("reporting-without-stats", test_reporting_without_stats, "free-page-reporting=on");
+	add("features", test_features, "deflate-on-oom=on");
+	add("state", test_state, NULL);
+	return g_test_run();
+}
