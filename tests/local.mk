@@ -142,6 +142,17 @@ tests_device_test_pci_root_port_SOURCES = tests/device/test-pci-root-port.c
 tests_device_test_pci_root_port_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_pci_root_port_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 
+# What runs the layers, and the layers that are not built
+dist_noinst_SCRIPTS += tests/run tests/install-deps tests/bench/startup \
+	tests/kvm-host/run tests/kvm-host/guest-kit tests/system/run tests/system/inside \
+	tests/system/main.py
+EXTRA_DIST += .ci/run tests/kvm-host/lib.sh tests/kvm-host/host-init tests/kvm-host/guest-init \
+	tests/kvm-host/guest-rc tests/system/lib/__init__.py tests/system/lib/console.py \
+	tests/system/lib/daemon.py tests/system/lib/guest.py tests/system/lib/harness.py \
+	tests/system/lib/monitor.py tests/system/test_bad_xml.py tests/system/test_disk.py \
+	tests/system/test_lifecycle.py tests/system/test_monitor.py tests/system/test_network.py \
+	tests/system/test_recovery.py tests/system/test_scale.py
+
 # What tests/run runs of a layer.
 list-%-tests:
 	@echo $($*_tests)
