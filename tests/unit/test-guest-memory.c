@@ -18,7 +18,13 @@
 static void add_region(GuestMemory *memory, uint64_t gpa, uint8_t *hva, uint64_t size,
 		       bool read_only, bool expected)
 {
-	GuestMemoryRegion region = { gpa, size, hva, -1, 0, read_only };
+	GuestMemoryRegion region = {
+		.gpa = gpa,
+		.size = size,
+		.hva = hva,
+		.fd = -1,
+		.read_only = read_only,
+	};
 	g_autoptr(GError) error = NULL;
 
 	g_assert_cmpint(guest_memory_add(memory, &region, &error), ==, expected);
@@ -187,10 +193,53 @@ static void test_backend_errors(void)
 	new_backend(&config, "no power of two");
 }
 
+/* Whole pages inside the range go, of every kind of memory; ROM and what is no RAM stay. */
+static void test_discard(void)
+{
+	static const uint64_t page = 4096;
+	static const uint64_t size = 4 * page;
+	int fd = memfd_create("discard", MFD_CLOEXEC);
+
+	g_assert_cmpint(fd, >=, 0);
+	g_assert_cmpint(ftruncate(fd, (off_t)(2 * size)), ==, 0);
+	for (unsigned kind = 0; kind < 4; kind++) {
+		bool shared = kind == 1 || kind == 2, read_only = kind == 3;
+		bool has_fd = kind == 2;
+		g_autoptr(GuestMemory) memory = guest_memory_new();
+		uint8_t *hva = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				    (shared ? MAP_SHARED : MAP_PRIVATE) |
+					    (has_fd ? 0 : MAP_ANONYMOUS),
+				    has_fd ? fd : -1, has_fd ? (off_t)size : 0);
+		GuestMemoryRegion region = {
+			.size = size,
+			.hva = hva,
+			.fd = has_fd ? fd : -1,
+			.offset = has_fd ? size : 0,
+			.shared = shared,
+			.read_only = read_only,
+		};
+
+		g_assert_true(hva != MAP_FAILED);
+		memset(hva, 1, size);
+		g_assert_true(guest_memory_add(memory, &region, NULL));
+		g_assert_cmpuint(guest_memory_page_size(memory, hva), ==, read_only ? 0 : page);
+		g_assert_cmpuint(guest_memory_page_size(memory, hva + size), ==, 0);
+		g_assert_true(guest_memory_discard(memory, hva + 10, page - 10));
+		g_assert_true(guest_memory_discard(memory, hva + 10, 2 * page));
+		g_assert_true(guest_memory_discard(memory, hva + 3 * page, UINT64_MAX));
+		for (unsigned i = 0; i < 4; i++)
+			g_assert_cmpuint(hva[i * page], ==,
+					 !read_only && (i == 1 || i == 3) ? 0 : 1);
+		munmap(hva, size);
+	}
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/guest-memory/overlap-and-wrap", test_overlap_and_wrap);
+	g_test_add_func("/guest-memory/discard", test_discard);
 	g_test_add_func("/guest-memory/access", test_access);
 	g_test_add_func("/guest-memory/add-while-reading", test_add_while_reading);
 	g_test_add_func("/memory-backend/kinds", test_backend_kinds);
