@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "vmm/base/sandbox.h"
 #include "vmm/machine/device_types.h"
 #include "vmm/machine/machine.h"
 #include "vmm/monitor/monitor.h"
@@ -75,7 +76,9 @@ static int run(Monitor *monitor, Machine *machine)
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(ending_signals); i++)
 		g_unix_signal_add(ending_signals[i], end_by_signal, machine);
-	if (!monitor_start(monitor, machine, &error) || !machine_run(machine, &status, &error))
+	if (!monitor_start(monitor, machine, &error) ||
+	    (machine_config(machine)->sandbox && !sandbox_apply(SANDBOX_MAIN, &error)) ||
+	    !machine_run(machine, &status, &error))
 		fail(error);
 	monitor_stop(monitor);
 	return status;

@@ -15,13 +15,26 @@
 
 #include "qapi-events.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PIO_SPACE_SIZE 0x10000u
 
+void machine_restrict_thread(Machine *machine, SandboxThread kind)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!machine->config->sandbox || sandbox_apply(kind, &error))
+		return;
+	/* Going on without would be going on with less protection than was asked for. */
+	g_printerr("vireo: %s\n", error->message);
+	_exit(EXIT_FAILURE);
+}
+
 void machine_io_thread_init(gpointer data)
 {
-	(void)data;
+	machine_restrict_thread(data, SANDBOX_IO);
 }
 
 static Machine *machine_of(DeviceServices *services)
@@ -76,7 +89,7 @@ static IoLoop *service_find_io_loop(DeviceServices *services, const char *id)
 		return object ? machine_object_io_loop(object) : NULL;
 	}
 	if (!machine->default_io_loop) {
-		machine->default_io_loop = io_loop_new("IO", machine_io_thread_init, NULL, &error);
+		machine->default_io_loop = io_loop_new("IO", machine_io_thread_init, machine, &error);
 		if (!machine->default_io_loop)
 			g_warning("no I/O thread: %s", error->message);
 	}

@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "vmm/base/sandbox.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/kvm_vcpu.h"
 #include "vmm/machine/device_types.h"
@@ -96,5 +97,8 @@ bool machine_create_board(Machine *machine, GError **error);
 /* Put ACPI tables and the kernel into RAM, and the vCPUs at its start. vCPUs are stopped. */
 bool machine_load(Machine *machine, GError **error);
 
-/* Runs first on each I/O thread. */
+/* Put the calling thread under its filter (-sandbox); ends the process where that fails. */
+void machine_restrict_thread(Machine *machine, SandboxThread kind);
+
+/* Runs first on each I/O thread; @data is the Machine. */
 void machine_io_thread_init(gpointer data);

@@ -14,7 +14,7 @@
 struct MachineObjects {
 	GPtrArray *objects; /* MachineObject *, owned, in order of creation */
 	MachineObjectInUse in_use;
-	gpointer in_use_data;
+	gpointer data; /* of in_use and machine_io_thread_init() */
 };
 
 static const char *type_name(const MachineObject *object)
@@ -51,7 +51,7 @@ MachineObjects *machine_objects_new(MachineObjectInUse in_use, gpointer data)
 	MachineObjects *objects = g_new0(MachineObjects, 1);
 
 	objects->in_use = in_use;
-	objects->in_use_data = data;
+	objects->data = data;
 	objects->objects = g_ptr_array_new_with_free_func(machine_object_free);
 	return objects;
 }
@@ -111,8 +111,8 @@ static MemoryBackend *new_memory_backend(const QapiObjectOptions *options, GErro
 		config.share = true; /* as in QEMU */
 		FILL_MEMORY_CONFIG(&config, memfd);
 		if (memfd->hugetlb)
-			config.hugetlb_size = memfd->has_hugetlbsize ? memfd->hugetlbsize
-								     : DEFAULT_HUGE_PAGE;
+			config.hugetlb_size =
+				memfd->has_hugetlbsize ? memfd->hugetlbsize : DEFAULT_HUGE_PAGE;
 	} else {
 		config.kind = MEMORY_BACKEND_RAM;
 		FILL_MEMORY_CONFIG(&config, &options->u.memory_backend_ram);
@@ -123,7 +123,7 @@ static MemoryBackend *new_memory_backend(const QapiObjectOptions *options, GErro
 	return memory_backend_new(&config, error);
 }
 
-static bool create(MachineObject *object, GError **error)
+static bool create(MachineObjects *objects, MachineObject *object, GError **error)
 {
 	const QapiObjectOptions *options = object->options;
 	g_autofree char *name = NULL;
@@ -131,7 +131,7 @@ static bool create(MachineObject *object, GError **error)
 	switch (options->qom_type) {
 	case QAPI_OBJECT_TYPE_IOTHREAD:
 		name = g_strdup_printf("IO %s", options->id);
-		object->io_loop = io_loop_new(name, machine_io_thread_init, NULL, error);
+		object->io_loop = io_loop_new(name, machine_io_thread_init, objects->data, error);
 		return object->io_loop != NULL;
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_FILE:
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_MEMFD:
@@ -160,7 +160,7 @@ MachineObject *machine_objects_add(MachineObjects *objects, QapiObjectOptions *o
 	else if (*options->id == '\0')
 		done = error_fail(error, "an object's id must not be empty");
 	else
-		done = create(object, error);
+		done = create(objects, object, error);
 	if (!done) {
 		machine_object_free(object);
 		return NULL;
@@ -186,7 +186,7 @@ bool machine_objects_remove(MachineObjects *objects, const char *id, GError **er
 
 	if (!object)
 		return error_fail(error, "object '%s' not found", id);
-	if (object->is_ram || objects->in_use(objects->in_use_data, id))
+	if (object->is_ram || objects->in_use(objects->data, id))
 		return error_fail(error, "object '%s' (%s) is in use, can not be deleted", id,
 				  type_name(object));
 	g_ptr_array_remove(objects->objects, object);

@@ -30,7 +30,7 @@ typedef struct MachineObject {
 /* Whether a device refers to object @id. */
 typedef bool (*MachineObjectInUse)(gpointer data, const char *id);
 
-/* Everything here: main thread. */
+/* Everything here: main thread. @data is the Machine. */
 MachineObjects *machine_objects_new(MachineObjectInUse in_use, gpointer data);
 void machine_objects_free(MachineObjects *objects);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MachineObjects, machine_objects_free)

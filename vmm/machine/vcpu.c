@@ -176,6 +176,7 @@ static gpointer vcpu_thread(gpointer data)
 	MachineCpu *cpu = data;
 	Machine *machine = cpu->machine;
 
+	machine_restrict_thread(machine, SANDBOX_VCPU);
 	g_mutex_lock(&machine->cpu_lock);
 	cpu->pthread = pthread_self();
 	cpu->thread_id = gettid();
