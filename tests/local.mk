@@ -62,6 +62,12 @@ tests_unit_test_netdev_SOURCES = tests/unit/test-netdev.c
 tests_unit_test_netdev_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_netdev_LDADD = $(TEST_LIBS)
 
+fuzz_tests += tests/fuzz/fuzz-net-stream
+tests_fuzz_fuzz_net_stream_SOURCES = tests/fuzz/fuzz-net-stream.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_net_stream_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_net_stream_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_net_stream_LDADD = $(TEST_LIBS)
+
 unit_tests += tests/unit/test-rng
 tests_unit_test_rng_SOURCES = tests/unit/test-rng.c
 tests_unit_test_rng_CFLAGS = $(TEST_CFLAGS)
