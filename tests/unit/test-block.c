@@ -15,8 +15,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <linux/loop.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -572,6 +574,77 @@ static void test_locks_of_qemu(Fixture *fixture, gconstpointer data)
 	g_assert_nonnull(strstr(message, "lock"));
 }
 
+/* A block device over the image, or NULL where the host has none to give. *@fd keeps it. */
+static char *make_loop_device(const char *image, int *fd)
+{
+	autofd int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	autofd int backing = open(image, O_RDWR | O_CLOEXEC);
+	g_autofree char *path = NULL;
+	int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
+
+	if (number < 0)
+		return NULL;
+	path = g_strdup_printf("/dev/loop%d", number);
+	*fd = open(path, O_RDWR | O_CLOEXEC);
+	if (*fd < 0 || ioctl(*fd, LOOP_SET_FD, backing) < 0) {
+		fd_close(fd);
+		return NULL;
+	}
+	return g_steal_pointer(&path);
+}
+
+static void test_block_device(Fixture *fixture, gconstpointer data)
+{
+	BlockRequest zeroes = { .operation = BLOCK_WRITE_ZEROES,
+				.may_unmap = true,
+				.offset = 1 << 20,
+				.size = 1 << 20 };
+	int loop_fd = -1;
+	g_autofree char *path = make_loop_device(fixture->image, &loop_fd);
+	g_autoptr(GError) error = NULL;
+	struct stat before, after;
+	char *buffer = aligned_alloc(4096, 4096);
+	BlockLimits limits;
+	BlockNode *node;
+
+	(void)data;
+	if (!path) {
+		g_test_skip("this machine has no loop device to give");
+		free(buffer);
+		return;
+	}
+	stat(fixture->image, &before);
+	add(fixture->nodes, &error,
+	    "host_device,node-name=d,filename=%s,discard=unmap,cache.direct=on", path);
+	g_assert_no_error(error);
+	node = block_nodes_find(fixture->nodes, "d");
+	g_assert_true(block_node_attach(node, "disk", fixture->loop, true, NULL, NULL, &error));
+	block_node_get_limits(node, &limits);
+	g_assert_cmpuint(limits.size, ==, IMAGE_SIZE);
+	g_assert_cmpuint(limits.discard_granularity, >=, 512);
+	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 8192, buffer, 4096), ==, 0);
+	g_assert_cmpint(buffer[0], ==, 16);
+	memset(buffer, 0x5a, 4096);
+	g_assert_cmpint(transfer(fixture, node, BLOCK_WRITE, 8192, buffer, 4096), ==, 0);
+	g_assert_cmpint(other(fixture, node, BLOCK_FLUSH, 0, 0), ==, 0);
+	/* Not on block boundaries: only the whole blocks inside are discarded. */
+	g_assert_cmpint(other(fixture, node, BLOCK_DISCARD, (2 << 20) + 100, 1 << 20), ==, 0);
+	g_assert_cmpint(run(fixture, node, zeroes), ==, 0);
+	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 1 << 20, buffer, 4096), ==, 0);
+	g_assert_cmpint(buffer[0], ==, 0);
+	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 2 << 20, buffer, 4096), ==, 0);
+	g_assert_cmpint(buffer[511], ==, 0);
+	stat(fixture->image, &after);
+	g_assert_cmpint(after.st_blocks, <, before.st_blocks);
+	g_assert_false(block_node_resize(node, 2 * IMAGE_SIZE, &error));
+	g_assert_nonnull(strstr(error->message, "has 4194304 bytes"));
+	block_node_detach(node);
+	g_assert_true(block_nodes_remove(fixture->nodes, "d", NULL));
+	ioctl(loop_fd, LOOP_CLR_FD, 0);
+	fd_close(&loop_fd);
+	free(buffer);
+}
+
 typedef struct Burst {
 	Call calls[500];
 	struct iovec iov[500];
@@ -639,6 +712,7 @@ int main(int argc, char **argv)
 	ADD_TEST("resize", NULL, test_resize);
 	ADD_TEST("locks", NULL, test_locks);
 	ADD_TEST("locks-of-qemu", NULL, test_locks_of_qemu);
+	ADD_TEST("block-device", NULL, test_block_device);
 	ADD_TEST("drain", "", test_drain);
 	return g_test_run();
 }
