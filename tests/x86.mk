@@ -29,3 +29,20 @@ tests_device_test_board_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 tests_device_test_lpc_bridge_SOURCES = tests/device/test-lpc-bridge.c
 tests_device_test_lpc_bridge_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_lpc_bridge_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+
+# Fuzzers
+FUZZ_BOOT = tests/fuzz/fuzz.h tests/fuzz/fuzz_boot.c tests/fuzz/fuzz_boot.h $(BOOT_IMAGES)
+
+fuzz_tests += tests/fuzz/fuzz-elf tests/fuzz/fuzz-bzimage tests/fuzz/fuzz-chipset
+tests_fuzz_fuzz_elf_SOURCES = tests/fuzz/fuzz-elf.c $(FUZZ_BOOT)
+tests_fuzz_fuzz_elf_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_elf_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_elf_LDADD = $(TEST_LIBS)
+tests_fuzz_fuzz_bzimage_SOURCES = tests/fuzz/fuzz-bzimage.c $(FUZZ_BOOT)
+tests_fuzz_fuzz_bzimage_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_bzimage_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_bzimage_LDADD = $(TEST_LIBS)
+tests_fuzz_fuzz_chipset_SOURCES = tests/fuzz/fuzz-chipset.c tests/fuzz/fuzz.h $(FAKE_CHARDEV)
+tests_fuzz_fuzz_chipset_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_chipset_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_chipset_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
