@@ -10,7 +10,7 @@
 
 #include "qmp/qapi_layout.h"
 
-#define BUILTIN(ID, KIND, TYPE)                                                                    \
+#define BUILTIN(ID, KIND, TYPE) \
 	const QapiType qapi_type_##ID = { .name = #ID, .kind = KIND, .size = sizeof(TYPE) }
 
 BUILTIN(str, QAPI_KIND_STR, char *);
@@ -53,17 +53,17 @@ static json_object *format_integer(const QapiType *type, const void *value)
 
 	switch (type->size) {
 	case 1:
-		return json_object_new_int64(is_signed ? *(const int8_t *)value :
-							 (int64_t)*(const uint8_t *)value);
+		return json_object_new_int64(is_signed ? *(const int8_t *)value
+						       : (int64_t) * (const uint8_t *)value);
 	case 2:
-		return json_object_new_int64(is_signed ? *(const int16_t *)value :
-							 (int64_t)*(const uint16_t *)value);
+		return json_object_new_int64(is_signed ? *(const int16_t *)value
+						       : (int64_t) * (const uint16_t *)value);
 	case 4:
-		return json_object_new_int64(is_signed ? *(const int32_t *)value :
-							 (int64_t)*(const uint32_t *)value);
+		return json_object_new_int64(is_signed ? *(const int32_t *)value
+						       : (int64_t) * (const uint32_t *)value);
 	default:
-		return is_signed ? json_object_new_int64(*(const int64_t *)value) :
-				   json_object_new_uint64(*(const uint64_t *)value);
+		return is_signed ? json_object_new_int64(*(const int64_t *)value)
+				 : json_object_new_uint64(*(const uint64_t *)value);
 	}
 }
 
@@ -136,9 +136,8 @@ static json_object *format_array(const QapiType *element, const void *value)
 		const GArray *values = value;
 
 		for (guint i = 0; i < values->len; i++)
-			json_object_array_add(out, format_in_place(element,
-								   values->data +
-									   i * element->size));
+			json_object_array_add(
+				out, format_in_place(element, values->data + i * element->size));
 	} else {
 		const GPtrArray *pointers = value;
 

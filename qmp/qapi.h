@@ -7,9 +7,9 @@
  * qapi_parse_T(), qapi_format_T() and qapi_free_T() are calls of them.
  *
  * In a generated struct an optional number, boolean or enum NAME has a flag has_NAME; strings,
- * structs, arrays and values of any type are pointers the struct owns, NULL where absent. Arrays are
- * GPtrArray of pointers, or GArray of numbers, booleans and enums. The branch of a union that its
- * discriminator selects is u.BRANCH; an alternate holds its branch number in `type`.
+ * structs, arrays and values of any type are pointers the struct owns, NULL where absent. Arrays
+ * are GPtrArray of pointers, or GArray of numbers, booleans and enums. The branch of a union that
+ * its discriminator selects is u.BRANCH; an alternate holds its branch number in `type`.
  *
  * Everything here may be called from any thread.
  *
@@ -137,36 +137,36 @@ int qapi_enum_find(const QapiType *type, const char *name);
 const char *qapi_enum_name(const QapiType *type, int value);
 
 /* What the generator declares and defines for each object and alternate. */
-#define QAPI_DECLARE_TYPE(T)                                                                       \
-	extern const QapiType qapi_type_##T;                                                       \
-	Qapi##T *qapi_parse_##T(json_object *in, QapiParseMode mode, GError **error);              \
-	json_object *qapi_format_##T(const Qapi##T *value);                                        \
-	void qapi_free_##T(Qapi##T *value);                                                        \
-	GPtrArray *qapi_list_new_##T(void);                                                        \
+#define QAPI_DECLARE_TYPE(T)                                                          \
+	extern const QapiType qapi_type_##T;                                          \
+	Qapi##T *qapi_parse_##T(json_object *in, QapiParseMode mode, GError **error); \
+	json_object *qapi_format_##T(const Qapi##T *value);                           \
+	void qapi_free_##T(Qapi##T *value);                                           \
+	GPtrArray *qapi_list_new_##T(void);                                           \
 	G_DEFINE_AUTOPTR_CLEANUP_FUNC(Qapi##T, qapi_free_##T)
 
-#define QAPI_DEFINE_TYPE(T)                                                                        \
-	Qapi##T *qapi_parse_##T(json_object *in, QapiParseMode mode, GError **error)               \
-	{                                                                                          \
-		return qapi_parse(&qapi_type_##T, in, mode, error);                                \
-	}                                                                                          \
-	json_object *qapi_format_##T(const Qapi##T *value)                                         \
-	{                                                                                          \
-		return qapi_format(&qapi_type_##T, value);                                         \
-	}                                                                                          \
-	void qapi_free_##T(Qapi##T *value)                                                         \
-	{                                                                                          \
-		qapi_free(&qapi_type_##T, value);                                                  \
-	}                                                                                          \
-	GPtrArray *qapi_list_new_##T(void)                                                         \
-	{                                                                                          \
-		return g_ptr_array_new_with_free_func((GDestroyNotify)qapi_free_##T);              \
+#define QAPI_DEFINE_TYPE(T)                                                           \
+	Qapi##T *qapi_parse_##T(json_object *in, QapiParseMode mode, GError **error)  \
+	{                                                                             \
+		return qapi_parse(&qapi_type_##T, in, mode, error);                   \
+	}                                                                             \
+	json_object *qapi_format_##T(const Qapi##T *value)                            \
+	{                                                                             \
+		return qapi_format(&qapi_type_##T, value);                            \
+	}                                                                             \
+	void qapi_free_##T(Qapi##T *value)                                            \
+	{                                                                             \
+		qapi_free(&qapi_type_##T, value);                                     \
+	}                                                                             \
+	GPtrArray *qapi_list_new_##T(void)                                            \
+	{                                                                             \
+		return g_ptr_array_new_with_free_func((GDestroyNotify)qapi_free_##T); \
 	}
 
 /* What the generator declares for each enum: qapi_str_T() is the name of a value. */
-#define QAPI_DECLARE_ENUM(T)                                                                       \
-	extern const QapiType qapi_type_##T;                                                       \
-	static inline const char *qapi_str_##T(Qapi##T value)                                      \
-	{                                                                                          \
-		return qapi_enum_name(&qapi_type_##T, (int)value);                                 \
+#define QAPI_DECLARE_ENUM(T)                                       \
+	extern const QapiType qapi_type_##T;                       \
+	static inline const char *qapi_str_##T(Qapi##T value)      \
+	{                                                          \
+		return qapi_enum_name(&qapi_type_##T, (int)value); \
 	}

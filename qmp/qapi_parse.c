@@ -1,9 +1,9 @@
 /*
  * qapi_parse.c: reads schema types from JSON
  *
- * The JSON comes from a peer or a user: every member is checked against the description of its type,
- * and what the type does not have is refused by name. The place of a value is kept as a chain of
- * frames on the stack and spelled out only for an error message.
+ * The JSON comes from a peer or a user: every member is checked against the description of its
+ * type, and what the type does not have is refused by name. The place of a value is kept as a chain
+ * of frames on the stack and spelled out only for an error message.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -191,7 +191,8 @@ static bool size_from_text(const char *text, Integer *out)
 		return false;
 	fraction = 0;
 	if (*end == '.' && g_ascii_isdigit(end[1]))
-		fraction = g_ascii_strtod(end, &end); /* an exponent makes it 1 or more, or is "E" */
+		fraction =
+			g_ascii_strtod(end, &end); /* an exponent makes it 1 or more, or is "E" */
 	if (*end) {
 		suffix = strchr(suffixes, g_ascii_toupper(*end));
 		if (!suffix || end[1])
@@ -227,8 +228,8 @@ static bool parse_integer(Parser *parser, const Place *place, const QapiType *ty
 
 		if (!text)
 			return false;
-		if (type->kind == QAPI_KIND_SIZE ? !size_from_text(text, &value) :
-						   !integer_from_text(text, &value))
+		if (type->kind == QAPI_KIND_SIZE ? !size_from_text(text, &value)
+						 : !integer_from_text(text, &value))
 			return fail_integer(parser, place, type);
 	} else if (!integer_from_json(in, &value)) {
 		return fail_type(parser, place, "integer");
@@ -304,7 +305,8 @@ static bool parse_members(Parser *parser, const Place *place, const QapiType *ty
 {
 	for (uint32_t i = 0; i < type->n_members; i++) {
 		const QapiMember *member = &type->members[i];
-		const Place at = { .parent = place, .name = member->name,
+		const Place at = { .parent = place,
+				   .name = member->name,
 				   .depth = place->depth + 1 };
 		json_object *value;
 
@@ -342,7 +344,8 @@ static bool parse_object(Parser *parser, const Place *place, const QapiType *typ
 	branch = qapi_branch_of(type, out);
 	if (branch && !parse_members(parser, place, branch, in, (char *)out + type->branch_offset))
 		return false;
-	json_object_object_foreach(in, name, value) {
+	json_object_object_foreach(in, name, value)
+	{
 		(void)value;
 		if (!type_has_member(type, name) && !(branch && type_has_member(branch, name)))
 			return fail_member(parser, place, name, "is unexpected");

@@ -21,7 +21,7 @@
 #include "qmp/qmp_framing.h"
 #include "qmp/qmp_socket.h"
 
-G_DEFINE_QUARK(qmp-client-error-quark, qmp_client_error)
+G_DEFINE_QUARK(qmp - client - error - quark, qmp_client_error)
 
 #define READ_SIZE (64u << 10) /* bytes */
 
@@ -62,7 +62,7 @@ struct QmpClient {
 	bool negotiated;
 	GHashTable *sent; /* id -> Command */
 
-	GMutex lock; /* for what follows */
+	GMutex lock;	/* for what follows */
 	GQueue to_send; /* Command */
 	GSource *wakeup;
 	uint64_t last_id;
@@ -254,10 +254,9 @@ static void write_commands(QmpClient *client)
 		int result;
 
 		if (command->fd_error) {
-			g_autoptr(GError) error =
-				g_error_new(QMP_CLIENT_ERROR, QMP_CLIENT_ERROR_PROTOCOL,
-					    "the descriptor to be sent: %s",
-					    g_strerror(command->fd_error));
+			g_autoptr(GError) error = g_error_new(
+				QMP_CLIENT_ERROR, QMP_CLIENT_ERROR_PROTOCOL,
+				"the descriptor to be sent: %s", g_strerror(command->fd_error));
 
 			dequeue(client, command);
 			end_command(client, command, NULL, error);
@@ -383,7 +382,8 @@ static GError *error_of(json_object *object)
 	    !json_object_is_type(description, json_type_string))
 		return g_error_new_literal(QMP_CLIENT_ERROR, QMP_CLIENT_ERROR_PROTOCOL,
 					   "the peer answered with an error that is none");
-	return g_error_new_literal(QMP_ERROR, (int)qmp_error_code(json_object_get_string(class_name)),
+	return g_error_new_literal(QMP_ERROR,
+				   (int)qmp_error_code(json_object_get_string(class_name)),
 				   json_object_get_string(description));
 }
 
@@ -441,7 +441,8 @@ static void take_event(QmpClient *client, json_object *message, json_object *nam
 	int64_t seconds;
 
 	if (!json_object_is_type(name, json_type_string)) {
-		end_with(client, QMP_CLIENT_ERROR_PROTOCOL, "the peer sent an event without a name");
+		end_with(client, QMP_CLIENT_ERROR_PROTOCOL,
+			 "the peer sent an event without a name");
 		return;
 	}
 	json_object_object_get_ex(message, "timestamp", &timestamp);
@@ -711,7 +712,8 @@ static json_object *parse_message(const char *text, GError **error)
 	QmpFrame frame, rest;
 	size_t used = qmp_framer_feed(framer, text, size, &frame);
 
-	if (frame.kind == QMP_FRAME_MESSAGE && json_object_is_type(frame.message, json_type_object)) {
+	if (frame.kind == QMP_FRAME_MESSAGE &&
+	    json_object_is_type(frame.message, json_type_object)) {
 		qmp_framer_feed(framer, text + used, size - used, &rest);
 		if (rest.kind == QMP_FRAME_NONE && qmp_framer_is_idle(framer))
 			return frame.message;

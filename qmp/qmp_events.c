@@ -31,10 +31,10 @@ struct QmpEvents {
 	GMainContext *context;
 	QmpEventsDeliver deliver;
 	void *opaque;
-	GMutex lock; /* for what follows */
-	GQueue waiting; /* json_object */
+	GMutex lock;	   /* for what follows */
+	GQueue waiting;	   /* json_object */
 	GHashTable *rates; /* key -> Rate */
-	GSource *wakeup; /* runs while anything waits */
+	GSource *wakeup;   /* runs while anything waits */
 };
 
 static void rate_free(gpointer data)
@@ -89,7 +89,8 @@ static json_object *event_new(const char *name, json_object *data)
 	json_object *timestamp = json_object_new_object();
 	gint64 now_us = g_get_real_time();
 
-	json_object_object_add(timestamp, "seconds", json_object_new_int64(now_us / G_USEC_PER_SEC));
+	json_object_object_add(timestamp, "seconds",
+			       json_object_new_int64(now_us / G_USEC_PER_SEC));
 	json_object_object_add(timestamp, "microseconds",
 			       json_object_new_int64(now_us % G_USEC_PER_SEC));
 	json_object_object_add(event, "timestamp", timestamp);

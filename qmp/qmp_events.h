@@ -13,7 +13,7 @@
 #include <glib.h>
 #include <json-c/json.h>
 
-#define QMP_EVENTS_HIGH 256u
+#define QMP_EVENTS_HIGH	      256u
 #define QMP_EVENT_INTERVAL_MS 1000u
 
 typedef struct QmpEvents QmpEvents;

@@ -21,7 +21,7 @@ typedef struct {
 } SetMember;
 
 struct QmpFds {
-	GHashTable *named; /* name -> descriptor */
+	GHashTable *named;  /* name -> descriptor */
 	GPtrArray *members; /* of all sets, ordered by set, then by age */
 };
 
@@ -137,7 +137,8 @@ bool qmp_fds_set_remove(QmpFds *fds, int64_t set, int fd, GError **error)
 	else
 		g_set_error(error, QMP_ERROR, QMP_ERROR_GENERIC,
 			    "File descriptor named 'fdset-id:%" G_GINT64_FORMAT
-			    ", fd:%d' not found", set, fd);
+			    ", fd:%d' not found",
+			    set, fd);
 	return false;
 }
 
@@ -163,8 +164,8 @@ int qmp_fds_set_open(QmpFds *fds, int64_t set, int flags, GError **error)
 		return -1;
 	}
 	g_set_error(error, QMP_ERROR, QMP_ERROR_GENERIC, "/dev/fdset/%" G_GINT64_FORMAT ": %s", set,
-		    found ? "no descriptor of the set has the access mode" :
-			    "there is no such descriptor set");
+		    found ? "no descriptor of the set has the access mode"
+			  : "there is no such descriptor set");
 	return -1;
 }
 

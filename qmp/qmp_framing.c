@@ -13,13 +13,13 @@
 #include "qmp/qmp_framing.h"
 
 typedef enum {
-	STATE_IDLE,	  /* between messages */
-	STATE_WORD,	  /* in a message that is a bare number or literal */
-	STATE_VALUE,	  /* in a message, outside strings */
-	STATE_STRING,	  /* in a string */
-	STATE_ESCAPE,	  /* behind a backslash in a string */
-	STATE_RECOVER,	  /* behind a stray word */
-	STATE_SKIP,	  /* in a message over a limit */
+	STATE_IDLE,    /* between messages */
+	STATE_WORD,    /* in a message that is a bare number or literal */
+	STATE_VALUE,   /* in a message, outside strings */
+	STATE_STRING,  /* in a string */
+	STATE_ESCAPE,  /* behind a backslash in a string */
+	STATE_RECOVER, /* behind a stray word */
+	STATE_SKIP,    /* in a message over a limit */
 	STATE_SKIP_STRING,
 	STATE_SKIP_ESCAPE,
 } State;
@@ -30,9 +30,9 @@ typedef enum {
 struct QmpFramer {
 	State state;
 	uint32_t tokens;
-	uint32_t depth; /* while skipping, without a limit */
-	bool in_word; /* the last byte was part of a number or literal */
-	guint word;   /* where it starts in text */
+	uint32_t depth;				/* while skipping, without a limit */
+	bool in_word;				/* the last byte was part of a number or literal */
+	guint word;				/* where it starts in text */
 	uint8_t closers[QMP_MESSAGE_DEPTH_MAX]; /* the brackets that are open */
 	GByteArray *text;
 	json_tokener *tokener;
@@ -139,8 +139,8 @@ static void finish(QmpFramer *framer, QmpFrame *frame)
 	json_object_put(frame->message);
 	frame->message = NULL;
 	g_snprintf(message, sizeof(message), "JSON parse error, %s",
-		   status == json_tokener_continue ? "unexpected end" :
-						     json_tokener_error_desc(status));
+		   status == json_tokener_continue ? "unexpected end"
+						   : json_tokener_error_desc(status));
 	fail(framer, frame, STATE_IDLE, message);
 }
 
@@ -197,10 +197,10 @@ static bool is_number(const char *word)
 	if (at == digits || (*digits == '0' && at != digits + 1))
 		return false;
 	if (!*at)
-		return *word == '-' ? g_ascii_string_to_signed(word, 10, INT64_MIN, INT64_MAX, NULL,
-							       NULL) :
-				      g_ascii_string_to_unsigned(word, 10, 0, UINT64_MAX, NULL,
-								 NULL);
+		return *word == '-'
+			       ? g_ascii_string_to_signed(word, 10, INT64_MIN, INT64_MAX, NULL,
+							  NULL)
+			       : g_ascii_string_to_unsigned(word, 10, 0, UINT64_MAX, NULL, NULL);
 	if (*at == '.') {
 		digits = ++at;
 		at = skip_digits(at);

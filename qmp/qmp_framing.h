@@ -18,7 +18,7 @@
 #include <glib.h>
 #include <json-c/json.h>
 
-#define QMP_MESSAGE_SIZE_MAX  (16u << 20) /* bytes */
+#define QMP_MESSAGE_SIZE_MAX  (16u << 20)  /* bytes */
 #define QMP_MESSAGE_TOKEN_MAX (128u << 10) /* brackets, commas, colons and strings */
 #define QMP_MESSAGE_DEPTH_MAX 64u
 

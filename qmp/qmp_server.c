@@ -55,8 +55,7 @@ QmpServer *qmp_server_new(GMainContext *context)
 	server->tables = g_ptr_array_new();
 	server->commands = g_hash_table_new(g_str_hash, g_str_equal);
 	server->sessions = g_ptr_array_new();
-	server->listeners =
-		g_ptr_array_new_with_free_func((GDestroyNotify)qmp_listener_free);
+	server->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_listener_free);
 	server->fds = qmp_fds_new();
 	server->events = qmp_events_new(server->context, deliver, server);
 	server->sink = (QmpEventSink){ .emit = emit, .opaque = server };

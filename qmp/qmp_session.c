@@ -20,8 +20,8 @@
 #include "qmp/qmp_framing.h"
 #include "qmp/qmp_session.h"
 
-#define INPUT_CHUNK	      (64u << 10) /* bytes taken at once */
-#define FDS_MAX		      64u /* descriptors that wait to be taken */
+#define INPUT_CHUNK	       (64u << 10) /* bytes taken at once */
+#define FDS_MAX		       64u	   /* descriptors that wait to be taken */
 #define AFTER_REPLY_TIMEOUT_MS 2000u
 /* The message a descriptor came with is not complete yet. */
 #define UNTIL_OPEN UINT64_MAX
@@ -57,7 +57,7 @@ struct QmpSession {
 	GSource *dispatch;
 
 	GByteArray *output;
-	size_t written; /* of output, bytes */
+	size_t written;	     /* of output, bytes */
 	GSList *after_reply; /* GSource */
 };
 
@@ -252,9 +252,9 @@ static bool read_call(const QmpSession *session, json_object *message, Call *cal
 		g_set_error(error, QMP_ERROR, QMP_ERROR_GENERIC, "QMP input must be a JSON object");
 		return false;
 	}
-	json_object_object_foreach(message, key, value) {
-		if (g_str_equal(key, "execute") ||
-		    (g_str_equal(key, "exec-oob") && session->oob)) {
+	json_object_object_foreach(message, key, value)
+	{
+		if (g_str_equal(key, "execute") || (g_str_equal(key, "exec-oob") && session->oob)) {
 			if (!read_execute(value, key, call, error))
 				return false;
 		} else if (g_str_equal(key, "arguments")) {
@@ -305,7 +305,8 @@ static const QmpCommand *find_command(const QmpSession *session, const Call *cal
 	    !qmp_server_machine(session->server)) {
 		g_set_error(error, QMP_ERROR, QMP_ERROR_GENERIC,
 			    "The command '%s' is permitted only after machine initialization "
-			    "has completed", call->command);
+			    "has completed",
+			    call->command);
 		return NULL;
 	}
 	return command;
@@ -326,8 +327,8 @@ static json_object *carry_out(const Request *request, QmpContext *context)
 	else if (read_call(context->session, request->message, &call, &error))
 		command = find_command(context->session, &call, &error);
 	if (command) {
-		json_object *arguments = call.arguments ? json_object_get(call.arguments) :
-							  json_object_new_object();
+		json_object *arguments =
+			call.arguments ? json_object_get(call.arguments) : json_object_new_object();
 
 		ok = command->marshal(context, arguments, &result, &error);
 		json_object_put(arguments);
@@ -336,8 +337,7 @@ static json_object *carry_out(const Request *request, QmpContext *context)
 				    "The command %s failed without saying why", call.command);
 	}
 	if (ok)
-		json_object_object_add(reply, "return",
-				       result ? result : json_object_new_object());
+		json_object_object_add(reply, "return", result ? result : json_object_new_object());
 	else
 		json_object_object_add(reply, "error", error_object(error));
 	return reply;
@@ -459,8 +459,8 @@ static void take_input(QmpSession *session)
 		ReceivedFd *received = &g_array_index(session->fds, ReceivedFd, i);
 
 		if (received->until == UNTIL_OPEN)
-			received->until = session->n_messages +
-					  !qmp_framer_is_idle(session->framer);
+			received->until =
+				session->n_messages + !qmp_framer_is_idle(session->framer);
 	}
 }
 
@@ -513,8 +513,8 @@ void qmp_session_greet(QmpSession *session)
 	json_object *greeting = json_object_new_object();
 	json_object *capabilities = json_object_new_array();
 
-	json_object_array_add(capabilities,
-			      json_object_new_string(qapi_str_QMPCapability(QAPI_QMP_CAPABILITY_OOB)));
+	json_object_array_add(capabilities, json_object_new_string(qapi_str_QMPCapability(
+						    QAPI_QMP_CAPABILITY_OOB)));
 	json_object_object_add(greeting, "version", qmp_greeting_version());
 	json_object_object_add(greeting, "capabilities", capabilities);
 	json_object_object_add(message, "QMP", greeting);
@@ -571,7 +571,8 @@ void qmp_context_after_reply(QmpContext *ctx, GSourceFunc func, void *data)
 
 bool qmp_command_has_no_arguments(json_object *in, GError **error)
 {
-	json_object_object_foreach(in, name, value) {
+	json_object_object_foreach(in, name, value)
+	{
 		(void)value;
 		g_set_error(error, QMP_ERROR, QMP_ERROR_GENERIC, "Parameter '%s' is unexpected",
 			    name);

@@ -93,10 +93,10 @@ static int listen_address(const struct addrinfo *info, uint16_t *number)
 	return fd;
 }
 
-GArray *qmp_socket_listen_tcp(const char *host, const char *port, uint16_t *number,
-			      GError **error)
+GArray *qmp_socket_listen_tcp(const char *host, const char *port, uint16_t *number, GError **error)
 {
-	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
+	const struct addrinfo hints = { .ai_family = AF_UNSPEC,
+					.ai_socktype = SOCK_STREAM,
 					.ai_flags = AI_PASSIVE };
 	struct addrinfo *found;
 	GArray *fds = g_array_new(FALSE, FALSE, sizeof(int));
@@ -158,7 +158,9 @@ ssize_t qmp_socket_receive(int fd, void *data, size_t size, int *fds, size_t *n_
 		char space[CMSG_SPACE(QMP_SOCKET_FDS_MAX * sizeof(int))];
 	} control;
 	struct iovec iov = { .iov_base = data, .iov_len = size };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr message = { .msg_iov = &iov,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
 				  .msg_controllen = sizeof(control) };
 	ssize_t result;
 
@@ -211,8 +213,7 @@ bool qmp_socket_prepare(int fd, GError **error)
 		return false;
 	}
 	flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) ||
-	    fcntl(fd, F_SETFD, FD_CLOEXEC)) {
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC)) {
 		set_errno_error(error, "fcntl", errno);
 		return false;
 	}

@@ -32,8 +32,7 @@ int qmp_socket_listen_unix(const char *path, GError **error);
  *
  * Returns: the sockets (int), which the caller owns; NULL with @error set.
  */
-GArray *qmp_socket_listen_tcp(const char *host, const char *port, uint16_t *number,
-			      GError **error);
+GArray *qmp_socket_listen_tcp(const char *host, const char *port, uint16_t *number, GError **error);
 
 /**
  * qmp_socket_receive: reads without blocking

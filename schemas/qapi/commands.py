@@ -44,7 +44,8 @@ def _head(command):
 
 
 def generate_header(schema, name, types_header, prefix):
-    lines = [c.header(name, 'the commands of the QMP schema'), '#pragma once', '', '#include "qmp/qmp_command.h"',
+    lines = [c.header(name, 'the commands of the QMP schema'), '#pragma once', '',
+             '#include "qmp/qmp_command.h"',
              f'#include "{types_header}"', '', HOW_TO]
     lines += [_head(command) + ';' for command in schema.commands.values()]
     lines += ['', '/* The commands in the order of the schema; the last one has no name. */',

@@ -10,10 +10,13 @@ def _head(event):
 
 
 def generate_header(schema, name, types_header):
-    lines = [c.header(name, 'the events of the QMP schema'), '#pragma once', '', '#include "qmp/qmp_event.h"',
+    lines = [c.header(name, 'the events of the QMP schema'), '#pragma once', '',
+             '#include "qmp/qmp_event.h"',
              f'#include "{types_header}"', '',
-             '/*', ' * Each function raises one event. It may be called from any thread; a NULL sink',
-             ' * drops the event. The arguments are lent for the time of the call.', ' */']
+             '/*',
+             ' * Each function raises one event. It may be called from any thread; a NULL sink',
+             ' * drops the event. The arguments are lent for the time of the call.',
+             ' */']
     lines += [_head(event) + ';' for event in schema.events.values()]
     return '\n'.join(lines + [''])
 

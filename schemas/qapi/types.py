@@ -70,7 +70,8 @@ def _alternate_definition(entity):
 
 
 def generate_header(schema, name):
-    lines = [c.header(name, 'the types of the QMP schema'), '#pragma once', '', '#include "qmp/qapi.h"', '']
+    lines = [c.header(name, 'the types of the QMP schema'), '#pragma once', '',
+             '#include "qmp/qapi.h"', '']
     for enum in _selected(schema, Enum):
         lines += _enum_declaration(enum)
     objects, alternates = _sorted_objects(schema), _selected(schema, Alternate)

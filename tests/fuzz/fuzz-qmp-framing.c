@@ -24,9 +24,9 @@ static GString *frames(const uint8_t *data, size_t size, size_t piece)
 			at += qmp_framer_feed(framer, (const char *)data + at, end - at, &frame);
 			if (frame.kind == QMP_FRAME_NONE)
 				break;
-			g_string_append(out, frame.kind == QMP_FRAME_ERROR ?
-						     frame.error :
-						     json_object_to_json_string(frame.message));
+			g_string_append(out, frame.kind == QMP_FRAME_ERROR
+						     ? frame.error
+						     : json_object_to_json_string(frame.message));
 			g_string_append_c(out, '\n');
 			json_object_put(frame.message);
 		}

@@ -177,8 +177,8 @@ void client_negotiate(Client *client, bool oob)
 
 	g_assert_nonnull(greeting);
 	client_send(client, oob ? "{\"execute\":\"qmp_capabilities\",\"arguments\":"
-				  "{\"enable\":[\"oob\"]}}" :
-				  "{\"execute\":\"qmp_capabilities\"}");
+				  "{\"enable\":[\"oob\"]}}"
+				: "{\"execute\":\"qmp_capabilities\"}");
 	client_expect(client, "{\"return\":{}}");
 }
 

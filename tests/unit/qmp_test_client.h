@@ -12,7 +12,7 @@
 
 typedef struct {
 	QmpServer *server;
-	char machine[8]; /* what handlers act on */
+	char machine[8];   /* what handlers act on */
 	GString *warnings; /* what was logged, each behind a line end */
 } Fixture;
 
@@ -22,7 +22,7 @@ typedef struct {
 } Client;
 
 /* The error reply with this text, which must not need escaping. */
-#define GENERIC(TEXT) "{\"error\":{\"class\":\"GenericError\",\"desc\":\"" TEXT "\"}}"
+#define GENERIC(TEXT)	"{\"error\":{\"class\":\"GenericError\",\"desc\":\"" TEXT "\"}}"
 #define NOT_FOUND(TEXT) "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"" TEXT "\"}}"
 
 /* g_test_init(), and warnings go to the fixture, where a test must take those it expects. */
@@ -33,7 +33,7 @@ void fixture_set_up(Fixture *fixture, gconstpointer data);
 void fixture_tear_down(Fixture *fixture, gconstpointer data);
 
 /* Adds a test with a fixture. */
-#define ADD_TEST(NAME, FUNC)                                                                       \
+#define ADD_TEST(NAME, FUNC) \
 	g_test_add("/qmp/server/" NAME, Fixture, NULL, fixture_set_up, FUNC, fixture_tear_down)
 
 /* Turns the main context once; until nothing happens any more. */

@@ -63,7 +63,8 @@ static void test_round_trip(void)
 		"{\"name\":\"a\",\"numbers\":{\"i8\":-128,\"i16\":-32768,\"i32\":-2147483648,"
 		"\"i64\":-9223372036854775808,\"u8\":255,\"u16\":65535,\"u32\":4294967295,"
 		"\"u64\":18446744073709551615,\"size\":18446744073709551615,\"number\":-1.5}}",
-		"{\"name\":\"a\",\"names\":[],\"counts\":[],\"colours\":[],\"flags\":[],\"list\":[]}",
+		"{\"name\":\"a\",\"names\":[],\"counts\":[],\"colours\":[],\"flags\":[],\"list\":[]"
+		"}",
 		"{\"name\":\"a\",\"names\":[\"x\",\"\"],\"counts\":[0,65535],"
 		"\"colours\":[\"red\",\"2nd\"],\"flags\":[true,false],"
 		"\"list\":[{\"name\":\"b\",\"flag\":true},{\"name\":\"c\"}]}",
@@ -223,7 +224,8 @@ static void test_keyval(void)
 		&qapi_type_TestAll,
 		"{\"name\":\"12\",\"flag\":\"on\",\"default\":\"0x10\",\"flags\":[\"off\",\"yes\"],"
 		"\"counts\":[\"1\",\"65535\"],\"numbers\":{\"i8\":\"-128\",\"u64\":"
-		"\"18446744073709551615\",\"number\":\"2.5\"},\"next\":{\"name\":\"b\",\"flag\":true}}",
+		"\"18446744073709551615\",\"number\":\"2.5\"},\"next\":{\"name\":\"b\",\"flag\":"
+		"true}}",
 		QAPI_PARSE_KEYVAL, &error);
 	g_autoptr(QapiTestHolder) holder = NULL;
 

@@ -42,8 +42,8 @@ static void on_event(QmpClient *client, const char *name, json_object *data, int
 	seen->n_events++;
 	seen->time_us = time_us;
 	g_string_append_printf(seen->log, "%s %s;", name,
-			       data ? json_object_to_json_string_ext(data, JSON_C_TO_STRING_PLAIN) :
-				      "-");
+			       data ? json_object_to_json_string_ext(data, JSON_C_TO_STRING_PLAIN)
+				    : "-");
 }
 
 static void on_closed(QmpClient *client, const GError *error, void *opaque)
@@ -98,8 +98,8 @@ static json_object *tag_arguments(const char *tag)
 static void test_call(Both *both, gconstpointer data)
 {
 	g_autoptr(GError) error = NULL;
-	json_object *reply = qmp_client_call(both->client, "query-version", NULL, -1, TIMEOUT_MS,
-					     &error);
+	json_object *reply =
+		qmp_client_call(both->client, "query-version", NULL, -1, TIMEOUT_MS, &error);
 
 	(void)data;
 	g_assert_no_error(error);
@@ -132,8 +132,8 @@ static void test_call_raw(Both *both, gconstpointer data)
 	(void)data;
 	for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
 		g_autoptr(GError) error = NULL;
-		json_object *reply = qmp_client_call_raw(both->client, cases[i][0], TIMEOUT_MS,
-							 &error);
+		json_object *reply =
+			qmp_client_call_raw(both->client, cases[i][0], TIMEOUT_MS, &error);
 
 		g_assert_no_error(error);
 		g_assert_cmpstr(json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN), ==,
@@ -273,8 +273,8 @@ static void test_close(Both *both, gconstpointer data)
 static void test_server_goes(Both *both, gconstpointer data)
 {
 	unsigned counts[2] = { 0, 0 };
-	json_object *reply = qmp_client_call(both->client, "query-version", NULL, -1, TIMEOUT_MS,
-					     NULL);
+	json_object *reply =
+		qmp_client_call(both->client, "query-version", NULL, -1, TIMEOUT_MS, NULL);
 
 	(void)data;
 	json_object_put(reply);
@@ -347,7 +347,13 @@ static void test_hostile_peers(void)
 	g_autofree char *deep = g_strnfill(1000, '[');
 	g_autofree char *padded = g_strconcat(blanks, "{\"return\":1}", NULL);
 	const char *const cases[] = {
-		"HTTP/1.1 200 OK\r\n", "{}", "[]", "1 ", "{\"QMP\":1}", "{\"QMP\":{}}", padded,
+		"HTTP/1.1 200 OK\r\n",
+		"{}",
+		"[]",
+		"1 ",
+		"{\"QMP\":1}",
+		"{\"QMP\":{}}",
+		padded,
 		GREETING "{\"return\":{},\"id\":0}[]",
 		GREETING "{\"return\":{},\"id\":0}{\"event\":1}",
 		GREETING "{\"return\":{},\"id\":0}{]}",
@@ -355,7 +361,8 @@ static void test_hostile_peers(void)
 		GREETING "{\"id\":0}",
 		GREETING "{\"error\":7,\"id\":0}",
 		GREETING "{\"error\":{\"class\":\"GenericError\",\"desc\":\"JSON parse error\"}}",
-		long_text, deep,
+		long_text,
+		deep,
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -415,8 +422,8 @@ static void test_peer_goes(Hostile *hostile, gconstpointer data)
 
 	(void)data;
 	shutdown(hostile->peer, SHUT_RDWR);
-	g_assert_null(qmp_client_call(hostile->client, "query-version", NULL, -1, TIMEOUT_MS,
-				      &error));
+	g_assert_null(
+		qmp_client_call(hostile->client, "query-version", NULL, -1, TIMEOUT_MS, &error));
 	g_assert_error(error, QMP_CLIENT_ERROR, QMP_CLIENT_ERROR_CLOSED);
 	g_assert_cmpuint(hostile->seen.n_closed, ==, 1);
 }
@@ -469,9 +476,9 @@ static void test_connect(void)
 	g_assert_no_errno(rmdir(directory));
 }
 
-#define ADD_BOTH(NAME, FUNC)                                                                       \
+#define ADD_BOTH(NAME, FUNC) \
 	g_test_add("/qmp/client/" NAME, Both, NULL, both_set_up, FUNC, both_tear_down)
-#define ADD_HOSTILE(NAME, FUNC)                                                                    \
+#define ADD_HOSTILE(NAME, FUNC) \
 	g_test_add("/qmp/client/" NAME, Hostile, NULL, hostile_set_up, FUNC, hostile_tear_down)
 
 int main(int argc, char **argv)

@@ -122,7 +122,8 @@ static void test_descriptor_sets(Fixture *fixture, gconstpointer data)
 	client_send_fd(client, "{\"execute\":\"add-fd\",\"arguments\":{\"opaque\":\"o\"}}", fd);
 	line = client_line(client);
 	g_assert_cmpint(sscanf(line, "{\"return\":{\"fdset-id\":0,\"fd\":%d}}", &in_set), ==, 1);
-	client_send_fd(client, "{\"execute\":\"add-fd\",\"arguments\":{\"fdset-id\":7}}", read_only);
+	client_send_fd(client, "{\"execute\":\"add-fd\",\"arguments\":{\"fdset-id\":7}}",
+		       read_only);
 	g_free(line);
 	line = client_line(client);
 	g_assert_true(g_str_has_prefix(line, "{\"return\":{\"fdset-id\":7,"));
@@ -133,7 +134,8 @@ static void test_descriptor_sets(Fixture *fixture, gconstpointer data)
 	g_free(line);
 	line = client_line(client);
 	expected = g_strdup_printf("{\"return\":[{\"fdset-id\":0,\"fds\":[{\"fd\":%d,\"opaque\":"
-				   "\"o\"}]},{\"fdset-id\":7,\"fds\":[{\"fd\":", in_set);
+				   "\"o\"}]},{\"fdset-id\":7,\"fds\":[{\"fd\":",
+				   in_set);
 	g_assert_true(g_str_has_prefix(line, expected));
 
 	copy = qmp_fds_set_open(fds, 0, O_RDWR, &error);

@@ -26,9 +26,9 @@ static char *frames(const char *text, size_t size, size_t piece)
 
 			at += qmp_framer_feed(framer, text + at, end - at, &frame);
 			if (frame.kind == QMP_FRAME_MESSAGE)
-				g_string_append(out, json_object_to_json_string_ext(
-							     frame.message,
-							     JSON_C_TO_STRING_PLAIN));
+				g_string_append(out,
+						json_object_to_json_string_ext(
+							frame.message, JSON_C_TO_STRING_PLAIN));
 			else if (frame.kind == QMP_FRAME_ERROR)
 				g_string_append_printf(out, "!%s", frame.error);
 			else
@@ -143,8 +143,7 @@ static void test_limits(void)
 	const size_t beyond = QMP_MESSAGE_SIZE_MAX + 100;
 
 	check_limit("{\"a\":\"", "x", beyond, "\n{}", "!JSON token size limit exceeded\n{}\n");
-	check_limit("{\"a\":\"", "x\\\"", beyond, "\"}{}",
-		    "!JSON token size limit exceeded\n{}\n");
+	check_limit("{\"a\":\"", "x\\\"", beyond, "\"}{}", "!JSON token size limit exceeded\n{}\n");
 	check_limit("{", " ", beyond, "\"a\":\"}\"}{}", "!JSON token size limit exceeded\n{}\n");
 	check_limit("[", "[],", 1 << 20, "1]{}", "!JSON token count limit exceeded\n{}\n");
 	check_limit("[", "\"]\",", 1 << 20, "1]{}", "!JSON token count limit exceeded\n{}\n");

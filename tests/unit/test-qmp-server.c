@@ -29,8 +29,8 @@ static void test_greeting(Fixture *fixture, gconstpointer data)
 						&version));
 	g_assert_true(json_object_object_get_ex(version, "package", &package));
 	g_assert_cmpstr(json_object_get_string(package), ==, "vireo-" PACKAGE_VERSION);
-	g_assert_true(json_object_object_get_ex(json_object_object_get(version, "qemu"), "micro",
-						NULL));
+	g_assert_true(
+		json_object_object_get_ex(json_object_object_get(version, "qemu"), "micro", NULL));
 	json_object_put(greeting);
 	client_free(client);
 }
@@ -48,7 +48,8 @@ static void test_negotiation(Fixture *fixture, gconstpointer data)
 		      "negotiation with 'qmp_capabilities'\"},\"id\":1}");
 	client_send(client, "{\"exec-oob\":\"query-version\"}");
 	client_expect(client, GENERIC("QMP input member 'exec-oob' is unexpected"));
-	client_send(client, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"x\"]}}");
+	client_send(client,
+		    "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"x\"]}}");
 	client_expect(client, GENERIC("Parameter 'enable[0]' does not accept value 'x'"));
 	qapi_event_test_bare(qmp_server_event_sink(fixture->server));
 	client_send(client, "{\"execute\":\"qmp_capabilities\"}");
@@ -61,19 +62,21 @@ static void test_negotiation(Fixture *fixture, gconstpointer data)
 
 static void test_ids(Fixture *fixture, gconstpointer data)
 {
-	static const char *const ids[] = { "1", "\"x\"", "null", "{\"a\":[1,2.50]}", "[]", "true",
-					   "-1.5e3" };
+	static const char *const ids[] = { "1",	 "\"x\"", "null",  "{\"a\":[1,2.50]}",
+					   "[]", "true",  "-1.5e3" };
 	Client *client = client_ready(fixture, false);
 
 	(void)data;
 	for (unsigned i = 0; i < G_N_ELEMENTS(ids); i++) {
 		g_autofree char *text = g_strdup_printf(
-			"{\"execute\":\"test-note\",\"arguments\":{\"tag\":\"a\"},\"id\":%s}", ids[i]);
+			"{\"execute\":\"test-note\",\"arguments\":{\"tag\":\"a\"},\"id\":%s}",
+			ids[i]);
 		g_autofree char *good = g_strdup_printf("{\"return\":{},\"id\":%s}", ids[i]);
 		g_autofree char *bad_text = g_strdup_printf("{\"id\":%s}", ids[i]);
 		g_autofree char *bad = g_strdup_printf(
 			"{\"error\":{\"class\":\"GenericError\",\"desc\":\"QMP input lacks member "
-			"'execute'\"},\"id\":%s}", ids[i]);
+			"'execute'\"},\"id\":%s}",
+			ids[i]);
 
 		client_send(client, text);
 		client_expect(client, good);
@@ -240,14 +243,17 @@ static void test_events(Fixture *fixture, gconstpointer data)
 	for (int i = 0; i < 2; i++) {
 		Client *client = i ? two : one;
 
-		client_expect_event(client, "\"event\":\"TEST_HAPPENED\",\"data\":{\"tag\":\"a\"}}");
+		client_expect_event(client,
+				    "\"event\":\"TEST_HAPPENED\",\"data\":{\"tag\":\"a\"}}");
 		client_expect_event(client, "\"event\":\"TEST_BARE\"}");
 	}
 	/* What a command raises comes before its reply. */
 	client_send(one, "{\"execute\":\"test-raise\",\"arguments\":{\"tag\":\"b\"}}");
-	client_expect_event(one, "\"event\":\"TEST_HAPPENED\",\"data\":{\"tag\":\"b\",\"count\":1}}");
+	client_expect_event(one,
+			    "\"event\":\"TEST_HAPPENED\",\"data\":{\"tag\":\"b\",\"count\":1}}");
 	client_expect(one, "{\"return\":{}}");
-	client_expect_event(two, "\"event\":\"TEST_HAPPENED\",\"data\":{\"tag\":\"b\",\"count\":1}}");
+	client_expect_event(two,
+			    "\"event\":\"TEST_HAPPENED\",\"data\":{\"tag\":\"b\",\"count\":1}}");
 	settle();
 	g_assert_true(client_read(silent));
 	g_assert_cmpuint(silent->input->len, ==, 0);
@@ -269,7 +275,7 @@ static void test_last_event(Fixture *fixture, gconstpointer data)
 	client_free(client);
 }
 
-#define THREADS 4
+#define THREADS	    4
 #define EVENTS_EACH 500
 
 static void *raise_events(void *data)

@@ -69,8 +69,8 @@ static void test_listen_tcp(Fixture *fixture, gconstpointer data)
 	client = client_new_fd(fd);
 	client_negotiate(client, false);
 	client_free(client);
-	g_assert_cmpuint(qmp_server_listen_tcp(fixture->server, "no.such.host.invalid", "1", &error),
-			 ==, 0);
+	g_assert_cmpuint(
+		qmp_server_listen_tcp(fixture->server, "no.such.host.invalid", "1", &error), ==, 0);
 	g_assert_nonnull(error);
 }
 
