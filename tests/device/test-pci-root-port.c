@@ -462,6 +462,56 @@ static void test_state(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	g_assert_cmphex(port_read(fixture, SLTSTA), ==, PCI_EXP_SLTSTA_ABP | PCI_EXP_SLTSTA_PDS);
 }
 
+typedef struct Vcpu {
+	Fixture *fixture;
+	gint stop; /* atomic */
+} Vcpu;
+
+/* A vCPU that uses the device behind the port as long as it is there, and programs it anew. */
+static gpointer vcpu_thread(gpointer data)
+{
+	Vcpu *vcpu = data;
+	PciBus *root = vcpu->fixture->root;
+	FakeMachine *fake = vcpu->fixture->fake;
+
+	while (!g_atomic_int_get(&vcpu->stop)) {
+		uint32_t id = device_read(vcpu->fixture, 5, 0);
+
+		g_assert_true(id == 0x56781234 || id == UINT32_MAX);
+		pci_bus_config_write(root, 5, 0, PCI_BASE_ADDRESS_1, 0xe0000000, 4);
+		pci_bus_config_write(root, 5, 0, PCI_BASE_ADDRESS_4, 0xe1000000, 4);
+		pci_bus_config_write(root, 5, 0, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+		fake_write(fake, 0xe0000000 + 12, 0, 4);
+		fake_read(fake, 0xe0000800, 8);
+		fake_read(fake, 0xe1000000, 4);
+		pci_bus_config_write(root, 5, 0, 0x7e, PCI_MSIX_FLAGS_ENABLE, 2);
+		pci_bus_config_write(root, 5, 0, PCI_COMMAND, 0, 2);
+	}
+	return NULL;
+}
+
+/* Plugging and removing while vCPUs are in the middle of using the device. */
+static void test_threads(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	Vcpu vcpu = { .fixture = fixture };
+	GThread *threads[2];
+
+	boot(fixture, NULL, true);
+	for (unsigned i = 0; i < G_N_ELEMENTS(threads); i++)
+		threads[i] = g_thread_new("vcpu", vcpu_thread, &vcpu);
+	for (unsigned i = 0; i < 200; i++) {
+		Device *device = add(fixture, GADGET);
+
+		g_usleep(50);
+		device_tree_remove(fixture->tree, device);
+	}
+	add(fixture, GADGET);
+	g_atomic_int_set(&vcpu.stop, 1);
+	for (unsigned i = 0; i < G_N_ELEMENTS(threads); i++)
+		g_thread_join(threads[i]);
+	g_assert_cmphex(device_read(fixture, 5, 0), ==, 0x56781234);
+}
+
 static const PciWindows windows = {
 	.memory32_base = UINT64_C(0xc0000000),
 	.memory32_size = UINT64_C(0x3ec00000),
@@ -583,6 +633,7 @@ int main(int argc, char **argv)
 	ADD("no-hotplug", test_no_hotplug);
 	ADD("port-refused", test_port_refused);
 	ADD("state", test_state);
+	ADD("threads", test_threads);
 	ADD("assign", test_assign);
 	ADD("assign-small", test_assign_small);
 	return g_test_run();

@@ -83,7 +83,10 @@ typedef struct BusOps {
 	bool (*is_full)(const Bus *bus);
 	/* After realize: make it visible; tells the guest if hotplugged. May be NULL. */
 	void (*plugged)(Bus *bus, Device *device);
-	/* Before unrealize: hide it from the guest again. May be NULL. */
+	/*
+	 * Before unrealize: hide it from the guest again, and wait until no vCPU is in its
+	 * callbacks. May be NULL.
+	 */
 	void (*unplugged)(Bus *bus, Device *device);
 	/*
 	 * Ask the guest to let go of @device. The bus later calls device_tree_remove(). False and

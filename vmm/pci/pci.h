@@ -50,6 +50,7 @@ struct PciDevice {
 	PciBus *bus;
 	int32_t address; /* device << 3 | function; property "addr" */
 	bool multifunction;
+	bool disconnected; /* under the lock: unplugged, its BARs stay unmapped */
 	PciBus *secondary_bus; /* of a bridge, set in its realize; NULL: no bridge */
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t write_mask[PCI_CONFIG_SIZE];	   /* bits that the guest may write */
@@ -75,7 +76,8 @@ const PciDeviceType *pci_device_type(const PciDevice *pci);
 /*
  * First thing in a PCI type's realize: fills in the header from the type, and the capability of a
  * PCI Express endpoint where it is one. And the last in its unrealize (or in a realize that fails
- * after it): unmaps BARs, waits until no vCPU is in their callbacks, frees MSI-X. Main thread.
+ * after it): frees MSI-X. When unrealize is called the BARs are unmapped already, and no vCPU is in
+ * a callback any more. Main thread.
  */
 void pci_device_init(PciDevice *pci);
 void pci_device_finish(PciDevice *pci);

@@ -8,6 +8,7 @@
 #include "vmm/pci/pci_bus.h"
 #include "vmm/base/error.h"
 #include "vmm/base/rcu.h"
+#include "vmm/pci/pci_private.h"
 #include "vmm/pci/pci_registers.h"
 
 #define FUNCTIONS 8u
@@ -115,6 +116,7 @@ void pci_bus_unplugged(Bus *bus, Device *device)
 	PciDevice *pci = (PciDevice *)device;
 
 	g_atomic_pointer_set(&self->visible[pci->address], NULL);
+	pci_device_disconnect(pci);
 }
 
 void pci_bus_init(PciBus *bus, const BusOps *ops, const char *name, Device *parent,

@@ -113,6 +113,7 @@ void pci_device_init(PciDevice *pci)
 	memset(pci->write_mask, 0, sizeof(pci->write_mask));
 	memset(pci->write_1_clear_mask, 0, sizeof(pci->write_1_clear_mask));
 	memset(pci->bars, 0, sizeof(pci->bars));
+	pci->disconnected = false;
 	pci->next_capability = PCI_STD_HEADER_SIZEOF;
 	pci->last_capability = 0;
 	pci->last_extended_capability = 0;
@@ -134,7 +135,7 @@ static uint64_t bar_target(const PciDevice *pci, const PciBar *bar)
 	const uint8_t *at = pci->config + PCI_BASE_ADDRESS_0 + (bar - pci->bars) * 4;
 	uint16_t enable = bar->is_io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
 
-	if (!(pci_get_word(pci->config + PCI_COMMAND) & enable))
+	if (pci->disconnected || !(pci_get_word(pci->config + PCI_COMMAND) & enable))
 		return 0;
 	return read_little_endian(at, bar->is_64bit ? 8 : 4) & ~(bar->size - 1);
 }
@@ -157,15 +158,21 @@ static void update_mappings(PciDevice *pci)
 	}
 }
 
+void pci_device_disconnect(PciDevice *pci)
+{
+	/* A vCPU that found the device before may yet write to it: that must not map a BAR again. */
+	g_mutex_lock(&pci->device.lock);
+	pci->disconnected = true;
+	update_mappings(pci);
+	g_mutex_unlock(&pci->device.lock);
+	rcu_synchronize();
+}
+
 void pci_device_finish(PciDevice *pci)
 {
-	for (unsigned i = 0; i < PCI_BARS; i++) {
-		PciBar *bar = &pci->bars[i];
-
-		if (bar->region)
-			address_space_unmap(bar_space(pci, bar), bar->region);
-	}
-	rcu_synchronize();
+	/* Done already, unless realize failed or the device never was on a bus. */
+	if (!pci->disconnected)
+		pci_device_disconnect(pci);
 	if (pci->msix)
 		pci_msix_free(pci);
 	g_clear_pointer(&pci->saved_config, g_free);

@@ -1,5 +1,5 @@
 /*
- * pci_private.h: what pci_device.c and pci_msix.c need of each other
+ * pci_private.h: what the files of this directory need of each other
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -9,6 +9,12 @@
 
 /* Saved state of a PciMsix. */
 extern const StateTable pci_msix_state;
+
+/*
+ * Unmap the BARs of @pci, which is visible on its bus no more, for good. When this returns, no vCPU
+ * is in any of its callbacks, nor can one get there. Main thread.
+ */
+void pci_device_disconnect(PciDevice *pci);
 
 /* After a configuration write of @size bytes at @offset. Device lock held. */
 void pci_msix_config_written(PciDevice *pci, unsigned offset, unsigned size);
