@@ -12,6 +12,8 @@ libvmm_a_SOURCES += \
 	vmm/base/fd.c vmm/base/fd.h \
 	vmm/base/io_loop.c vmm/base/io_loop.h \
 	vmm/base/json.h \
+	vmm/base/log.c vmm/base/log.h \
+	vmm/base/process.c vmm/base/process.h \
 	vmm/base/rcu.c vmm/base/rcu.h \
 	vmm/base/sandbox.c vmm/base/sandbox.h \
 	vmm/base/socket.c vmm/base/socket.h

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "vmm/machine/machine_internal.h"
+#include "vmm/base/sandbox.h"
 #include "vmm/block/block.h"
 #include "vmm/chardev/chardev.h"
 #include "vmm/chardev/chardev_config.h"
@@ -34,7 +35,26 @@ void machine_restrict_thread(Machine *machine, SandboxThread kind)
 
 void machine_io_thread_init(gpointer data)
 {
-	machine_restrict_thread(data, SANDBOX_IO);
+	Machine *machine = data;
+
+	if (machine->sandboxed)
+		machine_restrict_thread(machine, SANDBOX_IO);
+}
+
+static void sandbox_object(MachineObject *object, gpointer machine)
+{
+	IoLoop *loop = machine_object_io_loop(object);
+
+	if (loop)
+		io_loop_run_sync(loop, machine_io_thread_init, machine);
+}
+
+void machine_sandbox_io_threads(Machine *machine)
+{
+	machine->sandboxed = machine->config->sandbox;
+	if (machine->default_io_loop)
+		io_loop_run_sync(machine->default_io_loop, machine_io_thread_init, machine);
+	machine_objects_foreach(machine->objects, sandbox_object, machine);
 }
 
 static Machine *machine_of(DeviceServices *services)
@@ -122,9 +142,8 @@ static void check_reference(Device *device, gpointer data)
 	}
 }
 
-static bool object_in_use(gpointer data, const char *id)
+static bool object_in_use(Machine *machine, const char *id)
 {
-	Machine *machine = data;
 	ObjectReference reference = { .id = id };
 
 	device_tree_foreach(machine->devices, false, check_reference, &reference);
@@ -230,8 +249,8 @@ static bool machine_create(Machine *machine, GError **error)
 	machine->devices = device_tree_new(machine_device_types, &machine->services);
 	if (!add_objects(machine, error) || !add_chardevs(machine, error) ||
 	    !add_block_nodes(machine, error) || !add_netdevs(machine, error) ||
-	    !machine_create_memory(machine, error) ||
-	    !machine_create_cpus(machine, error) || !machine_create_board(machine, error))
+	    !machine_create_memory(machine, error) || !machine_create_cpus(machine, error) ||
+	    !machine_create_board(machine, error))
 		return false;
 	device_tree_reset(machine->devices);
 	return machine_load(machine, error);
@@ -279,8 +298,8 @@ void machine_free(Machine *machine)
 	if (machine->isa_bus)
 		isa_bus_free(machine->isa_bus);
 	g_clear_pointer(&machine->default_io_loop, io_loop_free);
-	block_nodes_free(machine->block_nodes);
 	netdevs_free(machine->netdevs);
+	block_nodes_free(machine->block_nodes);
 	chardevs_free(machine->chardevs);
 	g_clear_pointer(&machine->boot, boot_source_free);
 	address_space_free(machine->mmio);

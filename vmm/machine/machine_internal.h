@@ -70,6 +70,7 @@ struct Machine {
 	atomic_uint pending_requests; /* bit per request */
 	atomic_int exit_value;	      /* of RUN_REQUEST_EXIT */
 	RunActions actions;
+	bool sandboxed; /* new I/O threads get their filter at once */
 	bool ended; /* machine_run() is to return */
 	int exit_status;
 };
@@ -100,5 +101,7 @@ bool machine_load(Machine *machine, GError **error);
 /* Put the calling thread under its filter (-sandbox); ends the process where that fails. */
 void machine_restrict_thread(Machine *machine, SandboxThread kind);
 
-/* Runs first on each I/O thread; @data is the Machine. */
+/* Runs first on each I/O thread; @data is the machine. */
 void machine_io_thread_init(gpointer data);
+/* Put the I/O threads that exist under their filter, and all later ones from their start. */
+void machine_sandbox_io_threads(Machine *machine);

@@ -14,7 +14,7 @@
 struct MachineObjects {
 	GPtrArray *objects; /* MachineObject *, owned, in order of creation */
 	MachineObjectInUse in_use;
-	gpointer data; /* of in_use and machine_io_thread_init() */
+	Machine *machine;
 };
 
 static const char *type_name(const MachineObject *object)
@@ -46,12 +46,12 @@ static void machine_object_free(gpointer data)
 	g_free(object);
 }
 
-MachineObjects *machine_objects_new(MachineObjectInUse in_use, gpointer data)
+MachineObjects *machine_objects_new(MachineObjectInUse in_use, Machine *machine)
 {
 	MachineObjects *objects = g_new0(MachineObjects, 1);
 
 	objects->in_use = in_use;
-	objects->data = data;
+	objects->machine = machine;
 	objects->objects = g_ptr_array_new_with_free_func(machine_object_free);
 	return objects;
 }
@@ -131,7 +131,7 @@ static bool create(MachineObjects *objects, MachineObject *object, GError **erro
 	switch (options->qom_type) {
 	case QAPI_OBJECT_TYPE_IOTHREAD:
 		name = g_strdup_printf("IO %s", options->id);
-		object->io_loop = io_loop_new(name, machine_io_thread_init, objects->data, error);
+		object->io_loop = io_loop_new(name, machine_io_thread_init, objects->machine, error);
 		return object->io_loop != NULL;
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_FILE:
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_MEMFD:
@@ -186,7 +186,7 @@ bool machine_objects_remove(MachineObjects *objects, const char *id, GError **er
 
 	if (!object)
 		return error_fail(error, "object '%s' not found", id);
-	if (object->is_ram || objects->in_use(objects->data, id))
+	if (object->is_ram || objects->in_use(objects->machine, id))
 		return error_fail(error, "object '%s' (%s) is in use, can not be deleted", id,
 				  type_name(object));
 	g_ptr_array_remove(objects->objects, object);

@@ -14,6 +14,7 @@
 #include "vmm/base/io_loop.h"
 #include "vmm/memory/memory_backend.h"
 
+typedef struct Machine Machine;
 typedef struct RngBackend RngBackend;
 typedef struct MachineObjects MachineObjects;
 
@@ -28,10 +29,10 @@ typedef struct MachineObject {
 } MachineObject;
 
 /* Whether a device refers to object @id. */
-typedef bool (*MachineObjectInUse)(gpointer data, const char *id);
+typedef bool (*MachineObjectInUse)(Machine *machine, const char *id);
 
-/* Everything here: main thread. @data is the Machine. */
-MachineObjects *machine_objects_new(MachineObjectInUse in_use, gpointer data);
+/* Everything here: main thread. */
+MachineObjects *machine_objects_new(MachineObjectInUse in_use, Machine *machine);
 void machine_objects_free(MachineObjects *objects);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MachineObjects, machine_objects_free)
 

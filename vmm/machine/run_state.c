@@ -183,6 +183,7 @@ void machine_request(Machine *machine, unsigned request)
 
 bool machine_run(Machine *machine, int *status, GError **error)
 {
+	machine_sandbox_io_threads(machine);
 	if (!machine->config->start_paused && !machine_continue(machine, error))
 		return false;
 	if (!machine->ended)

@@ -13,6 +13,7 @@
 
 #include "vmm/machine/machine_internal.h"
 #include "vmm/base/error.h"
+#include "vmm/base/sandbox.h"
 #include "vmm/x86/cpuid.h"
 
 #include <errno.h>
@@ -175,8 +176,8 @@ static gpointer vcpu_thread(gpointer data)
 {
 	MachineCpu *cpu = data;
 	Machine *machine = cpu->machine;
+	bool sandboxed = false;
 
-	machine_restrict_thread(machine, SANDBOX_VCPU);
 	g_mutex_lock(&machine->cpu_lock);
 	cpu->pthread = pthread_self();
 	cpu->thread_id = gettid();
@@ -194,6 +195,13 @@ static gpointer vcpu_thread(gpointer data)
 		}
 		cpu->running = true;
 		g_mutex_unlock(&machine->cpu_lock);
+		/*
+		 * Not before the first run: until then the process may still change its user,
+		 * which the C library does in every thread.
+		 */
+		if (!sandboxed)
+			machine_restrict_thread(machine, SANDBOX_VCPU);
+		sandboxed = true;
 		verdict = vcpu_run(cpu);
 		g_mutex_lock(&machine->cpu_lock);
 		cpu->stuck = verdict == VCPU_STUCK;
