@@ -551,7 +551,8 @@ QmpClient *qmp_client_new_unix(GMainContext *context, const char *path,
 		return NULL;
 	}
 	strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* A peer that accepts nobody is an error here and now, not something to wait for. */
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	result = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&address, sizeof(address));
 	if (!result)
 		return qmp_client_new_fd(context, fd, callbacks, opaque, error);

@@ -3,7 +3,8 @@
  *
  * A client serves its connection in a GMainContext, which one thread runs; commands may be sent
  * from any thread. qmp_client_call() waits for the reply: from another thread it sleeps until the
- * context's thread has it; from the context's own thread it turns the context meanwhile.
+ * context's thread has it; from the context's own thread, or if no thread runs the context, it turns
+ * the context meanwhile.
  *
  * The peer need not be trusted: what it sends is limited in size, depth and number, replies nobody
  * waits for are dropped, and a peer that breaks the protocol is disconnected.
@@ -59,7 +60,8 @@ typedef void (*QmpClientReply)(QmpClient *client, json_object *reply, const GErr
  *
  * Negotiates by itself. Commands sent before that is done wait until then.
  *
- * Returns: a reference to the client; NULL with @error set if nothing listens there.
+ * Returns: a reference to the client; NULL with @error set if nothing listens there, or if it has
+ * as many connections waiting as it lets wait. Does not block.
  */
 QmpClient *qmp_client_new_unix(GMainContext *context, const char *path,
 			       const QmpClientCallbacks *callbacks, void *opaque, GError **error);

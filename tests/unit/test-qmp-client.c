@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "qmp/qmp_client.h"
@@ -476,6 +477,34 @@ static void test_connect(void)
 	g_assert_no_errno(rmdir(directory));
 }
 
+/* A peer that listens and accepts nobody: an error, not a wait without end. */
+static void test_connect_in_vain(void)
+{
+	g_autofree char *directory = g_dir_make_tmp("vireo-qmp-XXXXXX", NULL);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	g_autoptr(GPtrArray) clients = g_ptr_array_new();
+	g_autoptr(GError) error = NULL;
+	QmpClient *client;
+
+	g_snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", directory);
+	g_assert_no_errno(bind(listener, (struct sockaddr *)&address, sizeof(address)));
+	g_assert_no_errno(listen(listener, 0));
+	while ((client = qmp_client_new_unix(NULL, address.sun_path, NULL, NULL, &error))) {
+		g_ptr_array_add(clients, client);
+		g_assert_cmpuint(clients->len, <, 16);
+	}
+	g_assert_error(error, QMP_CLIENT_ERROR, QMP_CLIENT_ERROR_CLOSED);
+	for (guint i = 0; i < clients->len; i++) {
+		qmp_client_close(clients->pdata[i]);
+		settle();
+		qmp_client_unref(clients->pdata[i]);
+	}
+	close(listener);
+	g_assert_no_errno(unlink(address.sun_path));
+	g_assert_no_errno(rmdir(directory));
+}
+
 #define ADD_BOTH(NAME, FUNC) \
 	g_test_add("/qmp/client/" NAME, Both, NULL, both_set_up, FUNC, both_tear_down)
 #define ADD_HOSTILE(NAME, FUNC) \
@@ -498,5 +527,6 @@ int main(int argc, char **argv)
 	ADD_HOSTILE("peer-goes", test_peer_goes);
 	ADD_HOSTILE("peer-never-reads", test_peer_never_reads);
 	g_test_add_func("/qmp/client/connect", test_connect);
+	g_test_add_func("/qmp/client/connect-in-vain", test_connect_in_vain);
 	return g_test_run();
 }
