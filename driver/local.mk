@@ -109,7 +109,7 @@ CLEANFILES += $(VIRTVIREOD_OBJECTS) driver/daemon/remote_daemon_dispatch.c
 
 # Where libvirt's own files are read from was fixed when libvirt was built: not this prefix.
 DRIVER_EDIT = sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@sysconfdir[@]|/etc|g' -e 's|@runstatedir[@]|/run|g' \
-	-e 's|@module_environment[@]|$(LIBVIRT_MODULE_ENVIRONMENT)|' \
+	-e $(if $(LIBVIRT_MODULE_ENVIRONMENT),'s|@module_environment[@]|$(LIBVIRT_MODULE_ENVIRONMENT)|','/@module_environment[@]/d') \
 	-e 's|@name[@]|Virtualization vireo|' -e 's|@service[@]|virtvireod|' -e 's|@sockprefix[@]|virtvireod|' \
 	-e 's|@mode[@]|0666|' -e '/^@deps[@]/d' -e 's|@DAEMON_NAME[@]|virtvireod|g' \
 	-e 's|@DAEMON_NAME_UC[@]|Virtvireod|g' -e 's|@default_auth[@]|polkit|g' -e '/@CUT_ENABLE_IP[@]/,/@END[@]/d'

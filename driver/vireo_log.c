@@ -23,7 +23,7 @@
 #define VIREO_LOG_QUOTE 2048
 #define VIREO_LOG_READ (256 * 1024)
 
-#define VIREO_LOG_TRIES 10
+#define VIREO_LOG_TRIES 100
 #define VIREO_LOG_WAIT_US (20 * 1000)
 
 char *

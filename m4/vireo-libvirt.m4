@@ -58,7 +58,7 @@ or give --with-libvirt-source=DIR, or leave the driver out with --disable-driver
   AS_IF([test "$prefix" = NONE], [vireo_expanded_prefix=$ac_default_prefix])
   AS_IF([test "$vireo_expanded_prefix" = "`$PKG_CONFIG --variable=prefix libvirt`"],
     [LIBVIRT_MODULE_DIR=`$PKG_CONFIG --variable=libdir libvirt`/libvirt/connection-driver
-     LIBVIRT_MODULE_ENVIRONMENT="# The module lies where libvirt looks for it."],
+     LIBVIRT_MODULE_ENVIRONMENT=],
     [LIBVIRT_MODULE_DIR='${libdir}/libvirt/connection-driver'
      LIBVIRT_MODULE_ENVIRONMENT='Environment=LIBVIRT_DRIVER_DIR=${libdir}/libvirt/connection-driver'])
   SYSTEMD_UNIT_DIR='${prefix}/lib/systemd/system'
