@@ -183,3 +183,13 @@ device_tests += tests/device/test-virtio-balloon
 tests_device_test_virtio_balloon_SOURCES = tests/device/test-virtio-balloon.c
 tests_device_test_virtio_balloon_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_balloon_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+
+fuzz_tests += tests/fuzz/fuzz-virtqueue tests/fuzz/fuzz-virtio
+tests_fuzz_fuzz_virtqueue_SOURCES = tests/fuzz/fuzz-virtqueue.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_virtqueue_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_virtqueue_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_virtqueue_LDADD = $(TEST_LIBS)
+tests_fuzz_fuzz_virtio_SOURCES = tests/fuzz/fuzz-virtio.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_virtio_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_virtio_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_virtio_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)

@@ -1,0 +1,355 @@
+/*
+ * fuzz-virtio.c: a guest that does anything to the registers and rings of virtio devices
+ *
+ * The first byte says which device, the rest is a list of actions of 12 bytes. Back ends are fakes
+ * that answer at once.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "tests/device/virtio_driver.h"
+#include "tests/fuzz/fuzz.h"
+#include "vmm/block/block.h"
+#include "vmm/chardev/chardev.h"
+#include "vmm/chardev/rng_backend.h"
+#include "vmm/config/options.h"
+#include "vmm/net/net.h"
+#include "vmm/virtio/virtio_balloon.h"
+#include "vmm/virtio/virtio_blk.h"
+#include "vmm/virtio/virtio_console.h"
+#include "vmm/virtio/virtio_net.h"
+#include "vmm/virtio/virtio_rng.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define MAXIMUM_ACTIONS 100
+#define ACTION_SIZE	12
+#define QUEUES_MAX	8u /* that are fuzzed */
+#define DISK_SIZE	(1u << 20)
+
+/* Back ends */
+
+struct BlockNode {
+	IoLoop *loop;
+};
+
+const char *block_node_name(G_GNUC_UNUSED const BlockNode *node)
+{
+	return "disk";
+}
+
+void block_node_get_limits(G_GNUC_UNUSED BlockNode *node, BlockLimits *limits)
+{
+	*limits = (BlockLimits){
+		.size = DISK_SIZE,
+		.logical_block_size = 512,
+		.physical_block_size = 512,
+		.discard_granularity = 512,
+		.can_write_zeroes = true,
+	};
+}
+
+bool block_node_attach(BlockNode *node, G_GNUC_UNUSED const char *user, IoLoop *loop,
+		       G_GNUC_UNUSED bool writable, G_GNUC_UNUSED const BlockNodeListener *listener,
+		       G_GNUC_UNUSED void *opaque, G_GNUC_UNUSED GError **error)
+{
+	node->loop = loop;
+	return true;
+}
+
+void block_node_detach(G_GNUC_UNUSED BlockNode *node)
+{
+}
+
+void block_node_set_write_cache(G_GNUC_UNUSED BlockNode *node, G_GNUC_UNUSED bool enabled)
+{
+}
+
+static void block_done(gpointer data)
+{
+	BlockRequest *request = data;
+
+	if (request->offset > DISK_SIZE || request->size > DISK_SIZE - request->offset)
+		g_error("a request outside the disk");
+	for (unsigned i = 0; i < request->n_iov && request->operation == BLOCK_READ; i++)
+		memset(request->iov[i].iov_base, 0xaa, request->iov[i].iov_len);
+	request->complete(request, request->offset == 0x1000 ? -EIO : 0);
+}
+
+void block_node_submit(BlockNode *node, BlockRequest *request)
+{
+	io_loop_post(node->loop, block_done, request);
+}
+
+struct Netdev {
+	unsigned n_left; /* frames that still arrive */
+};
+
+bool netdev_attach(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED const char *user,
+		   G_GNUC_UNUSED IoLoop *loop, G_GNUC_UNUSED const NetdevListener *listener,
+		   G_GNUC_UNUSED void *opaque, G_GNUC_UNUSED GError **error)
+{
+	netdev->n_left = 16;
+	return true;
+}
+
+void netdev_detach(G_GNUC_UNUSED Netdev *netdev)
+{
+}
+
+unsigned netdev_offloads(G_GNUC_UNUSED const Netdev *netdev)
+{
+	return NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_TSO4;
+}
+
+void netdev_set_offloads(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned offloads)
+{
+}
+
+void netdev_watch_readable(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED bool enabled)
+{
+}
+
+ssize_t netdev_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
+{
+	static uint8_t frame[9000];
+	size_t size = 60 + netdev->n_left * 550;
+
+	if (netdev->n_left == 0)
+		return -EAGAIN;
+	netdev->n_left--;
+	return iov_copy_to(iov, n_iov, 0, frame, size) == size ? (ssize_t)size : -EMSGSIZE;
+}
+
+int netdev_send(G_GNUC_UNUSED Netdev *netdev, const struct iovec *iov, unsigned n_iov)
+{
+	uint8_t byte;
+
+	iov_copy_from(iov, n_iov, iov_size(iov, n_iov) - 1, &byte, 1);
+	return 0;
+}
+
+bool netdev_link_up(G_GNUC_UNUSED const Netdev *netdev)
+{
+	return true;
+}
+
+struct Chardev {
+	unsigned n_written;
+};
+
+bool chardev_attach(G_GNUC_UNUSED Chardev *chardev, G_GNUC_UNUSED const char *user,
+		    G_GNUC_UNUSED const ChardevFrontEnd *front_end, G_GNUC_UNUSED void *opaque,
+		    G_GNUC_UNUSED GError **error)
+{
+	return true;
+}
+
+void chardev_detach(G_GNUC_UNUSED Chardev *chardev)
+{
+}
+
+void chardev_accept_input(G_GNUC_UNUSED Chardev *chardev)
+{
+}
+
+/* Every eighth write is short, as to a slow reader. */
+size_t chardev_write(Chardev *chardev, G_GNUC_UNUSED const uint8_t *data, size_t size)
+{
+	return chardev->n_written++ % 8 == 7 ? size / 2 : size;
+}
+
+struct RngBackend {
+	unsigned n;
+};
+
+static void rng_done(gpointer data)
+{
+	RngRequest *request = data;
+
+	memset(request->buffer, 0x33, request->size);
+	request->complete(request, (int)request->size);
+}
+
+void rng_backend_request(G_GNUC_UNUSED RngBackend *backend, IoLoop *loop, RngRequest *request)
+{
+	io_loop_post(loop, rng_done, request);
+}
+
+void rng_request_cancel(G_GNUC_UNUSED RngRequest *request)
+{
+}
+
+/* The guest */
+
+static const DeviceType *const types[] = {
+	&virtio_balloon_type.pci.device, &virtio_blk_type.pci.device,
+	&virtio_console_type.pci.device, &virtio_net_type.pci.device,
+	&virtio_rng_type.pci.device,	 &virtio_console_port_type,
+	&virtio_serial_port_type,	 NULL,
+};
+
+static const char *const devices[] = {
+	"virtio-balloon-pci,id=d,free-page-reporting=on",
+	"virtio-blk-pci,id=d,drive=disk,num-queues=2,rerror=ignore",
+	"virtio-serial-pci,id=d,max_ports=4",
+	"virtio-net-pci,id=d,netdev=net",
+	"virtio-rng-pci,id=d,rng=rng",
+};
+
+typedef struct Action {
+	uint8_t what, queue;
+	uint16_t offset;
+	uint32_t a, b;
+} Action;
+
+enum {
+	ACT_DESCRIBE,
+	ACT_OFFER,
+	ACT_SET_AVAILABLE,
+	ACT_WRITE_BAR,
+	ACT_READ_BAR,
+	ACT_WRITE_PCI,
+	ACT_READ_PCI,
+	ACT_WRITE_RAM,
+	ACT_PAUSE,
+	ACT_RESTART,
+	ACT_SETTLE,
+	N_ACTIONS,
+};
+
+static IoLoop *loop;
+static const BusOps bus_ops = {};
+
+static Device *add(DeviceTree *tree, const char *text)
+{
+	json_object *options = options_parse(text, "driver", NULL);
+	Device *device = device_tree_add(tree, options, NULL);
+
+	json_object_put(options);
+	if (!device)
+		g_error("no %s", text);
+	return device;
+}
+
+static void restart(VirtioDriver *driver, Device *device)
+{
+	device->type->reset(device);
+	virtio_driver_probe(driver, driver->fake, device);
+	virtio_driver_start(driver, UINT64_MAX);
+}
+
+/* What a buffer or value may be: often something that makes sense. */
+static uint64_t address(const Action *action)
+{
+	return action->a & 0x80000000 ? (uint64_t)action->a << 8 : action->a & 0x3fffff;
+}
+
+static void act(VirtioDriver *driver, Device *device, const Action *action)
+{
+	unsigned queue = action->queue % MIN(((VirtioDevice *)device)->n_queues, QUEUES_MAX);
+	VirtioRing *ring = &driver->rings[queue];
+	unsigned size = 1u << (action->b & 3);
+
+	switch (action->what % N_ACTIONS) {
+	case ACT_DESCRIBE:
+		virtio_ring_describe(ring, action->offset % ring->size, address(action),
+				     action->b & 0xffff, (action->b >> 16) & 7,
+				     (action->b >> 20) % (ring->size + 1u));
+		break;
+	case ACT_OFFER:
+		virtio_ring_offer(ring, action->offset % (ring->size + 1u));
+		virtio_driver_kick(driver, queue);
+		break;
+	case ACT_SET_AVAILABLE:
+		virtio_ring_set_available(ring, action->offset);
+		break;
+	case ACT_WRITE_BAR:
+		fake_write(driver->fake, driver->common + action->offset % 0x4000, action->a, size);
+		break;
+	case ACT_READ_BAR:
+		fake_read(driver->fake, driver->common + action->offset % 0x4000, size);
+		break;
+	case ACT_WRITE_PCI:
+		pci_device_config_write(driver->pci, action->offset & 0xffc, action->a, 4);
+		break;
+	case ACT_READ_PCI:
+		pci_device_config_read(driver->pci, action->offset & 0xffc, 4);
+		break;
+	case ACT_WRITE_RAM:
+		memcpy(driver->fake->ram + action->a % (1u << 20), &action->b, 4);
+		break;
+	case ACT_PAUSE:
+		device->type->pause(device);
+		device->type->resume(device);
+		break;
+	case ACT_RESTART:
+		restart(driver, device);
+		break;
+	case ACT_SETTLE:
+		virtio_driver_settle(loop);
+		break;
+	}
+}
+
+static GLogWriterOutput drop_log(G_GNUC_UNUSED GLogLevelFlags level,
+				 G_GNUC_UNUSED const GLogField *fields, G_GNUC_UNUSED gsize n,
+				 G_GNUC_UNUSED gpointer data)
+{
+	return G_LOG_WRITER_HANDLED;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	FakeMachine *fake;
+	BlockNode node = {};
+	Netdev netdev = {};
+	Chardev console = {}, serial = {};
+	RngBackend rng = {};
+	DeviceTree *tree;
+	VirtioDriver driver = {};
+	Device *device;
+	Bus bus;
+
+	if (size < 1)
+		return 0;
+	if (!loop) {
+		loop = io_loop_new("io", NULL, NULL, NULL);
+		g_log_set_writer_func(drop_log, NULL, NULL);
+	}
+	fake = fake_machine_new(4u << 20);
+	fake_machine_set_io_loop(fake, "", loop);
+	fake_machine_set_block_node(fake, "disk", &node);
+	fake_machine_set_netdev(fake, "net", &netdev);
+	fake_machine_set_chardev(fake, "con", &console);
+	fake_machine_set_chardev(fake, "ser", &serial);
+	fake_machine_set_rng(fake, "rng", &rng);
+	tree = device_tree_new(types, &fake->services);
+	bus_init(&bus, &bus_ops, PCI_BUS_KIND, "pcie.0", NULL);
+	device_tree_add_bus(tree, &bus);
+	device = add(tree, devices[data[0] % G_N_ELEMENTS(devices)]);
+	if (device->type == &virtio_console_type.pci.device) {
+		add(tree, "virtconsole,chardev=con");
+		add(tree, "virtserialport,id=s,chardev=ser,name=fuzz");
+	}
+	driver.fake = fake;
+	restart(&driver, device);
+	data++;
+	size--;
+	for (unsigned i = 0; i < MAXIMUM_ACTIONS && size >= ACTION_SIZE; i++) {
+		Action action;
+
+		memcpy(&action, data, ACTION_SIZE);
+		act(&driver, device, &action);
+		data += ACTION_SIZE;
+		size -= ACTION_SIZE;
+	}
+	device_tree_remove(tree, device);
+	device_tree_remove_bus(tree, &bus);
+	bus_clear(&bus);
+	device_tree_free(tree);
+	fake_machine_free(fake);
+	return 0;
+}
