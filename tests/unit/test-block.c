@@ -268,13 +268,28 @@ static void test_registry(Fixture *fixture, gconstpointer data)
 	g_assert_cmpstr(error->message, ==, "node 'f' not found");
 }
 
+/* Some file systems have no direct I/O (tmpfs before 6.6). */
+static bool can_direct(Fixture *fixture, const char *more)
+{
+	autofd int fd = open(fixture->image, O_RDONLY | O_DIRECT | O_CLOEXEC);
+
+	if (fd >= 0 || !strstr(more, "cache.direct=on"))
+		return true;
+	g_test_skip("the file system of the build has no direct I/O");
+	return false;
+}
+
 static void test_read_write(Fixture *fixture, gconstpointer more)
 {
-	BlockNode *node = attach(fixture, more);
+	BlockNode *node;
 	g_autofree char *big = g_malloc(1 << 20);
 	BlockStatistics statistics;
-	char *buffer = aligned_alloc(4096, 8192);
+	char *buffer;
 
+	if (!can_direct(fixture, more))
+		return;
+	node = attach(fixture, more);
+	buffer = aligned_alloc(4096, 8192);
 	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 4096, buffer, 8192), ==, 0);
 	g_assert_cmpint(buffer[0], ==, 8);
 	g_assert_cmpint(buffer[8191], ==, 23);
@@ -378,9 +393,12 @@ static void test_read_only(Fixture *fixture, gconstpointer data)
 static void test_odd_size(Fixture *fixture, gconstpointer more)
 {
 	BlockNode *node;
-	char *buffer = aligned_alloc(4096, 8192);
+	char *buffer;
 	BlockLimits limits;
 
+	if (!can_direct(fixture, more))
+		return;
+	buffer = aligned_alloc(4096, 8192);
 	make_image(fixture->image, 4096 + 100);
 	node = attach(fixture, more);
 	block_node_get_limits(node, &limits);
@@ -593,6 +611,62 @@ static char *make_loop_device(const char *image, int *fd)
 	return g_steal_pointer(&path);
 }
 
+static int open_from_set(void *opaque, int64_t set, int flags, GError **error)
+{
+	g_assert_cmpint(set, ==, 5);
+	g_assert_cmpint(flags & O_ACCMODE, ==, O_RDWR);
+	g_assert_null(*error);
+	/* As somebody else might have opened it. */
+	return open(opaque, O_RDWR | O_NONBLOCK | O_APPEND | O_CLOEXEC);
+}
+
+static void test_descriptor_set(Fixture *fixture, gconstpointer data)
+{
+	FdSetOpener opener = { .open = open_from_set, .opaque = fixture->image };
+	g_autoptr(GError) error = NULL;
+	char buffer[512] = "through a set", got[512];
+	BlockNode *node;
+
+	(void)data;
+	block_nodes_set_fd_sets(fixture->nodes, &opener);
+	add(fixture->nodes, &error, "file,node-name=d,filename=/dev/fdset/5");
+	g_assert_no_error(error);
+	node = block_nodes_find(fixture->nodes, "d");
+	g_assert_true(block_node_attach(node, "disk", fixture->loop, true, NULL, NULL, &error));
+	g_assert_cmpint(transfer(fixture, node, BLOCK_WRITE, 1024, buffer, 512), ==, 0);
+	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 1024, got, 512), ==, 0);
+	g_assert_cmpstr(got, ==, "through a set");
+	block_node_detach(node);
+}
+
+/* As libvirt asks for it: read-only where the file cannot be written. */
+static void test_auto_read_only(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *text = g_strdup_printf("file,node-name=f,filename=%s", fixture->image);
+	bool is_root = geteuid() == 0;
+	BlockNodeInfo info;
+
+	(void)data;
+	g_assert_cmpint(g_chmod(fixture->image, 0444), ==, 0);
+	g_assert_cmpint(g_chmod(fixture->directory, 0755), ==, 0);
+	/* Root could write anyway. */
+	if (is_root && seteuid(65534) < 0) {
+		g_test_skip("cannot act as another user");
+		return;
+	}
+	assert_add_fails(fixture->nodes, "Permission denied", text);
+	add(fixture->nodes, &error, "%s,auto-read-only=on", text);
+	if (is_root)
+		g_assert_cmpint(seteuid(0), ==, 0);
+	g_assert_no_error(error);
+	block_node_get_info(block_nodes_find(fixture->nodes, "f"), &info);
+	g_assert_true(info.read_only);
+	assert_add_fails(fixture->nodes, "node 'f' below it is read-only",
+			 "raw,node-name=d,file=f");
+	g_assert_true(add(fixture->nodes, &error, "raw,node-name=d,file=f,auto-read-only=on"));
+}
+
 static void test_block_device(Fixture *fixture, gconstpointer data)
 {
 	BlockRequest zeroes = { .operation = BLOCK_WRITE_ZEROES,
@@ -712,6 +786,8 @@ int main(int argc, char **argv)
 	ADD_TEST("resize", NULL, test_resize);
 	ADD_TEST("locks", NULL, test_locks);
 	ADD_TEST("locks-of-qemu", NULL, test_locks_of_qemu);
+	ADD_TEST("descriptor-set", NULL, test_descriptor_set);
+	ADD_TEST("auto-read-only", NULL, test_auto_read_only);
 	ADD_TEST("block-device", NULL, test_block_device);
 	ADD_TEST("drain", "", test_drain);
 	return g_test_run();
