@@ -108,7 +108,7 @@ int socket_open_inet(const char *host, const char *port, bool ipv4, bool ipv6, S
 
 	result = getaddrinfo(*host ? host : NULL, port, &hints, &list);
 	if (result == EAI_NONAME) {
-		hints.ai_flags = AI_ADDRCONFIG | (server ? AI_PASSIVE : 0);
+		hints.ai_flags = server ? AI_PASSIVE : 0;
 		result = getaddrinfo(*host ? host : NULL, port, &hints, &list);
 	}
 	if (result != 0) {

@@ -243,25 +243,31 @@ void netdev_set_link(Netdev *netdev, bool up)
 		netdev->listener->link_changed(netdev->opaque, up);
 }
 
-int netdev_skip_header(const struct iovec *iov, unsigned n_iov, struct iovec *rest,
-		       bool zero_header)
+void netdev_zero_header(const struct iovec *iov, unsigned n_iov)
+{
+	size_t left = NET_HEADER_SIZE;
+
+	for (unsigned i = 0; i < n_iov && left > 0; i++) {
+		size_t part = MIN(left, iov[i].iov_len);
+
+		memset(iov[i].iov_base, 0, part);
+		left -= part;
+	}
+}
+
+int netdev_skip_header(const struct iovec *iov, unsigned n_iov, struct iovec *rest)
 {
 	size_t skip = NET_HEADER_SIZE;
 	unsigned first = 0, count;
 
-	for (; first < n_iov && skip >= iov[first].iov_len; first++) {
-		if (zero_header)
-			memset(iov[first].iov_base, 0, iov[first].iov_len);
-		skip -= iov[first].iov_len;
-	}
+	while (first < n_iov && skip >= iov[first].iov_len)
+		skip -= iov[first++].iov_len;
 	count = n_iov - first;
 	/* One entry is the caller's. */
 	if ((count == 0 && skip > 0) || count >= NET_MAX_IOV)
 		return -1;
 	memcpy(rest, iov + first, count * sizeof(*iov));
 	if (skip > 0) {
-		if (zero_header)
-			memset(rest[0].iov_base, 0, skip);
 		rest[0].iov_base = (char *)rest[0].iov_base + skip;
 		rest[0].iov_len -= skip;
 	}

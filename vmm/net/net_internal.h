@@ -58,9 +58,11 @@ int netdev_take_fd(Netdev *netdev, const char *text, GError **error);
 /* Give up @fd, which netdev_take_fd(@text) returned and which turned out not to fit. */
 void netdev_refuse_fd(const char *text, int fd);
 
+/* Zero the header, or as much of it as @iov has room for. */
+void netdev_zero_header(const struct iovec *iov, unsigned n_iov);
+
 /*
  * Fill in @rest (NET_MAX_IOV entries) with @iov after its first NET_HEADER_SIZE bytes; returns how
- * many entries, or -1 where it is shorter or has too many. If @zero_header those bytes are zeroed.
+ * many entries, or -1 where it is shorter or has too many.
  */
-int netdev_skip_header(const struct iovec *iov, unsigned n_iov, struct iovec *rest,
-		       bool zero_header);
+int netdev_skip_header(const struct iovec *iov, unsigned n_iov, struct iovec *rest);

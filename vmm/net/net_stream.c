@@ -150,9 +150,10 @@ static int stream_fill(NetStream *stream)
 static ssize_t deliver(const uint8_t *frame, size_t size, const struct iovec *iov, unsigned n_iov)
 {
 	struct iovec rest[NET_MAX_IOV];
-	int count = netdev_skip_header(iov, n_iov, rest, true);
+	int count = netdev_skip_header(iov, n_iov, rest);
 	size_t done = 0;
 
+	netdev_zero_header(iov, n_iov);
 	for (int i = 0; i < count && done < size; i++) {
 		size_t part = MIN(rest[i].iov_len, size - done);
 
@@ -254,7 +255,7 @@ static int stream_send(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
 		stream->sender_waits = true;
 		return -EAGAIN;
 	}
-	count = netdev_skip_header(iov, n_iov, parts + 1, false);
+	count = netdev_skip_header(iov, n_iov, parts + 1);
 	for (int i = 1; i <= count; i++)
 		size += parts[i].iov_len;
 	if (count <= 0 || size == 0 || size > NET_FRAMING_MAX_FRAME)

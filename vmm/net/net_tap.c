@@ -235,10 +235,12 @@ static ssize_t tap_receive(Netdev *netdev, const struct iovec *iov, unsigned n_i
 		if (count >= 0)
 			memcpy(buffers, iov, n_iov * sizeof(*iov));
 	} else {
-		count = netdev_skip_header(iov, n_iov, buffers, true);
+		count = netdev_skip_header(iov, n_iov, buffers);
 	}
 	if (count < 0)
 		return -EINVAL;
+	/* Some kernels (6.1) leave the number of buffers in the header as it is. */
+	netdev_zero_header(iov, n_iov);
 	/* The kernel cuts off what does not fit without saying so: a byte more tells. */
 	buffers[count].iov_base = &excess;
 	buffers[count].iov_len = 1;
@@ -258,7 +260,7 @@ static int tap_send(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
 	int count = n_iov;
 
 	if (!tap->has_header) {
-		count = netdev_skip_header(iov, n_iov, rest, false);
+		count = netdev_skip_header(iov, n_iov, rest);
 		iov = rest;
 	}
 	if (count <= 0 || count > (int)NET_MAX_IOV)
