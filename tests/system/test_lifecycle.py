@@ -8,7 +8,7 @@ import libvirt
 
 from lib.daemon import daemon
 from lib.guest import URI, Lab, domain_xml, wait_for_state
-from lib.harness import check, command, test, wait_for
+from lib.harness import PATIENCE, check, command, test, wait_for
 
 
 def virsh(*arguments: str, fails: bool = False) -> str:
@@ -22,7 +22,7 @@ def define_start_shell() -> None:
         name = lab.name()
         path = os.path.join(lab.directory, "domain.xml")
         with open(path, "w", encoding="ascii") as file:
-            file.write(domain_xml(name, vcpus=2))
+            file.write(domain_xml(name, vcpus=2, fast=False))
         virsh("define", path)
         check(name in virsh("list", "--all", "--inactive"), "listed as shut off")
         virsh("start", name)
@@ -44,7 +44,7 @@ def define_start_shell() -> None:
 def boot_packed_kernel() -> None:
     """The kernel as the distribution packs it, a bzImage."""
     with Lab() as lab:
-        xml = domain_xml(lab.name()).replace("/vmlinux<", "/vmlinuz<")
+        xml = domain_xml(lab.name(), fast=False).replace("/vmlinux<", "/vmlinuz<")
         domain = lab.connection.defineXML(xml)
         domain.create()
         console = lab.console(domain)
@@ -59,12 +59,8 @@ def suspend_and_resume() -> None:
         domain.suspend()
         check(domain.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER], "paused by the user")
         console.send("echo answer$((40+2))\n")
-        try:
-            console.expect("answer42", 3)
-        except AssertionError:
-            pass
-        else:
-            raise AssertionError("a paused guest answered")
+        console.drain(3)
+        check("answer42" not in console.unread, "a paused guest does not answer")
         domain.resume()
         console.expect("answer42", 20)
         check(domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING, "running again")
@@ -130,7 +126,7 @@ def destroy_is_quick() -> None:
         domain = lab.start()
         start = time.monotonic()
         domain.destroy()
-        check(time.monotonic() - start < 15, "destroy does not wait for a time-out")
+        check(time.monotonic() - start < 15 * PATIENCE, "destroy does not wait for a time-out")
         check(domain.state() == [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED], "destroyed")
         try:
             domain.destroy()
@@ -168,7 +164,7 @@ def events() -> None:
             lambda _connection, _domain, event, detail, _opaque: seen.append((event, detail)), None)
 
         def expect(event: int, detail: int) -> None:
-            end = time.monotonic() + 20
+            end = time.monotonic() + 20 * PATIENCE
             timer = libvirt.virEventAddTimeout(100, lambda *_: None, None)
             while (event, detail) not in seen:
                 check(time.monotonic() < end, f"event {event}, {detail}; seen {seen}")

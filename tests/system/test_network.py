@@ -31,7 +31,7 @@ def libvirt_network() -> None:
         guest = address(console)
         check(guest.startswith("192.168.150."), f"an address of the network: {guest}")
         console.shell(f"ping -c 3 -W 5 {NETWORK_HOST}")
-        command("ping", "-c", "3", "-W", "5", guest)
+        command("busybox", "ping", "-c", "3", "-W", "5", guest)
         console.shell(f"ping -s 8000 -c 2 -W 5 {NETWORK_HOST}")
         device = re.search(r"<target dev='(\S+)'", domain.XMLDesc())
         check(device is not None, "the live XML names the tap")

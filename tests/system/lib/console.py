@@ -9,7 +9,7 @@ import subprocess
 import time
 from typing import Optional, Sequence
 
-from .harness import say
+from .harness import PATIENCE, say
 
 PROMPT = "guest# "
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[c78]")
@@ -66,6 +66,7 @@ class Console:
 
     def expect(self, pattern: str, limit: float = 30, nudge: Optional[str] = None) -> "re.Match[str]":
         """Waits for output that matches, sending nudge every two seconds; what is before it is dropped."""
+        limit *= PATIENCE
         end = time.monotonic() + limit
         next_nudge = time.monotonic()
         while True:

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from typing import Callable, Iterable, Optional
 
 
+# Limits are for an emulated host with two idle processors below it; others multiply them.
+PATIENCE = float(os.environ.get("VIREO_TEST_PATIENCE", "1"))
+
+
 class Skipped(Exception):
     """Raised by a test that cannot run here; the text says why."""
 
@@ -33,7 +37,7 @@ def test(limit: float = 90, alone: bool = False) -> Callable[[Callable[[], None]
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
         module = function.__module__.removeprefix("test_")
-        registry.append(Test(f"{module}/{function.__name__}", function, limit, alone))
+        registry.append(Test(f"{module}/{function.__name__}", function, limit * PATIENCE, alone))
         return function
 
     return register
@@ -49,13 +53,13 @@ say.started = time.monotonic()  # type: ignore[attr-defined]
 
 def wait_for(what: str, condition: Callable[[], object], limit: float = 20, pause: float = 0.2) -> object:
     """Waits until condition() is true and returns what it returned; fails after limit seconds."""
-    end = time.monotonic() + limit
+    end = time.monotonic() + limit * PATIENCE
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"not within {limit:.0f} s: {what}")
+            raise AssertionError(f"not within {limit * PATIENCE:.0f} s: {what}")
         time.sleep(pause)
 
 
@@ -67,7 +71,7 @@ def check(condition: object, text: str) -> None:
 def command(*arguments: str, limit: float = 60, fails: bool = False) -> str:
     """Runs a program and returns its output; fails unless it succeeds (or, with fails, fails)."""
     result = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, timeout=limit, check=False)
+                            stderr=subprocess.STDOUT, text=True, timeout=limit * PATIENCE, check=False)
     say(f"$ {' '.join(arguments)} -> {result.returncode}")
     if (result.returncode != 0) != fails:
         raise AssertionError(f"{' '.join(arguments)} ended with {result.returncode}: {result.stdout}")

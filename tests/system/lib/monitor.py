@@ -10,8 +10,8 @@ import time
 from typing import Any, Optional
 
 from .console import Console
-from .guest import KIT
-from .harness import check, command, say, wait_for
+from .guest import FAST_BOOT, KIT
+from .harness import PATIENCE, check, command, say, wait_for
 
 BINARY = os.environ.get("VIREO_TEST_BINARY", "vireo")
 
@@ -29,7 +29,7 @@ class Qmp:
         self.events: "list[dict[str, Any]]" = []
         self.unread = b""
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(20)
+        self.socket.settimeout(20 * PATIENCE)
 
         def connect() -> bool:
             try:
@@ -73,7 +73,7 @@ class Qmp:
                 return message["return"]
 
     def wait_event(self, name: str, limit: float = 30) -> "dict[str, Any]":
-        end = time.monotonic() + limit
+        end = time.monotonic() + limit * PATIENCE
         while True:
             for event in self.events:
                 if event["event"] == name:
@@ -82,7 +82,7 @@ class Qmp:
             check(time.monotonic() < end, f"no event {name} within {limit:.0f} s")
             self.socket.settimeout(max(0.1, end - time.monotonic()))
             message = self.receive()
-            self.socket.settimeout(20)
+            self.socket.settimeout(20 * PATIENCE)
             check("event" in message, f"an event, not {message}")
             self.events.append(message)
 
@@ -104,7 +104,7 @@ class Monitor:
                            if "qemu" in BINARY else [])
         argv += ["-machine", "q35", "-cpu", "host", "-smp", str(self.cpus), "-m", str(self.memory),
                  "-kernel", f"{KIT}/{self.kernel}", "-initrd", f"{KIT}/initrd",
-                 "-append", f"console=ttyS0 quiet {'root=/dev/vda rw' if self.root else ''}",
+                 "-append", f"console=ttyS0 quiet {FAST_BOOT} {'root=/dev/vda rw' if self.root else ''}",
                  "-chardev", "stdio,id=serial0,signal=off", "-device", "isa-serial,chardev=serial0",
                  "-chardev", f"socket,id=qmp0,path={path},server=on,wait=off", "-mon", "chardev=qmp0,mode=control",
                  *self.extra]
@@ -135,8 +135,8 @@ class Monitor:
     def ended(self, limit: float = 30) -> int:
         """Waits for the process to end and returns its exit status."""
         process = self.shell.process
-        self.shell.drain(limit)
-        return int(process.wait(limit))
+        self.shell.drain(limit * PATIENCE)
+        return int(process.wait(limit * PATIENCE))
 
 
 def root_disk(directory: str) -> str:
