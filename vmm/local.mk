@@ -25,6 +25,7 @@ sandbox_gen_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
 sandbox_gen_LDADD = $(SECCOMP_LIBS)
 sandbox-filters.h: sandbox-gen$(EXEEXT)
 	$(AM_V_GEN)./sandbox-gen$(EXEEXT) > $@.tmp && mv $@.tmp $@
+vmm/base/libvmm_a-sandbox.$(OBJEXT): sandbox-filters.h
 BUILT_SOURCES += sandbox-filters.h
 CLEANFILES += sandbox-filters.h sandbox-filters.h.tmp
 
