@@ -58,7 +58,7 @@ libvmm_a_SOURCES += \
 	vmm/x86/memory_map.c vmm/x86/memory_map.h
 nodist_libvmm_a_SOURCES = vmm/x86/dsdt.hex
 BUILT_SOURCES += vmm/x86/dsdt.hex
-CLEANFILES += vmm/x86/dsdt.hex vmm/x86/dsdt.aml
+CLEANFILES += vmm/x86/dsdt.hex vmm/x86/dsdt.aml vmm/x86/dsdt.log
 EXTRA_DIST += vmm/x86/acpi/dsdt.asl
 
 vmm/x86/dsdt.hex: $(srcdir)/vmm/x86/acpi/dsdt.asl $(srcdir)/vmm/x86/acpi_layout.h
