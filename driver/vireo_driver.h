@@ -34,6 +34,18 @@ vireoRegister(void);
 virDomainObj *
 vireoDomainObjFromDomain(virDomainPtr dom);
 
+/**
+ * vireoDomainParseIdentity:
+ * @xml: a domain's definition, not trusted
+ *
+ * Reads no more of it than the access check needs, so that the rest is parsed
+ * only for those who may. Returns a definition with nothing but name and UUID, or
+ * NULL with an error reported.
+ */
+virDomainDef *
+vireoDomainParseIdentity(vireoDriver *driver,
+                         const char *xml);
+
 /* vireo_driver_connect.c */
 virDrvOpenStatus
 vireoConnectOpen(virConnectPtr conn,

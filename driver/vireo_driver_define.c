@@ -14,6 +14,7 @@
 #include "virerror.h"
 #include "virfile.h"
 #include "virlog.h"
+#include "viruuid.h"
 #include "virxml.h"
 
 #include "vireo_alias.h"
@@ -28,12 +29,39 @@ VIR_LOG_INIT("vireo.vireo_driver_define");
 
 #define VIREO_NATIVE_FORMAT "vireo-argv"
 
+virDomainDef *
+vireoDomainParseIdentity(vireoDriver *driver,
+                         const char *xml)
+{
+    g_autoptr(xmlDoc) doc = NULL;
+    g_autoptr(xmlXPathContext) ctxt = NULL;
+    g_autoptr(virDomainDef) def = NULL;
+    g_autofree char *uuid = NULL;
+
+    if (!(doc = virXMLParseStringCtxt(xml, _("(domain_definition)"), &ctxt)) ||
+        !(def = virDomainDefNew(driver->xmlopt)))
+        return NULL;
+
+    if (!(def->name = virXPathString("string(./name[1])", ctxt))) {
+        virReportError(VIR_ERR_NO_NAME, NULL);
+        return NULL;
+    }
+    uuid = virXPathString("string(./uuid[1])", ctxt);
+    if (uuid && virUUIDParse(uuid, def->uuid) < 0) {
+        virReportError(VIR_ERR_INTERNAL_ERROR, "%s", _("malformed uuid element"));
+        return NULL;
+    }
+
+    return g_steal_pointer(&def);
+}
+
 virDomainPtr
 vireoDomainDefineXMLFlags(virConnectPtr conn,
                           const char *xml,
                           unsigned int flags)
 {
     vireoDriver *driver = conn->privateData;
+    g_autoptr(virDomainDef) identity = NULL;
     g_autoptr(virDomainDef) def = NULL;
     g_autoptr(virDomainDef) oldDef = NULL;
     virDomainObj *vm = NULL;
@@ -45,11 +73,12 @@ vireoDomainDefineXMLFlags(virConnectPtr conn,
     if (flags & VIR_DOMAIN_DEFINE_VALIDATE)
         parseFlags |= VIR_DOMAIN_DEF_PARSE_VALIDATE_SCHEMA;
 
-    if (!(def = virDomainDefParseString(xml, driver->xmlopt, NULL, parseFlags)))
+    if (!(identity = vireoDomainParseIdentity(driver, xml)) ||
+        virDomainDefineXMLFlagsEnsureACL(conn, identity) < 0)
         return NULL;
 
-    if (virXMLCheckIllegalChars("name", def->name, "\n") < 0 ||
-        virDomainDefineXMLFlagsEnsureACL(conn, def) < 0)
+    if (!(def = virDomainDefParseString(xml, driver->xmlopt, NULL, parseFlags)) ||
+        virXMLCheckIllegalChars("name", def->name, "\n") < 0)
         return NULL;
 
     if (!(vm = virDomainObjListAdd(driver->domains, &def, driver->xmlopt, 0, &oldDef)))

@@ -32,6 +32,7 @@ vireoDomainCreateXML(virConnectPtr conn,
                      unsigned int flags)
 {
     vireoDriver *driver = conn->privateData;
+    g_autoptr(virDomainDef) identity = NULL;
     g_autoptr(virDomainDef) def = NULL;
     virDomainObj *vm = NULL;
     virDomainPtr dom = NULL;
@@ -44,11 +45,12 @@ vireoDomainCreateXML(virConnectPtr conn,
     if (flags & VIR_DOMAIN_START_VALIDATE)
         parseFlags |= VIR_DOMAIN_DEF_PARSE_VALIDATE_SCHEMA;
 
-    if (!(def = virDomainDefParseString(xml, driver->xmlopt, NULL, parseFlags)))
+    if (!(identity = vireoDomainParseIdentity(driver, xml)) ||
+        virDomainCreateXMLEnsureACL(conn, identity) < 0)
         return NULL;
 
-    if (virXMLCheckIllegalChars("name", def->name, "\n") < 0 ||
-        virDomainCreateXMLEnsureACL(conn, def) < 0)
+    if (!(def = virDomainDefParseString(xml, driver->xmlopt, NULL, parseFlags)) ||
+        virXMLCheckIllegalChars("name", def->name, "\n") < 0)
         return NULL;
 
     if (!(vm = virDomainObjListAdd(driver->domains, &def, driver->xmlopt,
