@@ -119,6 +119,10 @@ static void record_event(void *opaque, const char *name, json_object *data)
 			fixture->events, "%s=%d ",
 			json_object_get_string(json_object_object_get(data, "id")),
 			json_object_get_boolean(json_object_object_get(data, "open")));
+	if (strcmp(name, "DEVICE_DELETED") == 0)
+		g_string_append_printf(
+			fixture->events, "-%s ",
+			json_object_get_string(json_object_object_get(data, "device")));
 	g_mutex_unlock(&fixture->lock);
 	json_object_put(data);
 }
@@ -381,6 +385,7 @@ static void test_hotplug(Fixture *fixture, gconstpointer data)
 	g_assert_no_error(error);
 	fake_machine_iterate(fixture->fake);
 	g_assert_null(device_tree_find(fixture->tree, "a0"));
+	assert_events(fixture, "a0=1 -a0 ");
 	virtio_driver_wait(&fixture->driver, port_queue(7) + 1, NULL);
 	expect_control(fixture, 7, PORT_REMOVE, 1, NULL);
 	/* Messages about what is gone, and data for it. */
