@@ -159,9 +159,14 @@ EXTRA_DIST += .ci/run tests/kvm-host/lib.sh tests/kvm-host/host-init tests/kvm-h
 	tests/system/test_lifecycle.py tests/system/test_monitor.py tests/system/test_network.py \
 	tests/system/test_recovery.py tests/system/test_scale.py
 
-# What tests/run runs of a layer.
+# The built command as a whole: scripts.
+cli_scripts = tests/cli/test-internal-error
+TESTS += $(cli_scripts)
+EXTRA_DIST += $(cli_scripts) tests/cli/vireo_cli.py
+
+# What tests/run runs of a layer: programs, which are built first, and scripts.
 list-%-tests:
-	@echo $($*_tests)
+	@echo $($*_tests) $($*_scripts)
 
 device_tests += tests/device/test-virtio-net
 tests_device_test_virtio_net_SOURCES = tests/device/test-virtio-net.c

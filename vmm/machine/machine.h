@@ -88,8 +88,8 @@ void machine_reset(Machine *machine, QapiShutdownCause cause);
 void machine_press_power_button(Machine *machine);
 
 /*
- * End the machine: emits SHUTDOWN, and machine_run() returns soon. (With shutdown=pause only a
- * cause of the host's does; the guest's stops it in state "shutdown".)
+ * End the machine: emits SHUTDOWN, and machine_run() returns soon. With shutdown=pause a guest that
+ * is reset or switches itself off is stopped in state "shutdown" instead.
  */
 void machine_shutdown(Machine *machine, QapiShutdownCause cause);
 

@@ -21,6 +21,12 @@ static bool cause_is_guest(QapiShutdownCause cause)
 	       cause == QAPI_SHUTDOWN_CAUSE_GUEST_RESET || cause == QAPI_SHUTDOWN_CAUSE_GUEST_PANIC;
 }
 
+/* Whether shutdown=pause has a say; who ends the process means it. */
+static bool can_stay(QapiShutdownCause cause)
+{
+	return cause_is_guest(cause) || cause == QAPI_SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET;
+}
+
 QapiRunState machine_run_state(const Machine *machine)
 {
 	return (QapiRunState)atomic_load(&machine->state);
@@ -41,15 +47,42 @@ void machine_set_actions(Machine *machine, RunActions actions)
 	machine->actions = actions;
 }
 
-/* Stop in @state and say so; a guest that is stopped already stays as it is. */
+/*
+ * Forget what the guest asked for up to now; its vCPUs are stopped. The process's end, which some
+ * device asked for, stays.
+ */
+static void drop_requests(Machine *machine)
+{
+	atomic_fetch_and(&machine->pending_requests, 1u << RUN_REQUEST_EXIT);
+}
+
+/* Whether only a reset leads out of @state, or at least nothing that the guest does. */
+static bool is_final(QapiRunState state)
+{
+	return state == QAPI_RUN_STATE_SHUTDOWN || state == QAPI_RUN_STATE_INTERNAL_ERROR ||
+	       state == QAPI_RUN_STATE_GUEST_PANICKED;
+}
+
+/*
+ * Stop in @state and say so. A guest that is stopped already stays as it is, but that what it did
+ * at last before it was paused still counts: it must not be continued as if nothing had been.
+ */
 static void stop_in_state(Machine *machine, QapiRunState state)
 {
-	if (!machine_is_running(machine))
+	QapiRunState before = machine_run_state(machine);
+
+	if (before != QAPI_RUN_STATE_RUNNING && !is_final(state))
+		return;
+	if (is_final(before) || before == QAPI_RUN_STATE_PRELAUNCH)
 		return;
 	/* Devices learn from the state that they are not to start anything. */
 	atomic_store(&machine->state, (int)state);
 	machine_quiesce(machine);
-	qapi_event_stop(machine->events);
+	/* vCPUs ran on until here, and may have come as far as a reboot after a panic. */
+	if (is_final(state))
+		drop_requests(machine);
+	if (before == QAPI_RUN_STATE_RUNNING)
+		qapi_event_stop(machine->events);
 }
 
 void machine_stop(Machine *machine)
@@ -88,7 +121,7 @@ void machine_shutdown(Machine *machine, QapiShutdownCause cause)
 	if (machine->ended)
 		return;
 	qapi_event_shutdown(machine->events, cause_is_guest(cause), cause);
-	if (machine->actions.shutdown == QAPI_SHUTDOWN_ACTION_PAUSE && cause_is_guest(cause))
+	if (machine->actions.shutdown == QAPI_SHUTDOWN_ACTION_PAUSE && can_stay(cause))
 		stop_in_state(machine, QAPI_RUN_STATE_SHUTDOWN);
 	else
 		end_machine(machine, cause == QAPI_SHUTDOWN_CAUSE_HOST_ERROR ? EXIT_FAILURE
@@ -107,6 +140,7 @@ void machine_reset(Machine *machine, QapiShutdownCause cause)
 		return;
 	}
 	machine_quiesce(machine);
+	drop_requests(machine);
 	device_tree_reset(machine->devices);
 	if (!kvm_reset_chips(machine->kvm, &error) || !machine_load(machine, &error)) {
 		g_warning("the machine cannot be reset: %s", error->message);
@@ -120,7 +154,8 @@ void machine_reset(Machine *machine, QapiShutdownCause cause)
 		atomic_store(&machine->state, QAPI_RUN_STATE_PRELAUNCH);
 }
 
-static void handle_panic(Machine *machine)
+/* Returns whether the guest does not go on. */
+static bool handle_panic(Machine *machine)
 {
 	QapiPanicAction action = machine->actions.panic;
 	bool pause = action == QAPI_PANIC_ACTION_PAUSE ||
@@ -129,19 +164,23 @@ static void handle_panic(Machine *machine)
 
 	if (action == QAPI_PANIC_ACTION_NONE) {
 		qapi_event_guest_panicked(machine->events, QAPI_GUEST_PANIC_ACTION_RUN);
-		return;
+		return false;
 	}
 	qapi_event_guest_panicked(machine->events, pause ? QAPI_GUEST_PANIC_ACTION_PAUSE
 							  : QAPI_GUEST_PANIC_ACTION_POWEROFF);
 	stop_in_state(machine, QAPI_RUN_STATE_GUEST_PANICKED);
 	if (pause)
-		return;
+		return true;
 	qapi_event_shutdown(machine->events, true, QAPI_SHUTDOWN_CAUSE_GUEST_PANIC);
 	end_machine(machine, action == QAPI_PANIC_ACTION_EXIT_FAILURE ? EXIT_FAILURE
 								       : EXIT_SUCCESS);
+	return true;
 }
 
-/* The main thread's side of machine_request(). */
+/*
+ * The main thread's side of machine_request(). Of several requests the one that leaves least to
+ * the others is carried out: nothing is stopped by an error that a reset has made good.
+ */
 static gboolean handle_requests(gpointer data)
 {
 	Machine *machine = data;
@@ -149,19 +188,20 @@ static gboolean handle_requests(gpointer data)
 
 	if (machine->ended)
 		return G_SOURCE_REMOVE;
-	if (pending & 1u << MACHINE_REQUEST_INTERNAL_ERROR)
-		stop_in_state(machine, QAPI_RUN_STATE_INTERNAL_ERROR);
-	if (pending & 1u << RUN_REQUEST_GUEST_PANIC)
-		handle_panic(machine);
 	if (pending & 1u << RUN_REQUEST_EXIT) {
 		qapi_event_shutdown(machine->events, true, QAPI_SHUTDOWN_CAUSE_GUEST_SHUTDOWN);
 		end_machine(machine, atomic_load(&machine->exit_value));
+		return G_SOURCE_REMOVE;
 	}
+	if (pending & 1u << RUN_REQUEST_GUEST_PANIC && handle_panic(machine))
+		return G_SOURCE_REMOVE;
 	if (pending & 1u << RUN_REQUEST_GUEST_SHUTDOWN)
 		machine_shutdown(machine, QAPI_SHUTDOWN_CAUSE_GUEST_SHUTDOWN);
 	else if (pending & 1u << RUN_REQUEST_GUEST_RESET)
 		machine_reset(machine, QAPI_SHUTDOWN_CAUSE_GUEST_RESET);
-	if (pending & 1u << RUN_REQUEST_IO_ERROR)
+	else if (pending & 1u << MACHINE_REQUEST_INTERNAL_ERROR)
+		stop_in_state(machine, QAPI_RUN_STATE_INTERNAL_ERROR);
+	else if (pending & 1u << RUN_REQUEST_IO_ERROR)
 		stop_in_state(machine, QAPI_RUN_STATE_IO_ERROR);
 	return G_SOURCE_REMOVE;
 }

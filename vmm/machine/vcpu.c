@@ -16,6 +16,8 @@
 #include "vmm/base/sandbox.h"
 #include "vmm/x86/cpuid.h"
 
+#include "qapi-events.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -75,6 +77,7 @@ static VcpuVerdict vcpu_fail(MachineCpu *cpu, const char *what)
 	g_autofree char *registers = kvm_vcpu_describe(cpu->kvm);
 
 	g_warning("vCPU %u cannot go on: %s\n%s", cpu->index, what, registers);
+	qapi_event_x_vireo_internal_error(cpu->machine->events, cpu->index, what, registers);
 	machine_request(cpu->machine, MACHINE_REQUEST_INTERNAL_ERROR);
 	return VCPU_STUCK;
 }
