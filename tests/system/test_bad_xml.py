@@ -44,8 +44,8 @@ REFUSED_BY_DEFINITION: "list[tuple[str, Change, str]]" = [
 REFUSED_BY_VIREO: "list[tuple[str, Change, str]]" = [
     ("too_many_processors", replaced("<vcpu>1</vcpu>", "<vcpu>4096</vcpu>"), "4096"),
     ("floppy_disk", device("<disk type='file' device='floppy'><source file='/dev/null'/><target dev='fda'/></disk>"),
-     "floppy"),
-    ("ide_disk", device(disk_xml("/dev/null", "hda").replace("bus='virtio'", "bus='ide'")), "ide"),
+     "disk device"),
+    ("ide_disk", device(disk_xml("/dev/null", "hda").replace("bus='virtio'", "bus='ide'")), "target bus"),
     ("graphics", device("<graphics type='vnc' autoport='yes'/>"), "graphics"),
     ("sound", device("<sound model='ich9'/>"), "sound"),
     ("e1000_card", device(network_xml().replace("type='virtio'", "type='e1000'")), "e1000"),

@@ -7,7 +7,7 @@ import time
 import libvirt
 
 from lib.daemon import daemon
-from lib.guest import URI, Lab, domain_xml, wait_for_state
+from lib.guest import KIT, URI, Lab, domain_xml, wait_for_state
 from lib.harness import PATIENCE, check, command, test, wait_for
 
 
@@ -38,6 +38,27 @@ def define_start_shell() -> None:
         virsh("destroy", name)
         virsh("undefine", name)
         virsh("dominfo", name, fails=True)
+
+
+@test(limit=120)
+def example_domain() -> None:
+    """The domain that README and the quick start show, with every device in it."""
+    with Lab() as lab, open(os.path.join(os.path.dirname(__file__), "../../examples/direct-boot.xml"),
+                            encoding="utf-8") as file:
+        xml = file.read().replace("<name>direct-boot<", f"<name>{lab.name()}<")
+        xml = xml.replace("/var/lib/libvirt/images/vireo/root.img", lab.root_disk())
+        xml = xml.replace("/var/lib/libvirt/images/vireo", KIT)
+        domain = lab.connection.defineXML(xml)
+        domain.create()
+        console = lab.console(domain)
+        console.login(90)
+        check("/dev/vda" in console.shell("mount | grep ' / '"), "the root is the disk")
+        check(console.shell("cat /sys/class/misc/hw_random/rng_current").startswith("virtio"), "random numbers")
+        console.shell("head -c 32 /dev/hwrng >/dev/null")
+        check("org.qemu.guest_agent.0" in console.shell("cat /sys/class/virtio-ports/*/name"), "the agent's channel")
+        domain.shutdown()
+        reason = wait_for_state(domain, libvirt.VIR_DOMAIN_SHUTOFF)
+        check(reason == libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN, f"shut off by a shutdown, not {reason}")
 
 
 @test()
