@@ -48,6 +48,8 @@ vireoConfigNew(bool privileged)
         config->logDir = g_strdup_printf("%s/vireo/log", cacheDir);
         config->channelDir = g_strdup_printf("%s/vireo/channel", runtimeDir);
     }
+    /* Not in there, where domains' pid files have the domains' names. */
+    config->lockPath = g_strdup_printf("%s.pid", config->stateDir);
     config->autostartDir = g_strdup_printf("%s/autostart", config->configDir);
     config->vireoBinary = g_strdup(VIREO_BINARY);
     config->user = (uid_t)-1;
@@ -68,6 +70,7 @@ vireoConfigFree(vireoConfig *config)
     g_free(config->configDir);
     g_free(config->autostartDir);
     g_free(config->stateDir);
+    g_free(config->lockPath);
     g_free(config->logDir);
     g_free(config->channelDir);
     g_free(config->vireoBinary);

@@ -28,6 +28,7 @@ struct _vireoConfig {
     char *configDir;      /* definitions */
     char *autostartDir;
     char *stateDir;       /* running state; gone after a reboot of the host */
+    char *lockPath;       /* held by the daemon that owns all this */
     char *logDir;
     char *channelDir;     /* sockets of channels that name none */
 

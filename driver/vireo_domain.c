@@ -13,6 +13,7 @@
 #include "virclosecallbacks.h"
 #include "virerror.h"
 #include "virlog.h"
+#include "virpidfile.h"
 
 #include "vireo_address.h"
 #include "vireo_capabilities.h"
@@ -315,6 +316,14 @@ vireoDomainPath(virDomainObj *vm,
     vireoDomainObjPrivate *priv = vm->privateData;
 
     return g_strdup_printf("%s/%s", priv->dir, name);
+}
+
+char *
+vireoDomainPidFile(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    return virPidFileBuildPath(priv->driver->config->stateDir, vm->def->name);
 }
 
 char *

@@ -18,7 +18,7 @@ typedef struct _vireoDomainObjPrivate vireoDomainObjPrivate;
 struct _vireoDomainObjPrivate {
     vireoDriver *driver;
 
-    char *dir;              /* * of its sockets and pid file */
+    char *dir;              /* * of its sockets */
     char *machineName;      /* for systemd-machined */
     virCgroup *cgroup;
     virChrdevs *devs;
@@ -77,6 +77,15 @@ vireoDomainSaveStatus(virDomainObj *vm);
 char *
 vireoDomainPath(virDomainObj *vm,
                 const char *name);
+
+/**
+ * vireoDomainPidFile:
+ *
+ * Returns the path of the file with the number of the domain's process, which
+ * the process keeps locked; free with g_free.
+ */
+char *
+vireoDomainPidFile(virDomainObj *vm);
 
 /**
  * vireoDomainChannelDir:

@@ -42,7 +42,7 @@ vireoStateCleanup(void)
     virObjectUnref(driver->domainEventState);
     virObjectUnref(driver->securityManager);
     if (driver->lockFD >= 0)
-        virPidFileRelease(driver->config->stateDir, "driver", driver->lockFD);
+        virPidFileReleasePath(driver->config->lockPath, driver->lockFD);
     vireoConfigFree(driver->config);
     g_free(driver);
 
@@ -111,7 +111,7 @@ vireoStateInitConfig(vireoDriver *driver)
         vireoConfigMakeDirs(driver->config, driver->privileged) < 0)
         return -1;
 
-    driver->lockFD = virPidFileAcquire(driver->config->stateDir, "driver", false, getpid());
+    driver->lockFD = virPidFileAcquirePath(driver->config->lockPath, false, getpid());
     return driver->lockFD;
 }
 

@@ -145,7 +145,7 @@ vireoProcessLaunch(virDomainObj *vm,
 {
     vireoDomainObjPrivate *priv = vm->privateData;
     vireoConfig *config = priv->driver->config;
-    g_autofree char *pidfile = vireoDomainPath(vm, "pid");
+    g_autofree char *pidfile = vireoDomainPidFile(vm);
     int errFD = logFD;
 
     virCommandWriteArgLog(cmd, logFD);
@@ -476,10 +476,13 @@ vireoProcessRemoveFiles(virDomainObj *vm)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
     g_autofree char *status = virDomainConfigFile(priv->driver->config->stateDir, vm->def->name);
+    g_autofree char *pidfile = vireoDomainPidFile(vm);
     g_autofree char *channels = vireoDomainChannelDir(vm);
 
     if (unlink(status) < 0 && errno != ENOENT)
         VIR_WARN("'%s' could not be removed", status);
+    if (unlink(pidfile) < 0 && errno != ENOENT)
+        VIR_WARN("'%s' could not be removed", pidfile);
     if (priv->dir && virFileDeleteTree(priv->dir) < 0)
         VIR_WARN("'%s' could not be removed", priv->dir);
     if (virFileDeleteTree(channels) < 0)
@@ -541,7 +544,7 @@ vireoProcessKillUnlocked(virDomainObj *vm,
                          bool graceful)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    g_autofree char *pidfile = vireoDomainPath(vm, "pid");
+    g_autofree char *pidfile = vireoDomainPidFile(vm);
     g_autofree char *name = g_strdup(vm->def->name);
     pid_t pid = vm->pid;
     int rc;

@@ -60,7 +60,7 @@ vireoReconnectDomain(virDomainObj *vm)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
     vireoDriver *driver = priv->driver;
-    g_autofree char *pidfile = vireoDomainPath(vm, "pid");
+    g_autofree char *pidfile = vireoDomainPidFile(vm);
     unsigned long long balloon;
 
     if (virPidFileReadPathIfLocked(pidfile, &vm->pid) < 0 || vm->pid <= 0) {
