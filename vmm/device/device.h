@@ -31,6 +31,22 @@ typedef struct DeviceType DeviceType;
 
 #define DEVICE_PROPERTY_TABLES 4
 
+/*
+ * What can be read from a realized device, or changed in it, by qom-get and qom-set; also a property
+ * (of the same name) that can be changed later. A table of these ends with one without a name.
+ */
+typedef struct DeviceAttribute {
+	const char *name;
+	const char *type; /* as qom-list shows it */
+	/* The value, a new reference. Main thread. NULL: it is the property's. */
+	json_object *(*get)(Device *device);
+	/*
+	 * Change it to @value (borrowed); false and @error, which names the property, if that will
+	 * not do. Main thread. NULL: read-only.
+	 */
+	bool (*set)(Device *device, json_object *value, GError **error);
+} DeviceAttribute;
+
 struct DeviceType {
 	const char *name;	 /* as -device names it: "virtio-blk-pci" */
 	const char *description; /* one line for -device help */
@@ -39,6 +55,7 @@ struct DeviceType {
 	size_t instance_size;
 	/* The type's own properties, then its families'; unused slots NULL. */
 	const Property *properties[DEVICE_PROPERTY_TABLES];
+	const DeviceAttribute *attributes; /* NULL: has none */
 	const StateTable *state; /* NULL: has none */
 	bool hotpluggable;
 	bool user_creatable; /* by -device and device_add */
@@ -46,11 +63,6 @@ struct DeviceType {
 	bool (*realize)(Device *device, GError **error);
 	void (*unrealize)(Device *device); /* only after a realize that succeeded */
 	void (*reset)(Device *device);
-	/*
-	 * The value of property @name that is no setting, for qom-get; NULL where it has none of
-	 * that name. A new reference. Main thread. May be NULL.
-	 */
-	json_object *(*get_property)(Device *device, const char *name);
 	/*
 	 * Stop touching guest memory and finish what is in flight (pause, save), and go on.
 	 * Either may be NULL. Main thread; the vCPUs are stopped during both.
@@ -209,6 +221,14 @@ json_object *device_tree_list_path(DeviceTree *tree, const char *path);
  */
 json_object *device_tree_get_property(DeviceTree *tree, const char *path, const char *property,
 				      GError **error);
+
+/*
+ * qom-set: change @property of the device at @path to @value (borrowed). False and @error when there
+ * is no such property, it cannot be changed, or not to that; false without @error when there is no
+ * such device.
+ */
+bool device_tree_set_property(DeviceTree *tree, const char *path, const char *property,
+			      json_object *value, GError **error);
 
 /* Print "-device help" (every creatable type by category) or "-device TYPE,help". */
 void device_types_print_help(const DeviceType *const *types, FILE *stream);

@@ -10,6 +10,7 @@
 
 #include "vmm/device/device.h"
 #include "vmm/base/error.h"
+#include "vmm/base/json.h"
 
 #include <string.h>
 
@@ -42,6 +43,17 @@ static void add_child(Device *device, gpointer data)
 	}
 }
 
+static const DeviceAttribute *find_attribute(const DeviceType *type, const char *name)
+{
+	const DeviceAttribute *attribute = type->attributes;
+
+	for (; attribute && attribute->name; attribute++) {
+		if (strcmp(attribute->name, name) == 0)
+			return attribute;
+	}
+	return NULL;
+}
+
 static void add_properties(json_object *list, const DeviceType *type)
 {
 	add_item(list, "realized", "bool");
@@ -53,6 +65,11 @@ static void add_properties(json_object *list, const DeviceType *type)
 
 		for (; property && property->name; property++)
 			add_item(list, property->name, property_type_name(property));
+	}
+	for (const DeviceAttribute *attribute = type->attributes; attribute && attribute->name;
+	     attribute++) {
+		if (!device_type_find_property(type, attribute->name))
+			add_item(list, attribute->name, attribute->type);
 	}
 }
 
@@ -81,8 +98,8 @@ json_object *device_tree_get_property(DeviceTree *tree, const char *path, const 
 				      GError **error)
 {
 	Device *device = device_tree_find(tree, path);
+	const DeviceAttribute *attribute;
 	const Property *entry;
-	json_object *value;
 
 	if (!device)
 		return NULL;
@@ -94,13 +111,33 @@ json_object *device_tree_get_property(DeviceTree *tree, const char *path, const 
 		return json_object_new_boolean(device->hotplugged);
 	if (strcmp(property, "parent_bus") == 0 && device->bus)
 		return json_object_new_string(device->bus->name);
-	value = device->type->get_property ? device->type->get_property(device, property) : NULL;
-	if (value)
-		return value;
+	attribute = find_attribute(device->type, property);
+	if (attribute && attribute->get)
+		return attribute->get(device);
 	entry = device_type_find_property(device->type, property);
 	if (!entry) {
 		error_fail(error, "property '%s.%s' not found", device->type->name, property);
 		return NULL;
 	}
 	return property_get(entry, device);
+}
+
+bool device_tree_set_property(DeviceTree *tree, const char *path, const char *property,
+			      json_object *value, GError **error)
+{
+	Device *device = device_tree_find(tree, path);
+	const DeviceAttribute *attribute;
+	g_autoptr(JsonObject) current = NULL;
+	g_autoptr(GError) local_error = NULL;
+
+	if (!device)
+		return false;
+	attribute = find_attribute(device->type, property);
+	if (attribute && attribute->set)
+		return attribute->set(device, value, error);
+	current = device_tree_get_property(tree, path, property, &local_error);
+	if (local_error)
+		return error_fail(error, "%s", local_error->message);
+	return error_fail(error, "property '%s.%s' cannot be changed", device->type->name,
+			  property);
 }

@@ -177,6 +177,25 @@ json_object *qmp_qom_get(QmpContext *ctx, const char *path, const char *property
 	return value;
 }
 
+bool qmp_qom_set(QmpContext *ctx, const char *path, const char *property, json_object *value,
+		 GError **error)
+{
+	Machine *machine = qmp_context_machine(ctx);
+	const MachineObject *object = find_object(machine, path);
+	GError *local_error = NULL;
+
+	if (object)
+		return error_fail(error, "Property '%s.%s' cannot be changed",
+				  object_type_name(object), property);
+	if (device_tree_set_property(machine_devices(machine), path, property, value, &local_error))
+		return true;
+	if (local_error)
+		g_propagate_error(error, local_error);
+	else
+		set_device_not_found(error, path);
+	return false;
+}
+
 static void append_type(GPtrArray *list, const char *name, const char *parent)
 {
 	QapiObjectTypeInfo *info = g_new0(QapiObjectTypeInfo, 1);

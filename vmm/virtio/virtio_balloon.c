@@ -32,6 +32,8 @@
 #define F_DEFLATE_ON_OOM 2
 #define F_PAGE_REPORTING 5
 
+#define POLLING_INTERVAL "guest-stats-polling-interval"
+
 #define PAGE_SHIFT   12
 #define PAGE_SIZE    4096u
 #define PARTIAL_MAX  512u /* parts of the largest host page that is put together: 2 MiB */
@@ -265,15 +267,31 @@ static gboolean poll_stats(gpointer data)
 	return G_SOURCE_CONTINUE;
 }
 
-static json_object *balloon_get_property(Device *device, const char *name)
+static void stop_polling(VirtioBalloon *balloon)
+{
+	if (balloon->timer) {
+		g_source_destroy(balloon->timer);
+		g_clear_pointer(&balloon->timer, g_source_unref);
+	}
+}
+
+/* As often as the property says. */
+static void start_polling(VirtioBalloon *balloon)
+{
+	stop_polling(balloon);
+	if (!balloon->polling_interval)
+		return;
+	balloon->timer = g_timeout_source_new_seconds(balloon->polling_interval);
+	g_source_set_callback(balloon->timer, poll_stats, balloon, NULL);
+	g_source_attach(balloon->timer, virtio_device_services(&balloon->virtio)->main_context);
+}
+
+static json_object *get_guest_stats(Device *device)
 {
 	VirtioBalloon *balloon = (VirtioBalloon *)device;
-	json_object *value, *stats;
+	json_object *value = json_object_new_object();
+	json_object *stats = json_object_new_object();
 
-	if (strcmp(name, "guest-stats") != 0)
-		return NULL;
-	value = json_object_new_object();
-	stats = json_object_new_object();
 	g_mutex_lock(&balloon->stats_lock);
 	for (unsigned i = 0; i < N_STATS; i++)
 		json_object_object_add(stats, stat_names[i],
@@ -383,7 +401,6 @@ void virtio_balloon_set_target(Device *device, uint64_t bytes)
 static bool balloon_setup(VirtioDevice *device, GError **error)
 {
 	VirtioBalloon *balloon = virtio_balloon(device);
-	DeviceServices *services = virtio_device_services(device);
 
 	if (!virtio_device_add_queues(device, balloon->free_page_reporting ? 4 : 3, QUEUE_SIZE,
 				      error))
@@ -395,11 +412,7 @@ static bool balloon_setup(VirtioDevice *device, GError **error)
 		device->offered |= VIRTIO_FEATURE(F_PAGE_REPORTING);
 	g_mutex_init(&balloon->stats_lock);
 	forget_stats(balloon);
-	if (balloon->polling_interval) {
-		balloon->timer = g_timeout_source_new_seconds(balloon->polling_interval);
-		g_source_set_callback(balloon->timer, poll_stats, balloon, NULL);
-		g_source_attach(balloon->timer, services->main_context);
-	}
+	start_polling(balloon);
 	return true;
 }
 
@@ -407,10 +420,7 @@ static void balloon_teardown(VirtioDevice *device)
 {
 	VirtioBalloon *balloon = virtio_balloon(device);
 
-	if (balloon->timer) {
-		g_source_destroy(balloon->timer);
-		g_clear_pointer(&balloon->timer, g_source_unref);
-	}
+	stop_polling(balloon);
 	g_mutex_clear(&balloon->stats_lock);
 }
 
@@ -437,12 +447,28 @@ static const Property balloon_properties[] = {
 	  .kind = PROPERTY_BOOL,
 	  .offset = offsetof(VirtioBalloon, free_page_reporting),
 	  .description = "give memory that the guest reports as free back to the host" },
-	{ .name = "guest-stats-polling-interval",
+	{ .name = POLLING_INTERVAL,
 	  .kind = PROPERTY_UINT32,
 	  .offset = offsetof(VirtioBalloon, polling_interval),
 	  .maximum = 86400,
 	  .description = "seconds between updates of the guest's statistics; 0 for none" },
 	PROPERTY_END,
+};
+
+static bool set_polling_interval(Device *device, json_object *value, GError **error)
+{
+	if (!json_object_is_type(value, json_type_int))
+		return error_fail(error, "property '" POLLING_INTERVAL "' expects an integer");
+	if (!property_set(property_find(balloon_properties, POLLING_INTERVAL), device, value, error))
+		return false;
+	start_polling((VirtioBalloon *)device);
+	return true;
+}
+
+static const DeviceAttribute balloon_attributes[] = {
+	{ .name = "guest-stats", .type = "guest statistics", .get = get_guest_stats },
+	{ .name = POLLING_INTERVAL, .type = "int", .set = set_polling_interval },
+	{ .name = NULL },
 };
 
 const VirtioDeviceType virtio_balloon_type = {
@@ -455,13 +481,13 @@ const VirtioDeviceType virtio_balloon_type = {
 			.instance_size = sizeof(VirtioBalloon),
 			.properties = { balloon_properties, virtio_device_properties,
 					pci_device_properties },
+			.attributes = balloon_attributes,
 			.state = &balloon_state,
 			.hotpluggable = true,
 			.user_creatable = true,
 			.realize = virtio_device_realize,
 			.unrealize = virtio_device_unrealize,
 			.reset = virtio_device_reset,
-			.get_property = balloon_get_property,
 			.pause = virtio_device_pause,
 			.resume = virtio_device_resume,
 		},
