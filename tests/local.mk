@@ -198,3 +198,19 @@ tests_fuzz_fuzz_virtio_SOURCES = tests/fuzz/fuzz-virtio.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_virtio_CFLAGS = $(TEST_CFLAGS)
 tests_fuzz_fuzz_virtio_LDFLAGS = $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_virtio_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+# Freestanding guests on /dev/kvm: assembled for the guest, not for this host.
+GUESTS = idle long_mode power_off protected_mode real_mode reset_cf9 reset_i8042 reset_port92 \
+	reset_triple_fault smp unrunnable
+GUEST_ELFS = $(GUESTS:%=tests/guest/%.elf)
+EXTRA_DIST += $(GUESTS:%=tests/guest/%.S) tests/guest/guest.h tests/guest/guest.ld
+dist_check_SCRIPTS = tests/guest/test-guest
+check_DATA = $(GUEST_ELFS)
+CLEANFILES += $(GUEST_ELFS)
+TESTS += tests/guest/test-guest
+
+$(GUEST_ELFS): tests/guest/%.elf: $(srcdir)/tests/guest/%.S $(srcdir)/tests/guest/guest.h \
+		$(srcdir)/tests/guest/guest.ld
+	$(AM_V_GEN)$(MKDIR_P) tests/guest && \
+	$(CC) -m32 -nostdlib -static -no-pie -Wl,-T,$(srcdir)/tests/guest/guest.ld \
+		-Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments \
+		-o $@ $<

@@ -76,7 +76,7 @@ bool kvm_vcpu_set_state(KvmVcpu *vcpu, const KvmVcpuState *state, GError **error
 void kvm_vcpu_state_free(KvmVcpuState *state);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KvmVcpuState, kvm_vcpu_state_free)
 
-/* Queue an NMI. Any thread. */
+/* Queue an NMI. */
 bool kvm_vcpu_inject_nmi(KvmVcpu *vcpu, GError **error);
 
 /* Tell the guest's watchdogs that it was paused (kvmclock). Does nothing without kvmclock. */

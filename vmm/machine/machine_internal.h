@@ -28,6 +28,8 @@ typedef struct MachineCpu {
 	int thread_id;	   /* under machine->cpu_lock; 0 until the thread runs */
 	bool running;	   /* under machine->cpu_lock: may be in KVM_RUN or a device */
 	bool stuck;	   /* under machine->cpu_lock: nothing to run before a reset */
+	int stats_fd;	   /* the KvmVcpu's, once stats_opened */
+	bool stats_opened;
 } MachineCpu;
 
 /* Requests to the main thread: a RunRequest, or one that only vCPU threads make. */
@@ -84,6 +86,11 @@ bool machine_reset_cpus(Machine *machine, const BootState *boot, GError **error)
 /* quiesce.c: stop vCPUs and devices, and let them go on. Main thread; both are idempotent. */
 void machine_quiesce(Machine *machine);
 void machine_unquiesce(Machine *machine);
+/*
+ * Call @func while no vCPU is in KVM_RUN: most of KVM's calls on a vCPU wait for that. Devices go
+ * on. Main thread.
+ */
+void machine_with_parked_cpus(Machine *machine, void (*func)(Machine *, gpointer), gpointer data);
 
 /* run_state.c */
 /* Ask the main thread for @request (RunRequest or MACHINE_REQUEST_*). Any thread. */

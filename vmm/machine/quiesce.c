@@ -50,6 +50,28 @@ void machine_quiesce(Machine *machine)
 	kvm_pause_clock(machine->kvm);
 }
 
+static void unpark_cpus(Machine *machine)
+{
+	g_mutex_lock(&machine->cpu_lock);
+	machine->cpus_may_run = true;
+	/* "running" is set here and not by the threads, so that whoever parks them misses none. */
+	for (unsigned i = 0; i < machine->n_cpus; i++)
+		machine->cpus[i].running = !machine->cpus[i].stuck;
+	g_cond_broadcast(&machine->cpu_changed);
+	g_mutex_unlock(&machine->cpu_lock);
+}
+
+void machine_with_parked_cpus(Machine *machine, void (*func)(Machine *, gpointer), gpointer data)
+{
+	bool were_running = machine->cpus_may_run;
+
+	if (were_running)
+		park_cpus(machine);
+	func(machine, data);
+	if (were_running)
+		unpark_cpus(machine);
+}
+
 void machine_unquiesce(Machine *machine)
 {
 	if (machine->cpus_may_run)
@@ -58,11 +80,5 @@ void machine_unquiesce(Machine *machine)
 	device_tree_resume(machine->devices);
 	for (unsigned i = 0; i < machine->n_cpus; i++)
 		kvm_vcpu_mark_paused(machine->cpus[i].kvm);
-	g_mutex_lock(&machine->cpu_lock);
-	machine->cpus_may_run = true;
-	/* "running" is set here and not by the threads, so that whoever parks them misses none. */
-	for (unsigned i = 0; i < machine->n_cpus; i++)
-		machine->cpus[i].running = !machine->cpus[i].stuck;
-	g_cond_broadcast(&machine->cpu_changed);
-	g_mutex_unlock(&machine->cpu_lock);
+	unpark_cpus(machine);
 }

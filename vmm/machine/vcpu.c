@@ -405,16 +405,38 @@ void machine_get_cpu_info(const Machine *machine, unsigned index, MachineCpuInfo
 	g_snprintf(info->path, sizeof(info->path), "/machine/unattached/cpu[%u]", index);
 }
 
+static void open_cpu_stats(Machine *machine, gpointer data)
+{
+	MachineCpu *cpu = data;
+
+	(void)machine;
+	cpu->stats_fd = kvm_vcpu_stats_fd(cpu->kvm);
+	cpu->stats_opened = true;
+}
+
 int machine_cpu_stats_fd(Machine *machine, unsigned index)
 {
-	return kvm_vcpu_stats_fd(machine->cpus[index].kvm);
+	MachineCpu *cpu = &machine->cpus[index];
+
+	if (!cpu->stats_opened)
+		machine_with_parked_cpus(machine, open_cpu_stats, cpu);
+	return cpu->stats_fd;
+}
+
+static void inject_nmis(Machine *machine, gpointer data)
+{
+	GError **error = data;
+
+	for (unsigned i = 0; i < machine->n_cpus && !*error; i++)
+		kvm_vcpu_inject_nmi(machine->cpus[i].kvm, error);
 }
 
 bool machine_inject_nmi(Machine *machine, GError **error)
 {
-	for (unsigned i = 0; i < machine->n_cpus; i++) {
-		if (!kvm_vcpu_inject_nmi(machine->cpus[i].kvm, error))
-			return false;
-	}
-	return true;
+	GError *failure = NULL;
+
+	machine_with_parked_cpus(machine, inject_nmis, &failure);
+	if (failure)
+		g_propagate_error(error, failure);
+	return failure == NULL;
 }
