@@ -203,10 +203,11 @@ GUESTS = idle long_mode power_off protected_mode real_mode reset_cf9 reset_i8042
 	reset_triple_fault smp unrunnable
 GUEST_ELFS = $(GUESTS:%=tests/guest/%.elf)
 EXTRA_DIST += $(GUESTS:%=tests/guest/%.S) tests/guest/guest.h tests/guest/guest.ld
-dist_check_SCRIPTS = tests/guest/test-guest
 check_DATA = $(GUEST_ELFS)
 CLEANFILES += $(GUEST_ELFS)
-TESTS += tests/guest/test-guest
+guest_scripts = tests/guest/test-guest
+EXTRA_DIST += $(guest_scripts)
+TESTS += $(guest_scripts)
 
 $(GUEST_ELFS): tests/guest/%.elf: $(srcdir)/tests/guest/%.S $(srcdir)/tests/guest/guest.h \
 		$(srcdir)/tests/guest/guest.ld
