@@ -52,6 +52,8 @@ vireoCommandAddMachine(virCommand *cmd,
     virCommandAddArg(cmd, "-machine");
     virCommandAddArgFormat(cmd, "%s,memory-backend=%s", def->os.machine, VIREO_ALIAS_MEMORY);
     virCommandAddArgList(cmd, "-accel", "kvm", NULL);
+    if (def->clock.offset == VIR_DOMAIN_CLOCK_OFFSET_LOCALTIME)
+        virCommandAddArgList(cmd, "-rtc", "base=localtime", NULL);
 }
 
 static void

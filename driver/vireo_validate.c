@@ -217,7 +217,15 @@ vireoValidateClock(const virDomainDef *def)
 {
     size_t i;
 
-    if (def->clock.offset != VIR_DOMAIN_CLOCK_OFFSET_UTC) {
+    switch ((virDomainClockOffsetType) def->clock.offset) {
+    case VIR_DOMAIN_CLOCK_OFFSET_UTC:
+    case VIR_DOMAIN_CLOCK_OFFSET_LOCALTIME:
+        break;
+    case VIR_DOMAIN_CLOCK_OFFSET_VARIABLE:
+    case VIR_DOMAIN_CLOCK_OFFSET_TIMEZONE:
+    case VIR_DOMAIN_CLOCK_OFFSET_ABSOLUTE:
+    case VIR_DOMAIN_CLOCK_OFFSET_LAST:
+    default:
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
                        _("Vireo does not support <clock offset='%s'>"),
                        virDomainClockOffsetTypeToString(def->clock.offset));

@@ -213,6 +213,8 @@ static const VmOption options[] = {
 	  vm_config_parse_item, FIELD(add_fds), NULL },
 	{ "-name", "[guest=]NAME[,debug-threads=on|off]", "the guest's name; whether threads have names",
 	  vm_config_parse_name, 0, NULL },
+	{ "-rtc", "[base=utc|localtime|DATE][,clock=host]", "what the guest's clock starts from",
+	  vm_config_parse_rtc, 0, NULL },
 	{ "-uuid", "UUID", "the guest's UUID", vm_config_parse_uuid, 0, NULL },
 	{ "-S", NULL, "do not start the guest; 'cont' does", parse_flag, FIELD(start_paused),
 	  NULL },
@@ -293,6 +295,7 @@ void vm_config_free(VmConfig *config)
 	g_free(config->kernel);
 	g_free(config->initrd);
 	g_free(config->append);
+	g_free(config->rtc_base);
 	g_free(config->pid_file);
 	g_free(config->run_as);
 	g_free(config->log_file);

@@ -47,6 +47,8 @@ bool vm_config_parse_name(VmConfig *config, const VmOption *option, const char *
 			  GError **error);
 bool vm_config_parse_uuid(VmConfig *config, const VmOption *option, const char *text,
 			  GError **error);
+bool vm_config_parse_rtc(VmConfig *config, const VmOption *option, const char *text,
+			 GError **error);
 bool vm_config_parse_action(VmConfig *config, const VmOption *option, const char *text,
 			    GError **error);
 

@@ -232,6 +232,34 @@ bool vm_config_parse_uuid(VmConfig *config, const VmOption *option, const char *
 	return true;
 }
 
+bool vm_config_parse_rtc(VmConfig *config, const VmOption *option, const char *text,
+			 GError **error)
+{
+	/* There is one clock to follow: the host's. */
+	static const char *const clock_names[] = { "host", NULL };
+	typedef struct RtcOptions {
+		char *base;
+		int clock;
+	} RtcOptions;
+	static const Property properties[] = {
+		{ .name = "base", .kind = PROPERTY_STRING, .offset = offsetof(RtcOptions, base) },
+		{ .name = "clock", .kind = PROPERTY_ENUM, .enum_names = clock_names,
+		  .offset = offsetof(RtcOptions, clock) },
+		PROPERTY_END,
+	};
+	RtcOptions options = { 0 };
+	bool done;
+
+	(void)option;
+	done = vm_config_parse_properties(properties, &options, text, NULL, error);
+	if (done && options.base) {
+		g_free(config->rtc_base);
+		config->rtc_base = g_steal_pointer(&options.base);
+	}
+	properties_clear(properties, &options);
+	return done;
+}
+
 bool vm_config_parse_action(VmConfig *config, const VmOption *option, const char *text,
 			    GError **error)
 {

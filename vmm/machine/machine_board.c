@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "vmm/machine/machine_internal.h"
+#include "vmm/base/json.h"
 #include "vmm/base/error.h"
 #include "vmm/chipset/chipset.h"
 #include "vmm/pci/host_bridge.h"
@@ -26,15 +27,26 @@ static Device *add_board_device(Machine *machine, const DeviceType *type, GError
 /* Firmware and operating systems look for it there. */
 static bool create_lpc_bridge(Machine *machine, GError **error)
 {
-	json_object *options = json_object_new_object();
-	Device *device;
+	g_autoptr(JsonObject) options = json_object_new_object();
 
 	json_object_object_add(options, "addr", json_object_new_string("1f.0"));
-	device = device_tree_add_builtin(machine->devices, lpc_bridge_type.device.name,
-					 &host_bridge_bus(machine->host_bridge)->bus, options,
-					 error);
-	json_object_put(options);
-	return device != NULL;
+	return device_tree_add_builtin(machine->devices, lpc_bridge_type.device.name,
+				       &host_bridge_bus(machine->host_bridge)->bus, options,
+				       error) != NULL;
+}
+
+static bool create_clock(Machine *machine, GError **error)
+{
+	const char *base = machine->config->rtc_base;
+	g_autoptr(JsonObject) options = json_object_new_object();
+
+	if (base)
+		json_object_object_add(options, "base", json_object_new_string(base));
+	if (device_tree_add_builtin(machine->devices, rtc_cmos_type.name, NULL, options, error))
+		return true;
+	if (base)
+		g_prefix_error(error, "-rtc base=%s: ", base);
+	return false;
 }
 
 static bool create_chipset(Machine *machine, GError **error)
@@ -44,7 +56,7 @@ static bool create_chipset(Machine *machine, GError **error)
 	machine->acpi_pm = add_board_device(machine, &acpi_pm_type, error);
 	machine->host_bridge = add_board_device(machine, &host_bridge_type, error);
 	return machine->acpi_pm && machine->host_bridge && create_lpc_bridge(machine, error) &&
-	       add_board_device(machine, &rtc_cmos_type, error) &&
+	       create_clock(machine, error) &&
 	       add_board_device(machine, &i8042_type, error) &&
 	       add_board_device(machine, &port92_type, error);
 }
