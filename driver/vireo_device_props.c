@@ -249,7 +249,17 @@ virJSONValue *
 vireoDevicePropsMemballoon(const virDomainDef *def,
                            virDomainMemballoonDef *balloon)
 {
-    return vireoDevicePropsPCI(def, "virtio-balloon-pci", &balloon->info);
+    g_autoptr(virJSONValue) props = vireoDevicePropsPCI(def, "virtio-balloon-pci", &balloon->info);
+
+    if (!props ||
+        virJSONValueObjectAdd(&props,
+                              "T:deflate-on-oom", balloon->autodeflate,
+                              "T:free-page-reporting", balloon->free_page_reporting,
+                              "p:guest-stats-polling-interval", balloon->period,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
 }
 
 virJSONValue *

@@ -349,6 +349,7 @@ static virHypervisorDriver vireoHypervisorDriver = {
     .domainAttachDeviceFlags = vireoDomainAttachDeviceFlags, /* 0.1.0 */
     .domainDetachDevice = vireoDomainDetachDevice, /* 0.1.0 */
     .domainDetachDeviceFlags = vireoDomainDetachDeviceFlags, /* 0.1.0 */
+    .domainSetMemoryStatsPeriod = vireoDomainSetMemoryStatsPeriod, /* 0.1.0 */
     .domainMemoryStats = vireoDomainMemoryStats, /* 0.1.0 */
     .domainBlockStats = vireoDomainBlockStats, /* 0.1.0 */
     .domainBlockStatsFlags = vireoDomainBlockStatsFlags, /* 0.1.0 */

@@ -314,6 +314,11 @@ int
 vireoDomainSetMemory(virDomainPtr dom,
                      unsigned long memory);
 int
+vireoDomainSetMemoryStatsPeriod(virDomainPtr dom,
+                                int period,
+                                unsigned int flags);
+
+int
 vireoDomainSetMemoryFlags(virDomainPtr dom,
                           unsigned long memory,
                           unsigned int flags);

@@ -13,6 +13,7 @@
 
 #include "vireo_alias.h"
 #include "vireo_driver.h"
+#include "vireo_qmp.h"
 #include "vireo_stats.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -37,6 +38,67 @@ vireoDomainMemoryStats(virDomainPtr dom,
         virDomainObjEndJob(vm);
     }
 
+    virDomainObjEndAPI(&vm);
+    return ret;
+}
+
+static int
+vireoDomainSetStatsPeriod(virDomainObj *vm,
+                          int period,
+                          virDomainDef *live,
+                          virDomainDef *config)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if ((live && !virDomainDefHasMemballoon(live)) ||
+        (config && !virDomainDefHasMemballoon(config))) {
+        virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("the domain has no memory balloon"));
+        return -1;
+    }
+
+    if (live) {
+        if (vireoQmpSetStatsPeriod(vm, period) < 0)
+            return -1;
+        live->memballoon->period = period;
+        vireoDomainSaveStatus(vm);
+    }
+    if (config) {
+        config->memballoon->period = period;
+        return virDomainDefSave(config, priv->driver->xmlopt, priv->driver->config->configDir);
+    }
+
+    return 0;
+}
+
+int
+vireoDomainSetMemoryStatsPeriod(virDomainPtr dom,
+                                int period,
+                                unsigned int flags)
+{
+    virDomainObj *vm;
+    virDomainDef *live;
+    virDomainDef *config;
+    int ret = -1;
+
+    virCheckFlags(VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG, -1);
+
+    if (period < 0) {
+        virReportError(VIR_ERR_INVALID_ARG, _("a period of %d seconds is not possible"), period);
+        return -1;
+    }
+
+    if (!(vm = vireoDomainObjFromDomain(dom)))
+        return -1;
+
+    if (virDomainSetMemoryStatsPeriodEnsureACL(dom->conn, vm->def, flags) < 0 ||
+        virDomainObjBeginJob(vm, VIR_JOB_MODIFY) < 0)
+        goto cleanup;
+
+    if (virDomainObjGetDefs(vm, flags, &live, &config) == 0)
+        ret = vireoDomainSetStatsPeriod(vm, period, live, config);
+    virDomainObjEndJob(vm);
+
+ cleanup:
     virDomainObjEndAPI(&vm);
     return ret;
 }

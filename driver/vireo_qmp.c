@@ -269,6 +269,24 @@ vireoQmpSetLink(virDomainObj *vm,
 }
 
 int
+vireoQmpSetStatsPeriod(virDomainObj *vm,
+                       unsigned int period)
+{
+    g_autoptr(virJSONValue) args = NULL;
+    g_autofree char *path = g_strdup_printf("/machine/peripheral/%s",
+                                            vm->def->memballoon->info.alias);
+
+    if (virJSONValueObjectAdd(&args,
+                              "s:path", path,
+                              "s:property", "guest-stats-polling-interval",
+                              "u:value", period,
+                              NULL) < 0)
+        return -1;
+
+    return vireoQmpCommand(vm, "qom-set", &args, NULL);
+}
+
+int
 vireoQmpSetBalloon(virDomainObj *vm,
                    unsigned long long kib)
 {

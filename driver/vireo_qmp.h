@@ -91,6 +91,11 @@ vireoQmpSetLink(virDomainObj *vm,
                 const char *alias,
                 bool up);
 
+/* How often, in seconds, the balloon asks the guest for statistics; 0 for never. */
+int
+vireoQmpSetStatsPeriod(virDomainObj *vm,
+                       unsigned int period);
+
 /* balloon, query-balloon; KiB */
 int
 vireoQmpSetBalloon(virDomainObj *vm,

@@ -362,10 +362,6 @@ vireoValidateMemballoon(const virDomainMemballoonDef *balloon)
           balloon->model != VIR_DOMAIN_MEMBALLOON_MODEL_VIRTIO_NON_TRANSITIONAL &&
           balloon->model != VIR_DOMAIN_MEMBALLOON_MODEL_NONE,
           "a <memballoon model> other than 'virtio' or 'none'" },
-        { balloon->period > 0, "<memballoon><stats period>" },
-        { balloon->autodeflate == VIR_TRISTATE_SWITCH_ON, "<memballoon autodeflate='on'>" },
-        { balloon->free_page_reporting == VIR_TRISTATE_SWITCH_ON,
-          "<memballoon freePageReporting='on'>" },
     };
 
     if (vireoValidateRefuse(refusals) < 0)

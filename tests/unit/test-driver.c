@@ -201,7 +201,8 @@ static const testRefusal testRefusals[] = {
     { "iommu", "", "", "<iommu model='intel'/>", "<iommu>" },
     { "rng-egd", "", "", "<rng model='virtio'><backend model='egd' type='unix'>"
       "<source mode='connect' path='/s'/></backend></rng>", "egd" },
-    { "balloon-autodeflate", "", "", "<memballoon model='virtio' autodeflate='on'/>", "autodeflate" },
+    { "balloon-transitional", "", "", "<memballoon model='virtio-transitional'/>",
+      "<memballoon model>" },
     { "panic-hyperv", "", "", "<panic model='hyperv'/>", "<panic model>" },
     { "virtio-iommu-platform", "", "", DISK("type='file'", "<driver type='raw' iommu='on'/>" VDA),
       "iommu='on'" },

@@ -450,7 +450,7 @@ static const Property balloon_properties[] = {
 	{ .name = POLLING_INTERVAL,
 	  .kind = PROPERTY_UINT32,
 	  .offset = offsetof(VirtioBalloon, polling_interval),
-	  .maximum = 86400,
+	  .maximum = G_MAXUINT32 / 1000,
 	  .description = "seconds between updates of the guest's statistics; 0 for none" },
 	PROPERTY_END,
 };
