@@ -91,6 +91,10 @@ tests_unit_test_address_space_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_address_space_LDADD = $(TEST_LIBS)
 
 # Options and properties
+unit_tests += tests/unit/test-vm-config
+tests_unit_test_vm_config_SOURCES = tests/unit/test-vm-config.c
+tests_unit_test_vm_config_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_vm_config_LDADD = $(TEST_LIBS)
 unit_tests += tests/unit/test-options tests/unit/test-property
 tests_unit_test_options_SOURCES = tests/unit/test-options.c
 tests_unit_test_options_CFLAGS = $(TEST_CFLAGS)

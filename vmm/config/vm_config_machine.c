@@ -9,6 +9,7 @@
 #include "vmm/base/error.h"
 #include "vmm/config/options.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 typedef struct MachineOptions {
@@ -66,16 +67,25 @@ bool vm_config_parse_accel(VmConfig *config, const VmOption *option, const char 
 	       error_fail(error, "there is no accelerator but kvm, and it has no properties");
 }
 
-/* Fill in what -smp left out: cores first, then sockets (as QEMU does since 6.2). */
+/*
+ * Fill in what -smp left out: cores first, then sockets (as QEMU does since 6.2). Four levels of 16
+ * bits have a product of 64.
+ */
 static bool complete_topology(CpuTopology *topology, GError **error)
 {
-	unsigned inner, product;
+	uint64_t inner, cpus;
 
 	topology->dies = MAX(topology->dies, 1);
 	topology->threads = MAX(topology->threads, 1);
-	inner = topology->dies * topology->threads;
-	if (topology->cpus == 0)
-		topology->cpus = MAX(topology->sockets, 1) * inner * MAX(topology->cores, 1);
+	inner = (uint64_t)topology->dies * topology->threads;
+	cpus = topology->cpus;
+	if (cpus == 0)
+		cpus = MAX(topology->sockets, 1) * inner * MAX(topology->cores, 1);
+	if (cpus > MACHINE_MAX_CPUS)
+		return error_fail(error,
+				  "%" PRIu64 " CPUs are more than the %u that a machine can have", cpus,
+				  MACHINE_MAX_CPUS);
+	topology->cpus = (unsigned)cpus;
 	if (topology->max_cpus == 0)
 		topology->max_cpus = topology->cpus;
 	if (topology->cores == 0) {
@@ -84,13 +94,9 @@ static bool complete_topology(CpuTopology *topology, GError **error)
 	} else if (topology->sockets == 0) {
 		topology->sockets = topology->max_cpus / (topology->cores * inner);
 	}
-	product = topology->sockets * topology->cores * inner;
-	if (topology->cpus > MACHINE_MAX_CPUS)
-		return error_fail(error, "%u CPUs are more than the %u that a machine can have",
-				  topology->cpus, MACHINE_MAX_CPUS);
 	if (topology->max_cpus != topology->cpus)
 		return error_fail(error, "maxcpus must be the number of CPUs: none can be added later");
-	if (product != topology->cpus)
+	if ((uint64_t)topology->sockets * topology->cores * inner != cpus)
 		return error_fail(error,
 				  "sockets (%u) * dies (%u) * cores (%u) * threads (%u) must be the "
 				  "number of CPUs (%u)",
