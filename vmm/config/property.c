@@ -418,7 +418,9 @@ void property_print_help(const Property *property, FILE *stream)
 		property->description ? property->description : property_type_name(property));
 	if (property->required)
 		fputs(" (required)", stream);
-	else if (initial && property->kind != PROPERTY_PCI_ADDRESS)
+	/* A description may say it in words, as where the default is derived from something. */
+	else if (initial && property->kind != PROPERTY_PCI_ADDRESS &&
+		 !(property->description && strstr(property->description, "(default")))
 		fprintf(stream, " (default: %s)", json_object_get_string(initial));
 	fputc('\n', stream);
 	json_object_put(initial);
