@@ -2,7 +2,8 @@
 dist_noinst_SCRIPTS += driver/fetch-libvirt-source
 EXTRA_DIST += driver/virtvireod.service.in driver/virtvireod-session.service.in \
 	driver/virtvireod-session.socket.in driver/vireo-libvirt-sockets.conf driver/vireo.conf \
-	driver/libvirtd_vireo.aug driver/apparmor-libvirt-qemu driver/virtvireod.logrotate
+	driver/vireo-user.conf driver/libvirtd_vireo.aug driver/apparmor-libvirt-qemu driver/libvirtd.vireo \
+	driver/virtvireod.8 schemas/vireo-domain.rng
 
 if DRIVER
 # libvirt's headers are system headers here: its warnings are not ours. Its config.h must come
@@ -11,9 +12,11 @@ LIBVIRT_INCLUDES = -I$(LIBVIRT_SOURCE) -isystem $(LIBVIRT_SOURCE)/build \
 	$(foreach root,$(LIBVIRT_SOURCE) $(LIBVIRT_SOURCE)/build,-isystem $(root)/include -isystem $(root)/src \
 	$(foreach dir,access admin conf cpu hypervisor libvirt locking logging remote rpc security util, \
 	-isystem $(root)/src/$(dir)))
+# Messages name libvirt's files as its own build does, not as they lie here.
+LIBVIRT_PREFIX_MAP = -ffile-prefix-map=$(LIBVIRT_SOURCE)/=
 DRIVER_CPPFLAGS = $(LIBVIRT_INCLUDES) -I$(top_srcdir) -I$(top_srcdir)/driver -I$(top_builddir)/schemas \
 	-D_GNU_SOURCE -DVIREO_VERSION='"$(PACKAGE_VERSION)"' -DVIREO_BINARY='"$(bindir)/vireo"'
-DRIVER_CFLAGS = $(AM_CFLAGS) $(LIBVIRT_CFLAGS) $(GIO_CFLAGS) $(LIBXML_CFLAGS) $(JSON_CFLAGS)
+DRIVER_CFLAGS = $(AM_CFLAGS) $(LIBVIRT_PREFIX_MAP) $(LIBVIRT_CFLAGS) $(GIO_CFLAGS) $(LIBXML_CFLAGS) $(JSON_CFLAGS)
 
 # Everything of the module, for it and for the tests.
 noinst_LTLIBRARIES += libvireodriver.la
@@ -85,7 +88,7 @@ sbin_PROGRAMS += virtvireod
 VIRTVIREOD_OBJECTS = $(addprefix driver/daemon/,remote_daemon.o remote_daemon_config.o \
 	remote_daemon_stream.o remote_daemon_dispatch.o admin_server.o admin_server_dispatch.o admin_protocol.o)
 DAEMON_COMPILE = $(CC) $(LIBVIRT_INCLUDES) -DDAEMON_NAME='"virtvireod"' -DMODULE_NAME='"vireo"' -DIN_LIBVIRT \
-	-Dabs_top_builddir='"$(LIBVIRT_SOURCE)/build"' -Dabs_top_srcdir='"$(LIBVIRT_SOURCE)"' -D_GNU_SOURCE \
+	-D_GNU_SOURCE $(LIBVIRT_PREFIX_MAP) \
 	$(CPPFLAGS) $(VIREO_CFLAGS) $(DAEMON_CFLAGS) $(CFLAGS) -w -c
 virtvireod_SOURCES =
 virtvireod_LDADD = $(VIRTVIREOD_OBJECTS) $(LIBVIRT_LIBS) $(DAEMON_LIBS)
@@ -126,6 +129,13 @@ dist_sysusers_DATA = driver/vireo-user.conf
 libvirtconfdir = $(sysconfdir)/libvirt
 nodist_libvirtconf_DATA = driver/virtvireod.conf
 dist_libvirtconf_DATA = driver/vireo.conf
+logrotatedir = $(sysconfdir)/logrotate.d
+dist_logrotate_DATA = driver/libvirtd.vireo
+schemadir = $(datadir)/libvirt/schemas
+dist_schema_DATA = schemas/vireo-domain.rng
+# To be added to the local part of libvirt's template, which is the administrator's.
+dist_pkgdata_DATA = driver/apparmor-libvirt-qemu
+dist_man_MANS += driver/virtvireod.8
 augeasdir = $(datadir)/augeas/lenses
 nodist_augeas_DATA = driver/virtvireod.aug
 dist_augeas_DATA = driver/libvirtd_vireo.aug

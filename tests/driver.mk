@@ -2,7 +2,7 @@
 driver_test_data = addresses chardevs cpu-boot-actions disks hugepages interfaces iothreads memfd-shared \
 	memory-file minimal namespace rng-panic-balloon
 EXTRA_DIST += $(foreach name,$(driver_test_data),tests/unit/driver-data/$(name).xml tests/unit/driver-data/$(name).args)
-EXTRA_DIST += tests/unit/test-driver-lint
+EXTRA_DIST += tests/unit/test-driver-lint tests/unit/test-domain-schema
 
 if DRIVER
 unit_tests += tests/unit/test-driver
@@ -11,6 +11,6 @@ tests_unit_test_driver_CFLAGS = $(DRIVER_CFLAGS)
 tests_unit_test_driver_SOURCES = tests/unit/test-driver.c
 tests_unit_test_driver_LDADD = libvireodriver.la
 
-TESTS += tests/unit/test-driver-lint
+unit_scripts += tests/unit/test-driver-lint tests/unit/test-domain-schema
 AM_TESTS_ENVIRONMENT += export LIBVIRT_SOURCE='$(LIBVIRT_SOURCE)' PYTHON='$(PYTHON)';
 endif

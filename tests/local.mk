@@ -1,7 +1,8 @@
 # Tests. A program added to unit_tests or device_tests is built against libvmm.a and run by make check.
-# TEST_CFLAGS and TEST_LIBS are what a test of the monitor's code needs; a device test links
+# A script is a line in unit_scripts. TEST_CFLAGS and TEST_LIBS are what a test of the monitor's code needs; a device test links
 # FAKE_MACHINE before them.
 unit_tests =
+unit_scripts =
 device_tests =
 fuzz_tests =
 
@@ -15,7 +16,11 @@ tests_device_libfakemachine_a_SOURCES = \
 	tests/device/fake_machine.c tests/device/fake_machine.h
 
 check_PROGRAMS += $(unit_tests) $(device_tests)
-TESTS += $(unit_tests) $(device_tests)
+TESTS += $(unit_tests) $(device_tests) $(unit_scripts)
+EXTRA_DIST += $(unit_scripts)
+
+# Rules of the whole tree, and the manual
+unit_scripts += tests/unit/test-layers tests/unit/test-man
 
 # Fuzzers exist only with --enable-fuzzers. Like a test, one is a line in fuzz_tests and its three
 # variables; LDFLAGS are FUZZ_LDFLAGS.

@@ -181,3 +181,4 @@ bin_PROGRAMS += vireo
 vireo_CFLAGS = $(VMM_CFLAGS)
 vireo_SOURCES = vmm/main.c
 vireo_LDADD = libvmm.a $(VMM_LIBS)
+dist_man_MANS += vmm/vireo.1

@@ -1,7 +1,6 @@
 # QMP: the generator, and a small schema of its own for what it generates
-unit_scripts = tests/unit/test-qapi-gen tests/unit/test-qapi-compat
-TESTS += $(unit_scripts)
-EXTRA_DIST += $(unit_scripts) tests/unit/qapi-test.json tests/unit/qmp-core.json
+unit_scripts += tests/unit/test-qapi-gen tests/unit/test-qapi-compat
+EXTRA_DIST += tests/unit/qapi-test.json tests/unit/qmp-core.json
 
 TEST_QAPI = test-qapi-types.c test-qapi-types.h test-qapi-commands.c test-qapi-commands.h \
 	test-qapi-events.c test-qapi-events.h core-qapi-commands.c core-qapi-commands.h
