@@ -119,6 +119,11 @@ tests_unit_test_virtqueue_SOURCES = tests/unit/test-virtqueue.c
 tests_unit_test_virtqueue_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_virtqueue_LDADD = $(VIRTIO_DRIVER) $(TEST_LIBS)
 
+unit_tests += tests/unit/test-virtqueue-packed
+tests_unit_test_virtqueue_packed_SOURCES = tests/unit/test-virtqueue-packed.c
+tests_unit_test_virtqueue_packed_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_virtqueue_packed_LDADD = $(VIRTIO_DRIVER) $(TEST_LIBS)
+
 # Saved state
 unit_tests += tests/unit/test-state
 tests_unit_test_state_SOURCES = tests/unit/test-state.c

@@ -148,6 +148,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_pci.c vmm/virtio/virtio_pci.h \
 	vmm/virtio/virtio_rng.c vmm/virtio/virtio_rng.h \
 	vmm/virtio/virtqueue.c vmm/virtio/virtqueue.h \
+	vmm/virtio/virtqueue_packed.c \
 	vmm/virtio/virtqueue_ring.h \
 	vmm/virtio/virtqueue_split.c
 

@@ -766,16 +766,17 @@ static void test_reset_while_held(Fixture *fixture, gconstpointer data)
 }
 
 /* Saved with a request held, loaded into a fresh device, which makes the request again. */
-static void test_state(Fixture *fixture, gconstpointer data)
+static void test_state(Fixture *fixture, gconstpointer options)
 {
 	VirtioDriver *driver = &fixture->driver;
 	g_autofree BlockNode *other_node = g_new0(BlockNode, 1);
+	g_autofree char *all =
+		g_strconcat("drive=other", options ? "," : "", (const char *)options, NULL);
 	Device *other;
 
-	(void)data;
 	other_node->limits = fixture->node->limits;
 	fake_machine_set_block_node(fixture->fake, "other", other_node);
-	other = fake_machine_add(fixture->fake, &virtio_blk_type.pci.device, "drive=other");
+	other = fake_machine_add(fixture->fake, &virtio_blk_type.pci.device, all);
 	fail_with_stop(fixture);
 	virtio_driver_write_config(driver, 32, 0, 1);
 	other->type->pause(other);
@@ -912,6 +913,31 @@ static void test_queues(Fixture *fixture, gconstpointer data)
 	}
 }
 
+/* Offered only when asked for, as existing guests must not see another device. */
+static void test_packed_is_offered(Fixture *fixture, gconstpointer options)
+{
+	bool offered =
+		virtio_driver_offered(&fixture->driver) & VIRTIO_FEATURE(VIRTIO_F_RING_PACKED);
+
+	g_assert_true(offered == (options != NULL));
+	virtio_driver_start(&fixture->driver, F_ALL);
+	g_assert_true(fixture->driver.rings[0].packed == offered);
+}
+
+/* A packed ring may have any size; a split one not. */
+static void test_odd_size(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data;
+	virtio_driver_negotiate(driver, F_ALL);
+	virtio_driver_enable_queue(driver, 0, 100);
+	g_assert_cmpuint(driver->rings[0].size, ==, 100);
+	virtio_driver_set_status(driver, virtio_driver_status(driver) | VIRTIO_STATUS_DRIVER_OK);
+	for (unsigned i = 0; i < 100; i++)
+		g_assert_cmpuint(run(fixture, TYPE_IN, i, 512), ==, 0);
+}
+
 static void test_bad_properties(void)
 {
 	static const char *const bad[] = {
@@ -953,6 +979,29 @@ static void add(const char *path, void (*func)(Fixture *, gconstpointer), const 
 	g_test_add(full, Fixture, options, set_up, func, tear_down);
 }
 
+/* What does not look into the ring itself, over packed rings. */
+static void add_packed(void)
+{
+	add("packed/offered", test_packed_is_offered, "packed=on");
+	add("packed/not-offered", test_packed_is_offered, NULL);
+	add("packed/odd-size", test_odd_size, "packed=on");
+	add("packed/read-write", test_read_write, "packed=on");
+	add("packed/any-layout", test_any_layout, "packed=on");
+	add("packed/bad-requests", test_bad_requests, "packed=on");
+	add("packed/ranges", test_ranges, "packed=on");
+	add("packed/no-header", test_no_request, "packed=on");
+	add("packed/kick-before-driver-ok", test_kick_before_driver_ok, "packed=on");
+	add("packed/reset-in-flight", test_reset_in_flight, "packed=on");
+	add("packed/machine-reset-in-flight", test_machine_reset_in_flight, "packed=on");
+	add("packed/unplug-in-flight", test_unplug_in_flight, "packed=on");
+	add("packed/pause-resume", test_pause_resume, "packed=on");
+	add("packed/queue-reset", test_queue_reset, "packed=on");
+	add("packed/errors/stop", test_error_stops, "packed=on");
+	add("packed/errors/reset-while-held", test_reset_while_held, "packed=on");
+	add("packed/state", test_state, "packed=on");
+	add("packed/queues", test_queues, "num-queues=4,packed=on");
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -984,6 +1033,7 @@ int main(int argc, char **argv)
 	add("isr", test_isr, NULL);
 	add("window", test_window, NULL);
 	add("queues", test_queues, "num-queues=4");
+	add_packed();
 	g_test_add_func("/virtio-blk/bad-properties", test_bad_properties);
 	return g_test_run();
 }

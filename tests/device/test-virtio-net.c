@@ -600,16 +600,16 @@ static void test_small_buffer(Fixture *fixture, gconstpointer data)
 	g_assert_true(receives(fixture, MAC, 0x800, 0));
 }
 
-static void test_state(Fixture *fixture, gconstpointer data)
+static void test_state(Fixture *fixture, gconstpointer options)
 {
 	g_autofree Netdev *other_netdev = g_new0(Netdev, 1);
+	g_autofree char *all = g_strconcat("netdev=other,mac=52:54:00:01:02:03", options ? "," : "",
+					   (const char *)options, NULL);
 	Device *other;
 
-	(void)data;
 	other_netdev->supported = fixture->netdev->supported;
 	fake_machine_set_netdev(fixture->fake, "other", other_netdev);
-	other = fake_machine_add(fixture->fake, &virtio_net_type.pci.device,
-				 "netdev=other,mac=52:54:00:01:02:03");
+	other = fake_machine_add(fixture->fake, &virtio_net_type.pci.device, all);
 	virtio_driver_start(&fixture->driver, F_ALL);
 	g_assert_cmpuint(control(fixture, 1, 1, "\x52\x54\x00\x44\x44\x44", 6), ==, 0);
 	g_assert_cmpuint(control(fixture, 2, 0, "\7\0", 2), ==, 0);
@@ -648,5 +648,15 @@ int main(int argc, char **argv)
 	add("unplug-while-busy", test_unplug_while_busy, NULL);
 	add("small-buffer", test_small_buffer, NULL);
 	add("state", test_state, NULL);
+	add("packed/receive", test_receive, "packed=on");
+	add("packed/merged", test_merged, "packed=on");
+	add("packed/spilled", test_spilled, "packed=on");
+	add("packed/no-buffers", test_no_buffers, "packed=on");
+	add("packed/send", test_send, "packed=on");
+	add("packed/filter", test_filter, "packed=on");
+	add("packed/pause", test_pause, "packed=on");
+	add("packed/unplug-while-busy", test_unplug_while_busy, "packed=on");
+	add("packed/small-buffer", test_small_buffer, "packed=on");
+	add("packed/state", test_state, "packed=on");
 	return g_test_run();
 }

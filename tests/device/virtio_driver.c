@@ -160,6 +160,7 @@ void virtio_driver_negotiate(VirtioDriver *driver, uint64_t features)
 {
 	features |= VIRTIO_FEATURE(VIRTIO_F_VERSION_1);
 	features &= virtio_driver_offered(driver);
+	driver->packed = features & VIRTIO_FEATURE(VIRTIO_F_RING_PACKED);
 	virtio_driver_set_status(driver, 0);
 	g_assert_cmpuint(virtio_driver_status(driver), ==, 0);
 	virtio_driver_set_status(driver, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
@@ -189,10 +190,11 @@ void virtio_driver_enable_queue(VirtioDriver *driver, unsigned index, unsigned s
 		common_write(driver, COMMON_QUEUE_SIZE, size, 2);
 	size = common_read(driver, COMMON_QUEUE_SIZE, 2);
 	g_assert_cmpuint(size, >, 0);
-	virtio_ring_init(ring, driver->fake->ram,
-			 virtio_driver_alloc(driver, virtio_ring_bytes(size)), size);
+	(driver->packed ? virtio_ring_init_packed : virtio_ring_init)(
+		ring, driver->fake->ram, virtio_driver_alloc(driver, virtio_ring_bytes(size)),
+		size);
 	common_write(driver, COMMON_QUEUE_VECTOR, index + 1, 2);
-	write_address(driver, COMMON_QUEUE_DESC, ring->descriptors);
+	write_address(driver, COMMON_QUEUE_DESC, driver->packed ? ring->ring : ring->descriptors);
 	write_address(driver, COMMON_QUEUE_DRIVER, ring->available);
 	write_address(driver, COMMON_QUEUE_DEVICE, ring->used);
 	common_write(driver, COMMON_QUEUE_ENABLE, 1, 2);

@@ -45,6 +45,7 @@ typedef struct VirtioDriver {
 	uint64_t notify_end;
 	uint32_t notify_multiplier;
 	unsigned window;   /* offset of the VIRTIO_PCI_CAP_PCI_CFG capability */
+	bool packed;	   /* what was negotiated */
 	uint64_t next_ram; /* where the next allocation goes */
 	VirtioRing rings[VIRTIO_DRIVER_QUEUES];
 } VirtioDriver;

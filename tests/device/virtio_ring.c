@@ -1,5 +1,5 @@
 /*
- * virtio_ring.c: the driver side of a split virtqueue, for tests (virtio 1.2 §2.7)
+ * virtio_ring.c: the driver side of a virtqueue, for tests (virtio 1.2 §2.7, §2.8)
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -8,6 +8,9 @@
 #include "tests/device/virtio_ring.h"
 
 #include <string.h>
+
+#define PACKED_AVAILABLE 0x0080u
+#define PACKED_USED	 0x8000u
 
 static uint16_t *at16(const VirtioRing *ring, uint64_t gpa)
 {
@@ -21,7 +24,10 @@ static uint64_t align(uint64_t value, uint64_t to)
 
 uint64_t virtio_ring_bytes(unsigned size)
 {
-	return align(align(size * 16ULL + 6 + size * 2ULL, 4) + 6 + size * 8ULL, 16);
+	uint64_t split = align(align(size * 16ULL + 6 + size * 2ULL, 4) + 6 + size * 8ULL, 16);
+
+	/* A packed ring has two tables and two areas of four bytes. */
+	return MAX(split, align(size * 32ULL + 8, 16));
 }
 
 void virtio_ring_init(VirtioRing *ring, uint8_t *ram, uint64_t gpa, unsigned size)
@@ -32,6 +38,23 @@ void virtio_ring_init(VirtioRing *ring, uint8_t *ram, uint64_t gpa, unsigned siz
 		.descriptors = gpa,
 		.available = gpa + size * 16ULL,
 		.used = align(gpa + size * 16ULL + 6 + size * 2ULL, 4),
+	};
+	memset(ram + gpa, 0, virtio_ring_bytes(size));
+}
+
+void virtio_ring_init_packed(VirtioRing *ring, uint8_t *ram, uint64_t gpa, unsigned size)
+{
+	g_assert_cmpuint(size, <=, G_N_ELEMENTS(ring->lengths));
+	*ring = (VirtioRing){
+		.ram = ram,
+		.size = size,
+		.packed = true,
+		.ring = gpa,
+		.descriptors = gpa + size * 16ULL,
+		.available = gpa + size * 32ULL,
+		.used = gpa + size * 32ULL + 4,
+		.available_wrap = true,
+		.used_wrap = true,
 	};
 	memset(ram + gpa, 0, virtio_ring_bytes(size));
 }
@@ -53,8 +76,98 @@ void virtio_ring_describe(VirtioRing *ring, unsigned i, uint64_t address, uint32
 	virtio_ring_describe_at(ring, ring->descriptors, i, address, length, flags, next);
 }
 
+static uint16_t *packed_flags(const VirtioRing *ring, unsigned at)
+{
+	return at16(ring, ring->ring + at * 16ULL + 14);
+}
+
+static uint16_t available_flags(bool wrap)
+{
+	return wrap ? PACKED_AVAILABLE : PACKED_USED;
+}
+
+void virtio_ring_write_packed(VirtioRing *ring, unsigned at, uint64_t address, uint32_t length,
+			      uint16_t id, uint16_t flags, bool available)
+{
+	uint8_t *entry = ring->ram + ring->ring + at * 16ULL;
+
+	memcpy(entry, &address, 8);
+	memcpy(entry + 8, &length, 4);
+	memcpy(entry + 12, &id, 2);
+	if (available)
+		flags |= available_flags(ring->available_wrap);
+	__atomic_store_n(packed_flags(ring, at), flags, __ATOMIC_SEQ_CST);
+}
+
+/* Copy chain @head from the table to the ring, the flags of the first descriptor last. */
+static void offer_packed(VirtioRing *ring, uint16_t head)
+{
+	unsigned first = ring->next_available, at = first, i = head, n = 0;
+	uint16_t flags, first_flags = 0;
+
+	do {
+		const uint8_t *entry = ring->ram + ring->descriptors + i * 16ULL;
+		uint64_t address;
+		uint32_t length;
+		uint16_t next;
+
+		memcpy(&address, entry, 8);
+		memcpy(&length, entry + 8, 4);
+		memcpy(&flags, entry + 12, 2);
+		memcpy(&next, entry + 14, 2);
+		if (at == first && n == 0) {
+			first_flags = flags | available_flags(ring->available_wrap);
+			virtio_ring_write_packed(ring, at, address, length, head,
+						 *packed_flags(ring, at), false);
+		} else {
+			virtio_ring_write_packed(ring, at, address, length, head, flags, true);
+		}
+		i = next;
+		if (++at == ring->size) {
+			at = 0;
+			ring->available_wrap = !ring->available_wrap;
+		}
+	} while (++n < ring->size && (flags & RING_NEXT) && i < ring->size);
+	ring->lengths[head] = n;
+	ring->next_available = at;
+	__atomic_store_n(packed_flags(ring, first), first_flags, __ATOMIC_SEQ_CST);
+}
+
+static bool is_used(const VirtioRing *ring)
+{
+	uint16_t flags = __atomic_load_n(packed_flags(ring, ring->next_used), __ATOMIC_ACQUIRE);
+
+	return (flags & (PACKED_AVAILABLE | PACKED_USED)) ==
+	       (ring->used_wrap ? PACKED_AVAILABLE | PACKED_USED : 0);
+}
+
+static bool take_used_packed(VirtioRing *ring, uint32_t *id, uint32_t *length)
+{
+	const uint8_t *entry = ring->ram + ring->ring + ring->next_used * 16ULL;
+	uint16_t name;
+
+	if (!is_used(ring))
+		return false;
+	memcpy(&name, entry + 12, 2);
+	memcpy(length, entry + 8, 4);
+	g_assert_cmpuint(name, <, G_N_ELEMENTS(ring->lengths));
+	g_assert_cmpuint(ring->lengths[name], >, 0);
+	*id = name;
+	ring->next_used += ring->lengths[name];
+	ring->lengths[name] = 0;
+	if (ring->next_used >= ring->size) {
+		ring->next_used -= ring->size;
+		ring->used_wrap = !ring->used_wrap;
+	}
+	return true;
+}
+
 void virtio_ring_offer(VirtioRing *ring, uint16_t head)
 {
+	if (ring->packed) {
+		offer_packed(ring, head);
+		return;
+	}
 	*at16(ring, ring->available + 4 + 2ULL * (ring->next_available % ring->size)) = head;
 	virtio_ring_set_available(ring, ring->next_available + 1);
 }
@@ -69,6 +182,8 @@ bool virtio_ring_take_used(VirtioRing *ring, uint32_t *id, uint32_t *length)
 {
 	const uint8_t *entry;
 
+	if (ring->packed)
+		return take_used_packed(ring, id, length);
 	if (virtio_ring_used_index(ring) == ring->next_used)
 		return false;
 	entry = ring->ram + ring->used + 4 + 8ULL * (ring->next_used % ring->size);
@@ -80,6 +195,14 @@ bool virtio_ring_take_used(VirtioRing *ring, uint32_t *id, uint32_t *length)
 
 uint16_t virtio_ring_used_index(const VirtioRing *ring)
 {
+	if (ring->packed) {
+		VirtioRing ahead = *ring;
+		uint32_t id, length;
+
+		while (take_used_packed(&ahead, &id, &length))
+			;
+		return ahead.next_used;
+	}
 	return __atomic_load_n(at16(ring, ring->used + 2), __ATOMIC_ACQUIRE);
 }
 

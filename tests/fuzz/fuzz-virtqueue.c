@@ -131,10 +131,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memory = make_memory();
 	virtqueue_init(&state.queue, memory, 0, 64);
-	state.queue.size = 1u << (data[0] % 8);
+	/* Powers of two, and, which only packed rings have, others. */
+	state.queue.size = data[4] & 8 ? data[0] % 65 : 1u << (data[0] % 8);
 	state.queue.descriptors = data[1] * 0x110u;
 	state.queue.driver_area = data[2] * 0x102u;
 	state.queue.device_area = data[3] * 0x104u;
+	state.queue.packed = data[4] & 4;
 	virtqueue_map(&state.queue, data[4] & 1, data[4] & 2);
 	data += 5;
 	size -= 5;

@@ -37,6 +37,10 @@ const Property virtio_device_properties[] = {
 	  .offset = offsetof(VirtioDevice, want_ring_reset),
 	  .initial = true,
 	  .description = "offer reset of single queues" },
+	{ .name = "packed",
+	  .kind = PROPERTY_BOOL,
+	  .offset = offsetof(VirtioDevice, want_packed),
+	  .description = "offer packed rings" },
 	PROPERTY_END,
 };
 
@@ -72,11 +76,13 @@ static const StateField queue_fields[] = {
 
 static bool queue_after_load(void *object, GError **error)
 {
-	const Virtqueue *ring = &((VirtioQueue *)object)->ring;
+	VirtioQueue *queue = object;
+	Virtqueue *ring = &queue->ring;
 
+	/* The features were loaded before the queues. */
+	ring->packed = virtio_device_has_feature(queue->device, VIRTIO_F_RING_PACKED);
 	/* Whatever else is wrong with a ring is found when it is mapped. */
-	if (ring->size > ring->maximum_size ||
-	    (uint16_t)(ring->next_available - ring->next_used) > ring->size)
+	if (!virtqueue_state_is_good(ring))
 		return error_fail(error, "the state of virtqueue %u is out of range", ring->index);
 	return true;
 }
@@ -149,6 +155,7 @@ static void start_on_loop(gpointer data)
 	for (uint32_t i = 0; i < device->n_queues; i++) {
 		VirtioQueue *queue = &device->queues[i];
 
+		queue->ring.packed = virtio_device_has_feature(device, VIRTIO_F_RING_PACKED);
 		if (!queue->ring.enabled ||
 		    !virtqueue_map(&queue->ring,
 				   virtio_device_has_feature(device, VIRTIO_F_EVENT_IDX),
@@ -448,6 +455,8 @@ bool virtio_device_realize(Device *base, GError **error)
 		device->offered |= VIRTIO_FEATURE(VIRTIO_F_INDIRECT_DESC);
 	if (device->want_ring_reset)
 		device->offered |= VIRTIO_FEATURE(VIRTIO_F_RING_RESET);
+	if (device->want_packed)
+		device->offered |= VIRTIO_FEATURE(VIRTIO_F_RING_PACKED);
 	if (type->setup(device, error)) {
 		if (virtio_pci_init(device, error))
 			return true;

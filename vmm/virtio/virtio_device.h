@@ -32,6 +32,7 @@
 #define VIRTIO_F_INDIRECT_DESC 28
 #define VIRTIO_F_EVENT_IDX     29
 #define VIRTIO_F_VERSION_1     32
+#define VIRTIO_F_RING_PACKED   34
 #define VIRTIO_F_RING_RESET    40
 
 #define VIRTIO_FEATURE(bit)  (1ULL << (bit))
@@ -91,7 +92,7 @@ struct VirtioDevice {
 	/* Properties. */
 	char *iothread;
 	uint32_t vectors;
-	bool want_event_idx, want_indirect, want_ring_reset;
+	bool want_event_idx, want_indirect, want_ring_reset, want_packed;
 
 	/* Fixed after realize. */
 	IoLoop *loop;
@@ -131,7 +132,7 @@ struct VirtioDevice {
 	unsigned cfg_capability; /* offset of the VIRTIO_PCI_CAP_PCI_CFG window */
 };
 
-/* "iothread", "vectors", "event_idx", "indirect_desc": for DeviceType.properties. */
+/* "iothread", "vectors", and those of features that all devices have: for DeviceType.properties. */
 extern const Property virtio_device_properties[];
 /* For a STATE_STRUCT field at offset 0 of every virtio type. */
 extern const StateTable virtio_device_state;

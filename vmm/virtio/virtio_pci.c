@@ -219,7 +219,10 @@ static void write_queue_field(VirtioDevice *device, VirtioQueue *queue, unsigned
 		return;
 	switch (offset << 4 | size) {
 	case offsetof(CommonConfig, queue_size) << 4 | 2:
-		if (value && value <= ring->maximum_size && !(value & (value - 1)))
+		/* Only a packed ring may have other than powers of two (§2.7, §2.8.10.1). */
+		if (value && value <= ring->maximum_size &&
+		    (!(value & (value - 1)) ||
+		     virtio_device_has_feature(device, VIRTIO_F_RING_PACKED)))
 			ring->size = value;
 		break;
 	case offsetof(CommonConfig, queue_enable) << 4 | 2:

@@ -24,6 +24,8 @@
 struct VirtqueuePool {
 	size_t mapping_size; /* bytes */
 	unsigned iovecs_per_element;
+	unsigned raw_per_element; /* raw descriptors, behind the iovecs; 0: none are kept */
+	uint8_t *raw;
 	unsigned n_touched; /* slots that have been used at all */
 	unsigned n_free;    /* of those, on the stack */
 	uint16_t free_slots[VIRTQUEUE_MAX_SIZE];
@@ -32,11 +34,13 @@ struct VirtqueuePool {
 	struct iovec iovecs[];
 };
 
-static VirtqueuePool *pool_new(unsigned maximum_size)
+static VirtqueuePool *pool_new(unsigned maximum_size, bool packed)
 {
 	unsigned per_element = maximum_size + VIRTQUEUE_SPARE_IOVECS;
-	size_t size =
+	unsigned raw_per_element = packed ? maximum_size : 0;
+	size_t raw_at =
 		sizeof(VirtqueuePool) + (size_t)maximum_size * per_element * sizeof(struct iovec);
+	size_t size = raw_at + (size_t)maximum_size * raw_per_element * DESCRIPTOR_SIZE;
 	VirtqueuePool *pool = mmap(NULL, size, PROT_READ | PROT_WRITE,
 				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -44,6 +48,8 @@ static VirtqueuePool *pool_new(unsigned maximum_size)
 		return NULL;
 	pool->mapping_size = size;
 	pool->iovecs_per_element = per_element;
+	pool->raw_per_element = raw_per_element;
+	pool->raw = (uint8_t *)pool + raw_at;
 	return pool;
 }
 
@@ -75,7 +81,31 @@ static void element_release(Virtqueue *queue, VirtqueueElement *element)
 
 	pool->head_in_flight[element->head / 64] &= ~(1ULL << (element->head % 64));
 	pool->free_slots[pool->n_free++] = element->slot;
+	element->n_positions = 0;
 	queue->n_in_flight--;
+}
+
+void *virtqueue_raw_descriptors(const Virtqueue *queue, const VirtqueueElement *element)
+{
+	const VirtqueuePool *pool = queue->pool;
+
+	return pool->raw + (size_t)element->slot * pool->raw_per_element * DESCRIPTOR_SIZE;
+}
+
+VirtqueueElement *virtqueue_element_at(const Virtqueue *queue, unsigned slot)
+{
+	VirtqueuePool *pool = queue->pool;
+
+	return slot < pool->n_touched && pool->elements[slot].n_positions ? &pool->elements[slot]
+									  : NULL;
+}
+
+/* @position moved on by @n, which is at most a lap. */
+static inline uint16_t position_after(const Virtqueue *queue, uint16_t position, unsigned n)
+{
+	uint32_t after = (uint32_t)position + n;
+
+	return after >= queue->period ? after - queue->period : after;
 }
 
 void virtqueue_init(Virtqueue *queue, const GuestMemory *memory, unsigned index,
@@ -99,6 +129,7 @@ void virtqueue_reset(Virtqueue *queue)
 	queue->vector = 0xffff;
 	queue->descriptors = queue->driver_area = queue->device_area = 0;
 	queue->next_available = queue->next_used = 0;
+	queue->packed = false;
 	queue->broken = false;
 }
 
@@ -111,6 +142,19 @@ void virtqueue_set_broken(Virtqueue *queue, const char *reason)
 		queue->on_broken(queue, reason);
 }
 
+bool virtqueue_state_is_good(const Virtqueue *queue)
+{
+	unsigned size = queue->size;
+
+	if (size == 0 || size > queue->maximum_size)
+		return false;
+	if (!queue->packed)
+		return !(size & (size - 1)) &&
+		       (uint16_t)(queue->next_available - queue->next_used) <= size;
+	return queue->next_available < 2 * size && queue->next_used < 2 * size &&
+	       (queue->next_available + 2 * size - queue->next_used) % (2 * size) <= size;
+}
+
 bool virtqueue_map(Virtqueue *queue, bool event_idx, bool indirect)
 {
 	const char *reason;
@@ -119,14 +163,21 @@ bool virtqueue_map(Virtqueue *queue, bool event_idx, bool indirect)
 		return false;
 	queue->event_idx = event_idx;
 	queue->indirect = indirect;
-	queue->ops = &virtqueue_split_ops;
+	queue->ops = queue->packed ? &virtqueue_packed_ops : &virtqueue_split_ops;
+	queue->period = queue->packed ? 2u * queue->size : 1u << 16;
 	queue->published_used = queue->next_used;
 	queue->seen_available = queue->next_available;
 	queue->signalled_valid = false;
 	if (!queue->pool)
-		queue->pool = pool_new(queue->maximum_size);
-	reason = queue->pool ? queue->ops->map(queue) : "the host has no memory for it";
+		queue->pool = pool_new(queue->maximum_size, queue->packed);
+	if (!queue->pool)
+		reason = "the host has no memory for it";
+	else if (!virtqueue_state_is_good(queue))
+		reason = "the queue size or its positions are out of range";
+	else
+		reason = queue->ops->map(queue);
 	if (reason) {
+		queue->ops = NULL;
 		virtqueue_set_broken(queue, reason);
 		virtqueue_unmap(queue);
 		return false;
@@ -137,6 +188,8 @@ bool virtqueue_map(Virtqueue *queue, bool event_idx, bool indirect)
 
 void virtqueue_unmap(Virtqueue *queue)
 {
+	if (queue->ops && queue->ops->unmap && !queue->broken)
+		queue->ops->unmap(queue);
 	queue->ops = NULL;
 	queue->descriptor_hva = queue->driver_hva = queue->device_hva = NULL;
 }
@@ -222,8 +275,49 @@ bool virtqueue_add_buffer(Virtqueue *queue, VirtqueueElement *element, uint64_t 
 	return true;
 }
 
+bool virtqueue_enter_indirect(Virtqueue *queue, DescriptorTable *table, uint64_t address,
+			      uint32_t length, uint16_t flags)
+{
+	const char *reason = NULL;
+
+	if (!queue->indirect)
+		reason = "an indirect descriptor was not negotiated";
+	else if (flags & DESCRIPTOR_NEXT)
+		reason = "an indirect descriptor has a successor";
+	else if (length == 0 || length % DESCRIPTOR_SIZE)
+		reason = "an indirect table has an odd size";
+	/*
+	 * No chain may be longer than the queue (§2.7.5.3.1). Linux goes by the size that we
+	 * offered even where it had to make the queue smaller, so that is the limit.
+	 */
+	else if (length / DESCRIPTOR_SIZE > queue->maximum_size)
+		reason = "an indirect table is longer than the queue";
+	else if (address + length < address)
+		reason = "an indirect table wraps around";
+	if (reason) {
+		virtqueue_set_broken(queue, reason);
+		return false;
+	}
+	*table = (DescriptorTable){
+		.hva = guest_memory_hva(queue->memory, address, length, false),
+		.gpa = address,
+		.n_entries = length / DESCRIPTOR_SIZE,
+	};
+	return true;
+}
+
+bool virtqueue_table_read_by_address(Virtqueue *queue, const DescriptorTable *table, unsigned i,
+				     void *descriptor)
+{
+	if (guest_memory_read(queue->memory, table->gpa + (uint64_t)i * DESCRIPTOR_SIZE, descriptor,
+			      DESCRIPTOR_SIZE))
+		return true;
+	virtqueue_set_broken(queue, "an indirect table is not in RAM");
+	return false;
+}
+
 /* The element for @head with its buffers, or NULL with the queue broken. */
-static VirtqueueElement *fetch(Virtqueue *queue, uint16_t head)
+static VirtqueueElement *fetch(Virtqueue *queue, uint16_t head, bool again)
 {
 	VirtqueueElement *element;
 
@@ -231,12 +325,13 @@ static VirtqueueElement *fetch(Virtqueue *queue, uint16_t head)
 		virtqueue_set_broken(queue, "a chain starts outside the descriptor table");
 		return NULL;
 	}
-	if (head_is_in_flight(queue->pool, head)) {
+	/* A packed ring's places are used again while what was there is in flight. */
+	if (!queue->packed && head_is_in_flight(queue->pool, head)) {
 		virtqueue_set_broken(queue, "a chain that is in use is made available again");
 		return NULL;
 	}
 	element = element_take(queue, head);
-	if (!queue->ops->fetch(queue, element, head)) {
+	if (!queue->ops->fetch(queue, element, head, again)) {
 		element_release(queue, element);
 		return NULL;
 	}
@@ -253,20 +348,22 @@ VirtqueueElement *virtqueue_pop(Virtqueue *queue)
 	head = queue->ops->peek_head(queue);
 	if (head < 0)
 		return NULL;
-	element = fetch(queue, head);
+	element = fetch(queue, head, false);
 	if (element)
-		queue->next_available++;
+		queue->next_available =
+			position_after(queue, queue->next_available, element->n_positions);
 	return element;
 }
 
 VirtqueueElement *virtqueue_refetch(Virtqueue *queue, uint16_t head)
 {
-	return queue->ops && !queue->broken ? fetch(queue, head) : NULL;
+	return queue->ops && !queue->broken ? fetch(queue, head, true) : NULL;
 }
 
 void virtqueue_unpop(Virtqueue *queue, VirtqueueElement *element)
 {
-	queue->next_available--;
+	queue->next_available =
+		position_after(queue, queue->next_available, queue->period - element->n_positions);
 	element_release(queue, element);
 }
 
@@ -274,7 +371,7 @@ void virtqueue_push(Virtqueue *queue, VirtqueueElement *element, uint32_t writte
 {
 	if (queue->ops && !queue->broken) {
 		queue->ops->push(queue, element, written);
-		queue->next_used++;
+		queue->next_used = position_after(queue, queue->next_used, element->n_positions);
 	}
 	element_release(queue, element);
 }

@@ -36,7 +36,10 @@ typedef struct VirtqueueElement {
 	struct iovec *iov; /* @n_out that the device reads, then @n_in that it writes */
 	unsigned n_out, n_in;
 	uint64_t out_size, in_size; /* bytes */
-	uint16_t head;		    /* how the ring names the chain */
+	uint16_t
+		head; /* split: how the ring names the chain; packed: after an unmap, where it is */
+	uint16_t id;  /* packed: how the ring names the chain */
+	uint16_t n_positions; /* by how much the chain moves the ring on; 0: not in flight */
 	uint16_t slot; /* below maximum_size; unique among those in flight: indexes the device's
 			  own per-request storage */
 } VirtqueueElement;
@@ -45,14 +48,20 @@ typedef struct VirtqueuePool VirtqueuePool;
 
 struct Virtqueue {
 	/* What the driver configured and how far both sides are: the saved state. */
-	uint16_t size; /* descriptors, a power of two */
+	uint16_t size; /* descriptors; of a split ring a power of two */
 	bool enabled;
 	uint16_t vector;      /* MSI-X vector, 0xffff for none */
 	uint64_t descriptors; /* guest-physical addresses of the three areas (§2.7) */
 	uint64_t driver_area;
 	uint64_t device_area;
-	uint16_t next_available; /* free-running: next chain to take */
-	uint16_t next_used;	 /* free-running: next chain to give back */
+	/*
+	 * Positions, of the next chain to take and the next to give back. Split: chains, modulo
+	 * 2^16. Packed: descriptors, modulo two laps of the ring; the wrap counter (§2.8.1) is 1 on
+	 * the first lap.
+	 */
+	uint16_t next_available;
+	uint16_t next_used;
+	bool packed; /* layout: set after a reset, before the first map */
 
 	/* Fixed at creation. */
 	uint16_t index;
@@ -68,9 +77,11 @@ struct Virtqueue {
 	bool broken;
 	bool notification_enabled;
 	void *descriptor_hva, *driver_hva, *device_hva;
-	uint16_t seen_available; /* the driver's index as last read */
-	uint16_t published_used; /* our index as last published */
-	uint16_t signalled_used; /* and at the last publish that decided about a notification */
+	uint32_t period;	    /* what positions are modulo of */
+	uint16_t seen_available;    /* split: the driver's index as last read */
+	uint16_t unpublished_flags; /* packed: of the first used descriptor that is not published */
+	uint16_t published_used;    /* next_used as last published */
+	uint16_t signalled_used;    /* and at the last publish that decided about a notification */
 	bool signalled_valid;
 	VirtqueuePool *pool;
 	unsigned n_in_flight;
@@ -88,18 +99,24 @@ void virtqueue_reset(Virtqueue *queue);
 
 /*
  * Resolve the ring areas and start. @event_idx and @indirect say what was negotiated (§6). False
- * with the queue broken when the areas are misaligned or not wholly in RAM, or the size is not a
- * power of two in range. Elements still in flight from before an unmap stay valid.
+ * with the queue broken when the areas are misaligned or not wholly in RAM, or size or positions
+ * are out of range. Elements still in flight from before an unmap stay valid.
  */
 bool virtqueue_map(Virtqueue *queue, bool event_idx, bool indirect);
 
-/* Forget the ring areas: guest memory is not touched any more, positions stay. */
+/*
+ * Forget the ring areas: guest memory is not touched any more, positions stay. Chains in flight
+ * can be found in the ring again by virtqueue_refetch() of their element's head.
+ */
 void virtqueue_unmap(Virtqueue *queue);
 
 /* Take the next chain; NULL when there is none or the ring is broken. */
 VirtqueueElement *virtqueue_pop(Virtqueue *queue);
 
-/* Give back @element as if it had not been popped; it must be the one popped last. */
+/*
+ * Give back @element as if it had not been popped; it must be the one popped last, with no unmap
+ * since.
+ */
 void virtqueue_unpop(Virtqueue *queue, VirtqueueElement *element);
 
 /*
@@ -128,6 +145,9 @@ bool virtqueue_has_available(Virtqueue *queue);
 
 /* Mark the ring broken because of @reason (static text) and tell on_broken, once. */
 void virtqueue_set_broken(Virtqueue *queue, const char *reason);
+
+/* Whether size and positions, as loaded, may be those of a ring of @queue's layout. */
+bool virtqueue_state_is_good(const Virtqueue *queue);
 
 /* Bytes in all of @iov. */
 uint64_t iov_size(const struct iovec *iov, unsigned n_iov);

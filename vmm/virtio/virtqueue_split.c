@@ -8,13 +8,7 @@
  */
 #include "config.h"
 
-#include <string.h>
-
 #include "vmm/virtio/virtqueue_ring.h"
-
-#define DESCRIPTOR_NEXT	    0x1
-#define DESCRIPTOR_WRITE    0x2
-#define DESCRIPTOR_INDIRECT 0x4
 
 #define AVAILABLE_NO_INTERRUPT 0x1
 #define USED_NO_NOTIFY	       0x1
@@ -43,9 +37,7 @@ typedef struct UsedRing {
 	UsedEntry ring[]; /* then available_event */
 } UsedRing;
 
-/* x86-64 is little-endian as the ring is; there is no conversion to do. */
-G_STATIC_ASSERT(G_BYTE_ORDER == G_LITTLE_ENDIAN);
-G_STATIC_ASSERT(sizeof(Descriptor) == 16);
+G_STATIC_ASSERT(sizeof(Descriptor) == DESCRIPTOR_SIZE);
 
 static uint16_t *used_event(Virtqueue *queue)
 {
@@ -61,8 +53,6 @@ static const char *split_map(Virtqueue *queue)
 {
 	unsigned size = queue->size;
 
-	if (size == 0 || size > queue->maximum_size || (size & (size - 1)))
-		return "the queue size is not a power of two in range";
 	if (queue->descriptors % 16 || queue->driver_area % 2 || queue->device_area % 4)
 		return "a ring is not aligned";
 	queue->descriptor_hva = guest_memory_hva(queue->memory, queue->descriptors,
@@ -106,76 +96,7 @@ static int split_peek_head(Virtqueue *queue)
 			       __ATOMIC_RELAXED);
 }
 
-/* Copy a descriptor once; the barrier keeps the compiler from reading the original again. */
-static inline Descriptor descriptor_copy(const void *from)
-{
-	Descriptor descriptor;
-
-	memcpy(&descriptor, from, sizeof(descriptor));
-	__asm__ volatile("" ::: "memory");
-	return descriptor;
-}
-
-/* A table of descriptors: the ring's, or an indirect one, which need not be contiguous here. */
-typedef struct DescriptorTable {
-	const uint8_t *hva; /* NULL: read by address */
-	uint64_t gpa;
-	unsigned n_entries;
-} DescriptorTable;
-
-static bool table_read(Virtqueue *queue, const DescriptorTable *table, unsigned i,
-		       Descriptor *descriptor)
-{
-	if (i >= table->n_entries) {
-		virtqueue_set_broken(queue, "a chain leads outside its descriptor table");
-		return false;
-	}
-	if (table->hva) {
-		*descriptor = descriptor_copy(table->hva + i * sizeof(*descriptor));
-		return true;
-	}
-	if (!guest_memory_read(queue->memory, table->gpa + i * sizeof(*descriptor), descriptor,
-			       sizeof(*descriptor))) {
-		virtqueue_set_broken(queue, "an indirect table is not in RAM");
-		return false;
-	}
-	return true;
-}
-
-/* Switch *@table to the indirect one that @descriptor names (§2.7.5.3). */
-static bool table_enter_indirect(Virtqueue *queue, DescriptorTable *table,
-				 const Descriptor *descriptor)
-{
-	const char *reason = NULL;
-
-	if (!queue->indirect)
-		reason = "an indirect descriptor was not negotiated";
-	else if (descriptor->flags & DESCRIPTOR_NEXT)
-		reason = "an indirect descriptor has a successor";
-	else if (descriptor->length == 0 || descriptor->length % sizeof(Descriptor))
-		reason = "an indirect table has an odd size";
-	/*
-	 * No chain may be longer than the queue (§2.7.5.3.1). Linux goes by the size that we
-	 * offered even where it had to make the queue smaller, so that is the limit.
-	 */
-	else if (descriptor->length / sizeof(Descriptor) > queue->maximum_size)
-		reason = "an indirect table is longer than the queue";
-	else if (descriptor->address + descriptor->length < descriptor->address)
-		reason = "an indirect table wraps around";
-	if (reason) {
-		virtqueue_set_broken(queue, reason);
-		return false;
-	}
-	*table = (DescriptorTable){
-		.hva = guest_memory_hva(queue->memory, descriptor->address, descriptor->length,
-					false),
-		.gpa = descriptor->address,
-		.n_entries = descriptor->length / sizeof(Descriptor),
-	};
-	return true;
-}
-
-static bool split_fetch(Virtqueue *queue, VirtqueueElement *element, uint16_t head)
+static bool split_fetch(Virtqueue *queue, VirtqueueElement *element, uint16_t head, bool again)
 {
 	DescriptorTable table = {
 		.hva = queue->descriptor_hva,
@@ -186,8 +107,14 @@ static bool split_fetch(Virtqueue *queue, VirtqueueElement *element, uint16_t he
 	unsigned n_seen = 0, i = head;
 	Descriptor descriptor;
 
+	(void)again;
+	element->n_positions = 1;
 	for (;;) {
-		if (!table_read(queue, &table, i, &descriptor))
+		if (i >= table.n_entries) {
+			virtqueue_set_broken(queue, "a chain leads outside its descriptor table");
+			return false;
+		}
+		if (!virtqueue_table_read(queue, &table, i, &descriptor))
 			return false;
 		if (descriptor.flags & DESCRIPTOR_INDIRECT) {
 			/* Ours is stricter than §2.7.5.3.2 wants: only a chain of one may be. */
@@ -195,7 +122,8 @@ static bool split_fetch(Virtqueue *queue, VirtqueueElement *element, uint16_t he
 				virtqueue_set_broken(queue, "an indirect descriptor is nested");
 				return false;
 			}
-			if (!table_enter_indirect(queue, &table, &descriptor))
+			if (!virtqueue_enter_indirect(queue, &table, descriptor.address,
+						      descriptor.length, descriptor.flags))
 				return false;
 			in_indirect = true;
 			i = 0;
