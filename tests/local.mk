@@ -124,6 +124,15 @@ tests_unit_test_virtqueue_packed_SOURCES = tests/unit/test-virtqueue-packed.c
 tests_unit_test_virtqueue_packed_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_virtqueue_packed_LDADD = $(VIRTIO_DRIVER) $(TEST_LIBS)
 
+# Benchmarks that are programs: built by make check so that they stay buildable, run by hand.
+bench_programs =
+check_PROGRAMS += $(bench_programs)
+
+bench_programs += tests/bench/virtqueue
+tests_bench_virtqueue_SOURCES = tests/bench/virtqueue.c tests/bench/bench.c tests/bench/bench.h
+tests_bench_virtqueue_CFLAGS = $(TEST_CFLAGS)
+tests_bench_virtqueue_LDADD = $(VIRTIO_DRIVER) $(TEST_LIBS)
+
 # Saved state
 unit_tests += tests/unit/test-state
 tests_unit_test_state_SOURCES = tests/unit/test-state.c

@@ -66,6 +66,12 @@ void virtio_ring_describe_at(VirtioRing *ring, uint64_t table, unsigned i, uint6
 
 	memcpy(entry, &address, 8);
 	memcpy(entry + 8, &length, 4);
+	/* An entry of a packed ring's indirect table has an id, and that first (§2.8.8). */
+	if (ring->packed && table != ring->descriptors) {
+		memcpy(entry + 12, &next, 2);
+		memcpy(entry + 14, &flags, 2);
+		return;
+	}
 	memcpy(entry + 12, &flags, 2);
 	memcpy(entry + 14, &next, 2);
 }

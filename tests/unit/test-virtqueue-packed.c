@@ -205,8 +205,8 @@ static void test_indirect(Fixture *fixture, gconstpointer data)
 	(void)data;
 	start(fixture, false, true);
 	for (unsigned i = 0; i < 64; i++)
-		virtio_ring_describe_at(&fixture->ring, INDIRECT_GPA, i, DATA + i * 8, 8, 999,
-					(i % 2 ? RING_NEXT : 0) | (i >= 32 ? RING_WRITE : 0));
+		virtio_ring_describe_at(&fixture->ring, INDIRECT_GPA, i, DATA + i * 8, 8,
+					(i % 2 ? RING_NEXT : 0) | (i >= 32 ? RING_WRITE : 0), 999);
 	virtio_ring_describe(&fixture->ring, 1, INDIRECT_GPA, 64 * 16, RING_INDIRECT | RING_WRITE,
 			     0);
 	virtio_ring_offer(&fixture->ring, 1);
@@ -276,7 +276,7 @@ static void test_bad_chain(Fixture *fixture, gconstpointer data)
 	start(fixture, false, !bad->indirect_not_negotiated);
 	for (unsigned i = 0; i < 2; i++) {
 		virtio_ring_describe_at(&fixture->ring, INDIRECT_GPA, i, bad->indirect[i].address,
-					bad->indirect[i].length, 0, bad->indirect[i].flags);
+					bad->indirect[i].length, bad->indirect[i].flags, 0);
 		virtio_ring_write_packed(&fixture->ring, i, bad->ring[i].address,
 					 bad->ring[i].length, 0, bad->ring[i].flags, true);
 	}
