@@ -232,6 +232,8 @@ guest_scripts = tests/guest/test-guest
 EXTRA_DIST += $(guest_scripts)
 TESTS += $(guest_scripts)
 
+tests/guest/test-guest: $(GUEST_ELFS)
+
 $(GUEST_ELFS): tests/guest/%.elf: $(srcdir)/tests/guest/%.S $(srcdir)/tests/guest/guest.h \
 		$(srcdir)/tests/guest/guest.ld
 	$(AM_V_GEN)$(MKDIR_P) tests/guest && \
