@@ -24,7 +24,7 @@ static void sort(double *sorted, const double *values, unsigned n)
 
 double bench_median(const double *values, unsigned n)
 {
-	double sorted[BENCH_RUNS_MAX];
+	g_autofree double *sorted = g_new(double, n);
 
 	sort(sorted, values, n);
 	return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;

@@ -320,6 +320,7 @@ bool virtqueue_table_read_by_address(Virtqueue *queue, const DescriptorTable *ta
 static VirtqueueElement *fetch(Virtqueue *queue, uint16_t head, bool again)
 {
 	VirtqueueElement *element;
+	bool fetched;
 
 	if (head >= queue->size) {
 		virtqueue_set_broken(queue, "a chain starts outside the descriptor table");
@@ -331,7 +332,11 @@ static VirtqueueElement *fetch(Virtqueue *queue, uint16_t head, bool again)
 		return NULL;
 	}
 	element = element_take(queue, head);
-	if (!queue->ops->fetch(queue, element, head, again)) {
+	/* One section, so one fence, for all that is looked up in it. */
+	rcu_read_lock();
+	fetched = queue->ops->fetch(queue, element, head, again);
+	rcu_read_unlock();
+	if (!fetched) {
 		element_release(queue, element);
 		return NULL;
 	}
