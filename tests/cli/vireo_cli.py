@@ -55,6 +55,10 @@ def kernel(path, code):
     return str(path)
 
 
+class Skip(Exception):
+    """Raised by a test that cannot run here, with the reason."""
+
+
 class Monitor:
     """A QMP client, negotiated."""
 
@@ -257,6 +261,8 @@ def main(module):
         try:
             _run(test)
             print('ok', number, '-', title, flush=True)
+        except Skip as reason:
+            print('ok', number, '-', title, '# SKIP', reason, flush=True)
         except Exception:           # whatever it is, the test failed
             failed = 1
             print('not ok', number, '-', title)

@@ -432,10 +432,12 @@ static void test_port_refused(Fixture *fixture, G_GNUC_UNUSED gconstpointer data
 	assert_refused(fixture, "{\"driver\":\"pcie-root-port\",\"bus\":\"p\"}",
 		       "has to be on the root bus");
 	assert_refused(fixture, "{\"driver\":\"pcie-root-port\",\"slot\":8192}", "range");
+	assert_refused(fixture, "{\"driver\":\"pcie-root-port\",\"addr\":\"3\"}",
+		       "chassis 0 has a slot 0 already, that of root port 'p'");
 	/* Ports in functions of one slot, as libvirt places them. */
 	add(fixture, "{\"driver\":\"pcie-root-port\",\"id\":\"q\",\"addr\":\"3\","
-		     "\"multifunction\":true}");
-	add(fixture, "{\"driver\":\"pcie-root-port\",\"id\":\"r\",\"addr\":\"3.1\"}");
+		     "\"multifunction\":true,\"chassis\":1}");
+	add(fixture, "{\"driver\":\"pcie-root-port\",\"id\":\"r\",\"addr\":\"3.1\",\"chassis\":2}");
 	/* Without "bus" a device goes on the root bus while there is room. */
 	g_assert_cmpstr(add(fixture, "{\"driver\":\"gadget\"}")->bus->name, ==, "pcie.0");
 	/* A port that goes takes what is behind it along. */
@@ -543,7 +545,7 @@ static void test_assign(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	uint64_t window;
 
 	add(fixture, "{\"driver\":\"pcie-root-port\",\"id\":\"p1\",\"addr\":\"2\"}");
-	add(fixture, "{\"driver\":\"pcie-root-port\",\"id\":\"p2\",\"addr\":\"3\"}");
+	add(fixture, "{\"driver\":\"pcie-root-port\",\"id\":\"p2\",\"addr\":\"3\",\"slot\":2}");
 	gadgets[0] = (Gadget *)add(fixture, "{\"driver\":\"gadget\",\"io\":\"on\"}");
 	gadgets[1] = (Gadget *)add(fixture, "{\"driver\":\"gadget\",\"size\":\"1G\"}");
 	gadgets[2] = (Gadget *)add(fixture, "{\"driver\":\"gadget\",\"bus\":\"p1\"}");

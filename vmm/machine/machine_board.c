@@ -113,8 +113,6 @@ static bool open_boot_source(Machine *machine, GError **error)
 		return alone == NULL;
 	}
 	machine->boot = boot_source_open(config->kernel, config->initrd, config->append, error);
-	if (!machine->boot)
-		g_prefix_error(error, "-kernel %s: ", config->kernel);
 	return machine->boot != NULL;
 }
 

@@ -264,10 +264,42 @@ static void add_root_port_capability(RootPort *port)
 	pci_set_word(pci->write_1_clear_mask + at + PCI_EXP_SLTSTA, SLOT_EVENTS);
 }
 
+typedef struct SlotSearch {
+	const RootPort *port;
+	const Device *other; /* a different port with the same slot */
+} SlotSearch;
+
+static void find_same_slot(Device *device, gpointer data)
+{
+	SlotSearch *search = data;
+	const RootPort *other = (RootPort *)device;
+
+	if (device->type == &root_port_type.device && device->realized && other != search->port &&
+	    other->chassis == search->port->chassis && other->slot == search->port->slot)
+		search->other = device;
+}
+
+/* A guest tells slots apart, and names them, by these numbers. */
+static bool check_slot(const RootPort *port, GError **error)
+{
+	SlotSearch search = { .port = port };
+	const Device *device = &port->pci.device;
+
+	device_tree_foreach(device->tree, false, find_same_slot, &search);
+	if (!search.other)
+		return true;
+	return error_fail(error, "chassis %u has a slot %u already, that of root port '%s'",
+			  port->chassis, port->slot,
+			  search.other->id ? search.other->id : search.other->path);
+}
+
 static bool root_port_realize(Device *device, GError **error)
 {
 	RootPort *port = (RootPort *)device;
 	g_autofree char *name = NULL;
+
+	if (!check_slot(port, error))
+		return false;
 
 	if (device->id)
 		name = g_strdup(device->id);

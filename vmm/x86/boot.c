@@ -20,7 +20,8 @@
 
 #define PAGE_SIZE UINT64_C(4096)
 
-static bool boot_file_open(BootFile *file, const char *path, GError **error)
+/* @what: "kernel" or "initial RAM disk" */
+static bool boot_file_open(BootFile *file, const char *what, const char *path, GError **error)
 {
 	struct stat status;
 
@@ -28,13 +29,13 @@ static bool boot_file_open(BootFile *file, const char *path, GError **error)
 	/* O_NONBLOCK: opening a FIFO must not wait for a writer; regular files do not care. */
 	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0)
-		return error_fail_errno(error, errno, "cannot open %s", path);
+		return error_fail_errno(error, errno, "cannot open %s %s", what, path);
 	if (fstat(file->fd, &status) < 0)
-		return error_fail_errno(error, errno, "cannot examine %s", path);
+		return error_fail_errno(error, errno, "cannot examine %s %s", what, path);
 	if (!S_ISREG(status.st_mode))
-		return error_fail(error, "%s is not a regular file", path);
+		return error_fail(error, "%s %s is not a regular file", what, path);
 	if (status.st_size == 0)
-		return error_fail(error, "%s is empty", path);
+		return error_fail(error, "%s %s is empty", what, path);
 	file->size = (uint64_t)status.st_size;
 	return true;
 }
@@ -47,9 +48,9 @@ BootSource *boot_source_open(const char *kernel, const char *initrd, const char 
 	source->kernel.fd = -1;
 	source->initrd.fd = -1;
 	source->command_line = g_strdup(command_line ? command_line : "");
-	if (!boot_file_open(&source->kernel, kernel, error))
+	if (!boot_file_open(&source->kernel, "kernel", kernel, error))
 		return NULL;
-	if (initrd && !boot_file_open(&source->initrd, initrd, error))
+	if (initrd && !boot_file_open(&source->initrd, "initial RAM disk", initrd, error))
 		return NULL;
 	return g_steal_pointer(&source);
 }
