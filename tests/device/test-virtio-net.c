@@ -325,6 +325,26 @@ static void test_spilled(Fixture *fixture, gconstpointer data)
 				 (uint8_t)(i * 11 + i / 256));
 }
 
+/* A frame that all buffers of the queue together cannot hold is lost, and holds up no other. */
+static void test_larger_than_queue(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint32_t length;
+	uint64_t gpa;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	gpa = offer_buffers(fixture, 0, 63, 64);
+	arrive(fixture, MAC, 0x800, 0, 5000);
+	assert_nothing_received(fixture);
+	offer_buffers(fixture, 63, 1, 64);
+	arrive(fixture, MAC, 0x800, 0, 60);
+	g_assert_cmpuint(virtio_driver_wait(driver, RX, &length), ==, 0);
+	g_assert_cmpuint(length, ==, 60);
+	assert_pattern(fixture, gpa, 60);
+	assert_nothing_received(fixture);
+}
+
 /* Frames keep coming while there are no buffers at all. */
 static void test_no_buffers(Fixture *fixture, gconstpointer data)
 {
@@ -638,6 +658,7 @@ int main(int argc, char **argv)
 	add("receive", test_receive, NULL);
 	add("merged", test_merged, NULL);
 	add("spilled", test_spilled, NULL);
+	add("larger-than-queue", test_larger_than_queue, "rx_queue_size=64");
 	add("no-buffers", test_no_buffers, NULL);
 	add("send", test_send, NULL);
 	add("filter", test_filter, NULL);
@@ -651,6 +672,7 @@ int main(int argc, char **argv)
 	add("packed/receive", test_receive, "packed=on");
 	add("packed/merged", test_merged, "packed=on");
 	add("packed/spilled", test_spilled, "packed=on");
+	add("packed/larger-than-queue", test_larger_than_queue, "packed=on,rx_queue_size=64");
 	add("packed/no-buffers", test_no_buffers, "packed=on");
 	add("packed/send", test_send, "packed=on");
 	add("packed/filter", test_filter, "packed=on");

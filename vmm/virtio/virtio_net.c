@@ -290,8 +290,9 @@ static void rx_run(VirtioNet *net)
 	virtqueue_set_notification(&queue->ring, false);
 	for (unsigned i = 0; i < RX_BATCH; i++) {
 		rx_fill(net);
-		if (rx->waiting)
-			rx_finish_waiting(net);
+		/* Where the whole queue cannot hold the frame, no chain that it fits will come. */
+		if (rx->waiting && !rx_finish_waiting(net) && rx->n == queue->ring.size)
+			rx->waiting = 0;
 		if (!rx_ready(net)) {
 			if (virtqueue_set_notification(&queue->ring, true)) {
 				virtqueue_set_notification(&queue->ring, false);
