@@ -174,6 +174,7 @@ FakeMachine *fake_machine_new(uint64_t ram_size)
 		.pio = address_space_new("I/O", 0x10000),
 		.interrupts = &fake->interrupts.controller,
 		.main_context = g_main_context_new(),
+		.n_cpus = 1,
 		.request = fake_request,
 		.is_running = fake_is_running,
 		.find_block_node = fake_find_block_node,

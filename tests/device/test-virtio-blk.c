@@ -938,6 +938,22 @@ static void test_odd_size(Fixture *fixture, gconstpointer data)
 		g_assert_cmpuint(run(fixture, TYPE_IN, i, 512), ==, 0);
 }
 
+static void test_queues_by_vcpus(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	g_assert_cmpuint(virtio_driver_read_config(&fixture->driver, 34, 2), ==, 1);
+	remove_device(fixture);
+	fixture->fake->services.n_cpus = 3;
+	add_device(fixture, NULL);
+	g_assert_true(virtio_driver_offered(&fixture->driver) & VIRTIO_FEATURE(12));
+	g_assert_cmpuint(virtio_driver_read_config(&fixture->driver, 34, 2), ==, 3);
+	remove_device(fixture);
+	fixture->fake->services.n_cpus = 1024;
+	add_device(fixture, NULL);
+	g_assert_cmpuint(virtio_driver_read_config(&fixture->driver, 34, 2), ==, 256);
+	assert_alive(fixture);
+}
+
 static void test_bad_properties(void)
 {
 	static const char *const bad[] = {
@@ -1033,6 +1049,7 @@ int main(int argc, char **argv)
 	add("isr", test_isr, NULL);
 	add("window", test_window, NULL);
 	add("queues", test_queues, "num-queues=4");
+	add("queues-by-vcpus", test_queues_by_vcpus, NULL);
 	add_packed();
 	g_test_add_func("/virtio-blk/bad-properties", test_bad_properties);
 	return g_test_run();

@@ -13,7 +13,7 @@
 #include "vmm/base/io_loop.h"
 #include "vmm/virtio/virtio_device.h"
 
-#define VIRTIO_DRIVER_QUEUES	 64u
+#define VIRTIO_DRIVER_QUEUES	 256u
 #define VIRTIO_DRIVER_TIMEOUT_MS 10000u
 
 /* Offsets in the common configuration (virtio 1.2 §4.1.4.3). */

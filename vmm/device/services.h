@@ -37,6 +37,7 @@ struct DeviceServices {
 	InterruptController *interrupts;
 	const QmpEventSink *events; /* any thread may emit */
 	GMainContext *main_context; /* where device timers go */
+	unsigned n_cpus;	    /* vCPUs: as many queues are worth having */
 
 	/* Any thread; returns at once, the main thread acts. */
 	void (*request)(DeviceServices *services, RunRequest request, int value);

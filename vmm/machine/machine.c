@@ -159,6 +159,7 @@ static void machine_init_services(Machine *machine)
 		.interrupts = kvm_interrupts(machine->kvm),
 		.events = machine->events,
 		.main_context = machine->context,
+		.n_cpus = machine->config->cpu_topology.cpus,
 		.request = service_request,
 		.is_running = service_is_running,
 		.find_block_node = service_find_block_node,

@@ -50,6 +50,8 @@ enum { STATUS_OK = 0, STATUS_IOERR = 1, STATUS_UNSUPP = 2 };
 #define SECTOR_SIZE	   512u
 #define RANGE_SECTORS_MAX  (1u << 22) /* 2 GiB in one discard or write zeroes */
 #define DEFAULT_QUEUE_SIZE 256
+#define QUEUES_MAX	   256
+#define QUEUES_AUTO	   UINT16_MAX
 #define HEADER_DESCRIPTORS 2 /* header and status, beside the data */
 
 typedef struct BlkHeader {
@@ -527,6 +529,9 @@ static bool blk_setup(VirtioDevice *device, GError **error)
 	if (blk->serial && strlen(blk->serial) > ID_SIZE)
 		return error_fail(error, "serial '%s' is longer than %u bytes", blk->serial,
 				  ID_SIZE);
+	/* A queue of its own keeps a vCPU off the others' locks and interrupts. */
+	if (blk->num_queues == QUEUES_AUTO)
+		blk->num_queues = CLAMP(services->n_cpus, 1, QUEUES_MAX);
 	blk->node = services->find_block_node(services, blk->drive);
 	if (!blk->node)
 		return error_fail(error, "there is no block node '%s'", blk->drive);
@@ -659,10 +664,10 @@ static const Property blk_properties[] = {
 	{ .name = "num-queues",
 	  .kind = PROPERTY_UINT16,
 	  .offset = offsetof(VirtioBlk, num_queues),
-	  .initial = 1,
+	  .initial = QUEUES_AUTO,
 	  .minimum = 1,
-	  .maximum = 256,
-	  .description = "request queues" },
+	  .maximum = QUEUES_MAX,
+	  .description = "request queues (default: one for each vCPU)" },
 	{ .name = "queue-size",
 	  .kind = PROPERTY_UINT16,
 	  .offset = offsetof(VirtioBlk, queue_size),
@@ -671,10 +676,8 @@ static const Property blk_properties[] = {
 	  .maximum = VIRTQUEUE_MAX_SIZE,
 	  .power_of_two = true,
 	  .description = "descriptors in each queue" },
-	BLOCK_SIZE_PROPERTY("logical_block_size", logical_block_size,
-			    "bytes; 0: the node's"),
-	BLOCK_SIZE_PROPERTY("physical_block_size", physical_block_size,
-			    "bytes; 0: the node's"),
+	BLOCK_SIZE_PROPERTY("logical_block_size", logical_block_size, "bytes; 0: the node's"),
+	BLOCK_SIZE_PROPERTY("physical_block_size", physical_block_size, "bytes; 0: the node's"),
 	{ .name = "min_io_size",
 	  .kind = PROPERTY_SIZE,
 	  .offset = offsetof(VirtioBlk, min_io_size),
