@@ -108,7 +108,6 @@ vireoDevicePropsDisk(const virDomainDef *def,
                               "p:physical_block_size", disk->blockio.physical_block_size,
                               "S:write-cache", writeback == VIR_TRISTATE_SWITCH_ABSENT ? NULL :
                               virTristateSwitchTypeToString(writeback),
-                              "B:share-rw", disk->src->shared,
                               "S:werror", vireoDevicePropsErrorPolicy(disk->error_policy),
                               "S:rerror", vireoDevicePropsErrorPolicy(rerror),
                               NULL) < 0)
@@ -140,6 +139,7 @@ vireoDevicePropsBlockNode(virDomainDiskDef *disk)
                               "s:node-name", node,
                               "s:filename", virDomainDiskGetSource(disk),
                               "b:read-only", disk->src->readonly,
+                              "S:locking", disk->src->shared ? "off" : NULL,
                               "S:aio", disk->iomode == VIR_DOMAIN_DISK_IO_URING ? "io_uring" : NULL,
                               "S:discard", disk->discard == VIR_DOMAIN_DISK_DISCARD_DEFAULT ? NULL :
                               virDomainDiskDiscardTypeToString(disk->discard),
@@ -163,6 +163,8 @@ vireoDevicePropsNet(const virDomainDef *def,
                               "s:netdev", netdev,
                               "s:mac", virMacAddrFormat(&net->mac, mac),
                               "p:host_mtu", net->mtu,
+                              "p:rx_queue_size", net->driver.virtio.rx_queue_size,
+                              "p:tx_queue_size", net->driver.virtio.tx_queue_size,
                               NULL) < 0)
         return NULL;
 

@@ -96,7 +96,8 @@ vireoDomainDefineXMLFlags(virConnectPtr conn,
     }
 
     vm->persistent = 1;
-    vm->updated = 1;
+    if (virDomainObjIsActive(vm))
+        vm->updated = 1;
     vireoEventQueueLifecycle(vm, VIR_DOMAIN_EVENT_DEFINED,
                              oldDef ? VIR_DOMAIN_EVENT_DEFINED_UPDATED :
                              VIR_DOMAIN_EVENT_DEFINED_ADDED);

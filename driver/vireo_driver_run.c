@@ -213,6 +213,7 @@ vireoDomainReboot(virDomainPtr dom,
     priv->rebooting = true;
     if ((ret = vireoDomainRebootJob(vm)) < 0)
         priv->rebooting = false;
+    vireoDomainSaveStatus(vm);
     virDomainObjEndJob(vm);
 
  cleanup:

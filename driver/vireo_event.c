@@ -144,7 +144,8 @@ vireoEventStop(virDomainObj *vm,
     int reason;
 
     /* More is known already: why it stopped. */
-    if (priv->panicked || virDomainObjGetState(vm, &reason) != VIR_DOMAIN_RUNNING)
+    if (priv->panicked || priv->shutoffReason != VIR_DOMAIN_SHUTOFF_UNKNOWN ||
+        virDomainObjGetState(vm, &reason) != VIR_DOMAIN_RUNNING)
         return;
 
     vireoEventSetState(vm, VIR_DOMAIN_PAUSED, priv->pausedReason,
@@ -258,9 +259,8 @@ vireoEventSpawnEnd(virDomainObj *vm,
     vireoEventSpawn(vm, vireoEventEnd, data);
 }
 
-static void
-vireoEventShutdown(virDomainObj *vm,
-                   virJSONValue *data G_GNUC_UNUSED)
+void
+vireoEventGuestOff(virDomainObj *vm)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
 
@@ -279,8 +279,14 @@ vireoEventShutdown(virDomainObj *vm,
 }
 
 static void
-vireoEventPanicked(virDomainObj *vm,
+vireoEventShutdown(virDomainObj *vm,
                    virJSONValue *data G_GNUC_UNUSED)
+{
+    vireoEventGuestOff(vm);
+}
+
+void
+vireoEventGuestPanicked(virDomainObj *vm)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
 
@@ -333,6 +339,13 @@ vireoEventSpawnForget(virDomainObj *vm,
     data->vm = virObjectRef(vm);
     data->alias = g_strdup(alias);
     vireoEventSpawn(vm, vireoEventForget, data);
+}
+
+static void
+vireoEventPanicked(virDomainObj *vm,
+                   virJSONValue *data G_GNUC_UNUSED)
+{
+    vireoEventGuestPanicked(vm);
 }
 
 static void

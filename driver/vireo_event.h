@@ -59,3 +59,15 @@ vireoEventSetState(virDomainObj *vm,
                    int reason,
                    int type,
                    int detail);
+
+/**
+ * vireoEventGuestOff, vireoEventGuestPanicked:
+ * @vm: active, locked
+ *
+ * The guest has powered off, or panicked: what the definition says for that
+ * follows, on threads of its own where it takes a job.
+ */
+void
+vireoEventGuestOff(virDomainObj *vm);
+void
+vireoEventGuestPanicked(virDomainObj *vm);

@@ -531,6 +531,7 @@ vireoProcessCleanUp(virDomainObj *vm,
     vireoDomainForgetRuntime(vm);
 
     vm->taint = 0;
+    vm->updated = 0;
     vm->pid = 0;
     virDomainObjSetState(vm, VIR_DOMAIN_SHUTOFF, reason);
     vm->def->id = -1;

@@ -26,7 +26,6 @@ VIR_LOG_INIT("vireo.vireo_reconnect");
 static int
 vireoReconnectState(virDomainObj *vm)
 {
-    vireoDomainObjPrivate *priv = vm->privateData;
     g_autofree char *status = NULL;
     bool running;
     int reason;
@@ -39,12 +38,9 @@ vireoReconnectState(virDomainObj *vm)
             vireoEventSetState(vm, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_UNPAUSED,
                                VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
     } else if (STREQ(status, "guest-panicked")) {
-        vireoEventSetState(vm, VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED,
-                           VIR_DOMAIN_EVENT_CRASHED, VIR_DOMAIN_EVENT_CRASHED_PANICKED);
+        vireoEventGuestPanicked(vm);
     } else if (STREQ(status, "shutdown")) {
-        priv->shutoffReason = VIR_DOMAIN_SHUTOFF_SHUTDOWN;
-        vireoEventSetState(vm, VIR_DOMAIN_SHUTDOWN, VIR_DOMAIN_SHUTDOWN_UNKNOWN,
-                           VIR_DOMAIN_EVENT_SHUTDOWN, VIR_DOMAIN_EVENT_SHUTDOWN_GUEST);
+        vireoEventGuestOff(vm);
     } else if (virDomainObjGetState(vm, &reason) == VIR_DOMAIN_RUNNING) {
         vireoEventSetState(vm, VIR_DOMAIN_PAUSED,
                            STREQ(status, "io-error") ? VIR_DOMAIN_PAUSED_IOERROR :

@@ -143,8 +143,6 @@ vireoValidateNetDriver(const virDomainNetDef *net)
         { net->driver.virtio.ioeventfd == VIR_TRISTATE_SWITCH_OFF, "<driver ioeventfd='off'>" },
         { net->driver.virtio.event_idx == VIR_TRISTATE_SWITCH_OFF, "<driver event_idx='off'>" },
         { net->driver.virtio.queues > 1, "interface <driver queues> above 1" },
-        { net->driver.virtio.rx_queue_size > 0, "<driver rx_queue_size>" },
-        { net->driver.virtio.tx_queue_size > 0, "<driver tx_queue_size>" },
         { net->driver.virtio.rss == VIR_TRISTATE_SWITCH_ON, "<driver rss='on'>" },
         { net->driver.virtio.rss_hash_report == VIR_TRISTATE_SWITCH_ON,
           "<driver rss_hash_report='on'>" },
