@@ -46,6 +46,18 @@ virDomainDef *
 vireoDomainParseIdentity(vireoDriver *driver,
                          const char *xml);
 
+/**
+ * vireoDomainParseDefinition:
+ * @flags: virDomainDefParseFlags
+ *
+ * As virDomainDefParseString, which calls many a user's mistake an internal
+ * error: those are errors of the XML here.
+ */
+virDomainDef *
+vireoDomainParseDefinition(vireoDriver *driver,
+                           const char *xml,
+                           unsigned int flags);
+
 /* vireo_driver_connect.c */
 virDrvOpenStatus
 vireoConnectOpen(virConnectPtr conn,

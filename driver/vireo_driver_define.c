@@ -29,6 +29,29 @@ VIR_LOG_INIT("vireo.vireo_driver_define");
 
 #define VIREO_NATIVE_FORMAT "vireo-argv"
 
+/* Says again as an error of the XML what libvirt's parser said otherwise. */
+static void
+vireoDomainReportXML(void)
+{
+    g_autofree char *message = g_strdup(virGetLastErrorMessage());
+    const char *text = STRSKIP(message, "internal error: ");
+
+    virReportError(VIR_ERR_XML_ERROR, "%s", text ? text : message);
+}
+
+virDomainDef *
+vireoDomainParseDefinition(vireoDriver *driver,
+                           const char *xml,
+                           unsigned int flags)
+{
+    virDomainDef *def = virDomainDefParseString(xml, driver->xmlopt, NULL, flags);
+
+    if (!def && virGetLastErrorCode() == VIR_ERR_INTERNAL_ERROR)
+        vireoDomainReportXML();
+
+    return def;
+}
+
 virDomainDef *
 vireoDomainParseIdentity(vireoDriver *driver,
                          const char *xml)
@@ -38,8 +61,11 @@ vireoDomainParseIdentity(vireoDriver *driver,
     g_autoptr(virDomainDef) def = NULL;
     g_autofree char *uuid = NULL;
 
-    if (!(doc = virXMLParseStringCtxt(xml, _("(domain_definition)"), &ctxt)) ||
-        !(def = virDomainDefNew(driver->xmlopt)))
+    if (!(doc = virXMLParseStringCtxt(xml, _("(domain_definition)"), &ctxt))) {
+        vireoDomainReportXML();
+        return NULL;
+    }
+    if (!(def = virDomainDefNew(driver->xmlopt)))
         return NULL;
 
     if (!(def->name = virXPathString("string(./name[1])", ctxt))) {
@@ -48,7 +74,7 @@ vireoDomainParseIdentity(vireoDriver *driver,
     }
     uuid = virXPathString("string(./uuid[1])", ctxt);
     if (uuid && virUUIDParse(uuid, def->uuid) < 0) {
-        virReportError(VIR_ERR_INTERNAL_ERROR, "%s", _("malformed uuid element"));
+        virReportError(VIR_ERR_XML_ERROR, _("'%s' in <uuid> is no UUID"), uuid);
         return NULL;
     }
 
@@ -77,7 +103,7 @@ vireoDomainDefineXMLFlags(virConnectPtr conn,
         virDomainDefineXMLFlagsEnsureACL(conn, identity) < 0)
         return NULL;
 
-    if (!(def = virDomainDefParseString(xml, driver->xmlopt, NULL, parseFlags)) ||
+    if (!(def = vireoDomainParseDefinition(driver, xml, parseFlags)) ||
         virXMLCheckIllegalChars("name", def->name, "\n") < 0)
         return NULL;
 
@@ -214,7 +240,7 @@ vireoConnectDomainXMLToNative(virConnectPtr conn,
                        format);
         return NULL;
     }
-    if (!(def = virDomainDefParseString(xml, driver->xmlopt, NULL, VIR_DOMAIN_DEF_PARSE_INACTIVE)))
+    if (!(def = vireoDomainParseDefinition(driver, xml, VIR_DOMAIN_DEF_PARSE_INACTIVE)))
         return NULL;
 
     vireoAliasAssign(def);

@@ -49,7 +49,7 @@ vireoDomainCreateXML(virConnectPtr conn,
         virDomainCreateXMLEnsureACL(conn, identity) < 0)
         return NULL;
 
-    if (!(def = virDomainDefParseString(xml, driver->xmlopt, NULL, parseFlags)) ||
+    if (!(def = vireoDomainParseDefinition(driver, xml, parseFlags)) ||
         virXMLCheckIllegalChars("name", def->name, "\n") < 0)
         return NULL;
 

@@ -64,6 +64,22 @@ vireoProcessPrepareDisks(virDomainObj *vm)
 }
 
 static int
+vireoProcessCheckBoot(const virDomainOSDef *os)
+{
+    const char *paths[] = { os->kernel, os->initrd };
+    size_t i;
+
+    for (i = 0; i < G_N_ELEMENTS(paths); i++) {
+        if (paths[i] && !virFileExists(paths[i])) {
+            virReportSystemError(ENOENT, _("'%s' cannot be booted"), paths[i]);
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+static int
 vireoProcessPrepareChannels(virDomainObj *vm)
 {
     size_t i;
@@ -96,7 +112,8 @@ vireoProcessPrepare(virDomainObj *vm)
         return -1;
 
     vireoAliasAssign(vm->def);
-    if (vireoDomainMakeDir(driver, priv->dir) < 0 ||
+    if (vireoProcessCheckBoot(&vm->def->os) < 0 ||
+        vireoDomainMakeDir(driver, priv->dir) < 0 ||
         vireoProcessPrepareDisks(vm) < 0 ||
         vireoProcessPrepareChannels(vm) < 0 ||
         virSecurityManagerGenLabel(driver->securityManager, vm->def) < 0)
@@ -311,15 +328,19 @@ vireoProcessRunMonitor(virDomainObj *vm,
         .tapFDs = (int *)tapFDs,
     };
     VIR_AUTOCLOSE logFD = -1;
+    off_t start;
 
     if (!(cmd = vireoCommandBuild(vm->def, &inputs))) {
         VIR_FORCE_CLOSE(inputs.monitorFD);
         return -1;
     }
-    if ((logFD = vireoLogOpen(vm, logStart)) < 0)
+    if ((logFD = vireoLogOpen(vm, &start)) < 0 ||
+        vireoProcessLaunch(vm, cmd, logFD) < 0)
         return -1;
 
-    return vireoProcessLaunch(vm, cmd, logFD);
+    /* From here on it is the monitor that says what goes wrong. */
+    *logStart = start;
+    return 0;
 }
 
 static int

@@ -74,7 +74,6 @@ vireoValidateCPU(const virDomainDef *def)
 {
     const virCPUDef *cpu = def->cpu;
     const vireoValidateRefusal refusals[] = {
-        { virDomainDefGetVcpusMax(def) > VIREO_MAX_VCPUS, "more than 255 <vcpu>" },
         { virDomainDefHasVcpusOffline(def), "<vcpu current> below the maximum" },
         { def->placement_mode == VIR_DOMAIN_CPU_PLACEMENT_MODE_AUTO, "<vcpu placement='auto'>" },
         { cpu->mode == VIR_CPU_MODE_CUSTOM, "<cpu mode='custom'>" },
@@ -86,6 +85,13 @@ vireoValidateCPU(const virDomainDef *def)
         { cpu->migratable == VIR_TRISTATE_SWITCH_ON, "<cpu migratable='on'>" },
         { virDomainNumaGetNodeCount(def->numa) > 0, "<cpu><numa>" },
     };
+
+    if (virDomainDefGetVcpusMax(def) > VIREO_MAX_VCPUS) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("Vireo does not support <vcpu>%u</vcpu>; the most is %d"),
+                       virDomainDefGetVcpusMax(def), VIREO_MAX_VCPUS);
+        return -1;
+    }
 
     return vireoValidateRefuse(refusals);
 }

@@ -192,9 +192,6 @@ static int
 vireoValidateNet(const virDomainNetDef *net)
 {
     const vireoValidateRefusal refusals[] = {
-        { net->model != VIR_DOMAIN_NET_MODEL_VIRTIO &&
-          net->model != VIR_DOMAIN_NET_MODEL_VIRTIO_NON_TRANSITIONAL,
-          "an interface <model> other than 'virtio'" },
         { net->script || net->downscript, "interface <script>" },
         { net->domain_name != NULL, "<backenddomain>" },
         { net->tune.sndbuf_specified, "interface <tune><sndbuf>" },
@@ -209,6 +206,14 @@ vireoValidateNet(const virDomainNetDef *net)
         { net->managed_tap == VIR_TRISTATE_BOOL_NO && !net->ifname,
           "<target managed='no'> without a device name" },
     };
+
+    if (net->model != VIR_DOMAIN_NET_MODEL_VIRTIO &&
+        net->model != VIR_DOMAIN_NET_MODEL_VIRTIO_NON_TRANSITIONAL) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("Vireo does not support the interface <model type='%s'/>, only 'virtio'"),
+                       NULLSTR(virDomainNetGetModelString(net)));
+        return -1;
+    }
 
     switch (net->type) {
     case VIR_DOMAIN_NET_TYPE_NETWORK:

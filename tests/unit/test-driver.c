@@ -143,7 +143,7 @@ static const testRefusal testRefusals[] = {
       "", "<cpu><feature>" },
     { "numa", "", "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='65536'/></numa>"
       "</cpu>", "", "<cpu><numa>" },
-    { "vcpus-300", "", "<vcpu>300</vcpu>", "", "255" },
+    { "vcpus-300", "", "<vcpu>300</vcpu>", "", "<vcpu>300" },
     { "vcpus-offline", "", "<vcpu current='1'>2</vcpu>", "", "<vcpu current>" },
     { "memory-locked", "", "<memoryBacking><locked/></memoryBacking>", "", "<locked>" },
     { "numatune", "", "<numatune><memory mode='strict' nodeset='0'/></numatune>", "", "<numatune>" },
@@ -175,7 +175,7 @@ static const testRefusal testRefusals[] = {
       "<serial>" },
     { "disk-iothread", "", "", DISK("type='file'", "<driver iothread='3' type='raw'/>" VDA), "iothread" },
     { "disk-boot-order", "", "", DISK("type='file'", VDA "<boot order='1'/>"), "<boot order>" },
-    { "net-e1000", "", "", "<interface type='user'><model type='e1000'/></interface>", "<model>" },
+    { "net-e1000", "", "", "<interface type='user'><model type='e1000'/></interface>", "e1000" },
     { "net-direct", "", "", "<interface type='direct'><source dev='eth0' mode='bridge'/></interface>",
       "<interface type='direct'>" },
     { "net-script", "", "", "<interface type='ethernet'><script path='/s'/></interface>", "<script>" },
