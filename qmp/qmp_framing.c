@@ -30,6 +30,7 @@ typedef enum {
 struct QmpFramer {
 	State state;
 	uint32_t tokens;
+	uint32_t colons;			/* members of all objects of the message */
 	uint32_t depth;				/* while skipping, without a limit */
 	bool in_word;				/* the last byte was part of a number or literal */
 	guint word;				/* where it starts in text */
@@ -86,6 +87,7 @@ static void start_over(QmpFramer *framer, State state)
 	framer->state = state;
 	framer->in_word = false;
 	framer->tokens = 0;
+	framer->colons = 0;
 	framer->depth = 0;
 	/* A large message must not leave its buffer behind for the life of the connection. */
 	if (framer->text->len > 64 << 10) {
@@ -119,6 +121,24 @@ static void fail_stray(QmpFramer *framer, QmpFrame *frame, uint8_t byte)
 	fail(framer, frame, framer->depth ? STATE_SKIP : STATE_RECOVER, message);
 }
 
+/* The members of all objects in @value, which is no deeper than QMP_MESSAGE_DEPTH_MAX. */
+static uint32_t count_members(json_object *value)
+{
+	uint32_t count = 0;
+
+	if (json_object_is_type(value, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(value); i++)
+			count += count_members(json_object_array_get_idx(value, i));
+	} else if (json_object_is_type(value, json_type_object)) {
+		json_object_object_foreach(value, name, member)
+		{
+			(void)name;
+			count += 1 + count_members(member);
+		}
+	}
+	return count;
+}
+
 /* The text is a whole value by its brackets; whether it is JSON, json-c decides. */
 static void finish(QmpFramer *framer, QmpFrame *frame)
 {
@@ -131,6 +151,13 @@ static void finish(QmpFramer *framer, QmpFrame *frame)
 	frame->message = json_tokener_parse_ex(framer->tokener, (const char *)framer->text->data,
 					       (int)framer->text->len);
 	status = json_tokener_get_error(framer->tokener);
+	/* json-c lets the last of several members with one name win. */
+	if (status == json_tokener_success && count_members(frame->message) != framer->colons) {
+		json_object_put(frame->message);
+		frame->message = NULL;
+		fail(framer, frame, STATE_IDLE, "JSON parse error, duplicate key");
+		return;
+	}
 	if (status == json_tokener_success) {
 		frame->kind = QMP_FRAME_MESSAGE;
 		start_over(framer, STATE_IDLE);
@@ -155,6 +182,7 @@ static void take_structure(QmpFramer *framer, uint8_t byte, QmpFrame *frame)
 		return;
 	}
 	g_byte_array_append(framer->text, &byte, 1);
+	framer->colons += byte == ':';
 	switch (byte) {
 	case '"':
 		framer->state = STATE_STRING;

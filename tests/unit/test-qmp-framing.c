@@ -116,6 +116,14 @@ static void test_not_json(void)
 	check_one_error("tru {}");
 }
 
+static void test_duplicate_keys(void)
+{
+	check("{\"a\":1,\"a\":2}{}", "!JSON parse error, duplicate key\n{}\n");
+	check("{\"a\":1,\"\\u0061\":2}{}", "!JSON parse error, duplicate key\n{}\n");
+	check("[{\"a\":[{\"b\":1,\"b\":{\"c\":2}}]}]{}", "!JSON parse error, duplicate key\n{}\n");
+	check("[{\"a\":{\"a\":1}},{\"a\":\":\"}]", "[{\"a\":{\"a\":1}},{\"a\":\":\"}]\n");
+}
+
 /* Repeats @unit to @size bytes, with @start before and @end behind. */
 static GString *repeat(const char *start, const char *unit, size_t size, const char *end)
 {
@@ -204,6 +212,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/qmp/framing/messages", test_messages);
 	g_test_add_func("/qmp/framing/malformed", test_malformed);
 	g_test_add_func("/qmp/framing/not-json", test_not_json);
+	g_test_add_func("/qmp/framing/duplicate-keys", test_duplicate_keys);
 	g_test_add_func("/qmp/framing/limits", test_limits);
 	g_test_add_func("/qmp/framing/depth-boundary", test_depth_boundary);
 	g_test_add_func("/qmp/framing/endless-line", test_endless_line);
