@@ -62,6 +62,8 @@ class Skip(Exception):
 class Monitor:
     """A QMP client, negotiated."""
 
+    connected = []
+
     def __init__(self, path_or_socket, negotiate=True):
         self.events = []
         self.buffer = b''
@@ -69,7 +71,12 @@ class Monitor:
             self.socket = path_or_socket
         else:
             self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.connect(str(path_or_socket))
+            try:
+                self.socket.connect(str(path_or_socket))
+            except OSError:
+                self.socket.close()
+                raise
+        Monitor.connected.append(self)
         self.socket.settimeout(LIMIT)
         self.greeting = self.read()
         if negotiate:
@@ -107,7 +114,9 @@ class Monitor:
         if arguments:
             message['arguments'] = {name.replace('_', '-'): value
                                     for name, value in arguments.items()}
-        socket.send_fds(self.socket, [json.dumps(message).encode() + b'\n'], list(fds))
+        text = json.dumps(message).encode() + b'\n'
+        sent = socket.send_fds(self.socket, [text], list(fds))
+        self.socket.sendall(text[sent:])
         return self.reply()
 
     def command(self, command, fds=(), **arguments):
@@ -225,7 +234,10 @@ def equal(got, expected, what=''):
         raise AssertionError(f'{what}: {got!r} is not {expected!r}')
 
 
-def _cleanup(directory, before):
+def _cleanup(before):
+    for monitor in Monitor.connected:
+        monitor.close()
+    Monitor.connected.clear()
     for process in Vireo.running:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
@@ -235,7 +247,6 @@ def _cleanup(directory, before):
     Vireo.running.clear()
     after = len(os.listdir('/proc/self/fd'))
     assert after <= before, f'{after - before} descriptors more than before'
-    del directory
 
 
 def _run(test):
@@ -245,7 +256,7 @@ def _run(test):
         try:
             test(directory)
         finally:
-            _cleanup(directory, before)
+            _cleanup(before)
 
 
 def main(module):

@@ -415,6 +415,33 @@ static void test_server(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(front_end->opened, ==, 2);
 }
 
+/* The front end breaks with a client, deaf or not, and serves the next. */
+static void test_disconnect(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *path = g_build_filename(fixture->directory, "s", NULL);
+	FrontEnd *front_end = &fixture->front_end;
+	Chardev *chardev = ADD(fixture, "socket,id=c,path=%s,server=on,wait=off", path);
+	static const char text[4096] = "";
+	autofd int first = unix_socket(path, false);
+	autofd int second = unix_socket(path, false);
+	char byte;
+
+	(void)data;
+	/* With nobody there it does nothing, also later. */
+	chardev_disconnect(chardev);
+	RUN_UNTIL(front_end->opened == 1);
+	while (chardev_write(chardev, (const uint8_t *)text, sizeof(text)) == sizeof(text))
+		;
+	chardev_disconnect(chardev);
+	RUN_UNTIL(front_end->opened == 2);
+	g_assert_cmpuint(front_end->closed, ==, 1);
+	while (read(first, &byte, 1) == 1)
+		g_assert_cmpint(byte, ==, 0);
+	g_assert_cmpint(read(first, &byte, 1), ==, 0);
+	g_assert_cmpuint(write_text(chardev, "hello"), ==, 5);
+	assert_reads(second, "hello");
+}
+
 /* A client that vanishes with unread data both ways, over and over. */
 static void test_client_vanishes(Fixture *fixture, gconstpointer data)
 {
@@ -720,6 +747,7 @@ int main(int argc, char **argv)
 	ADD_TEST("descriptor-set", test_descriptor_set);
 	ADD_TEST("ringbuf", test_ringbuf);
 	ADD_TEST("socket/server", test_server);
+	ADD_TEST("socket/disconnect", test_disconnect);
 	ADD_TEST("socket/client-vanishes", test_client_vanishes);
 	ADD_TEST("socket/flow-control", test_flow_control);
 	ADD_TEST("socket/blocked-peer-vanishes", test_blocked_peer_vanishes);

@@ -244,6 +244,15 @@ void chardev_detach(Chardev *chardev)
 	update_poll(chardev);
 }
 
+void chardev_disconnect(Chardev *chardev)
+{
+	if (chardev->kind != CHARDEV_SOCKET || !chardev_is_open(chardev))
+		return;
+	/* Not at once: the caller may be in the middle of this peer's input. */
+	chardev->disconnecting = true;
+	g_source_set_ready_time(chardev->source, 0);
+}
+
 void chardev_accept_input(Chardev *chardev)
 {
 	g_source_set_ready_time(chardev->source, 0);
@@ -350,6 +359,7 @@ void chardev_stream_stop(Chardev *chardev)
 {
 	bool was_blocked;
 
+	chardev->disconnecting = false;
 	chardev_stream_end_input(chardev);
 	if (chardev->out_tag)
 		g_source_remove_unix_fd(chardev->source, chardev->out_tag);
@@ -410,6 +420,11 @@ static gboolean source_dispatch(GSource *source, GSourceFunc callback, gpointer 
 	(void)callback;
 	(void)data;
 	g_source_set_ready_time(source, -1);
+	if (chardev->disconnecting) {
+		chardev->ops->hang_up(chardev);
+		update_poll(chardev);
+		return G_SOURCE_CONTINUE;
+	}
 	if (chardev->in_tag)
 		in = g_source_query_unix_fd(source, chardev->in_tag);
 	if (chardev->out_tag)

@@ -71,6 +71,12 @@ bool chardev_attach(Chardev *chardev, const char *user, const ChardevFrontEnd *f
 		    void *opaque, GError **error);
 void chardev_detach(Chardev *chardev);
 
+/*
+ * Soon break the connection of a socket with its peer, so that a server can serve the next one;
+ * CHARDEV_CLOSED follows. Does nothing where there is no peer, and for other kinds. Main thread.
+ */
+void chardev_disconnect(Chardev *chardev);
+
 /* Ask again how much the front end can take. Any thread. */
 void chardev_accept_input(Chardev *chardev);
 

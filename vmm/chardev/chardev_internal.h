@@ -48,6 +48,7 @@ struct Chardev {
 	void *opaque;
 	int in_fd;
 	gpointer in_tag, out_tag;
+	bool disconnecting; /* the front end has had enough of this peer */
 
 	GMutex lock; /* protects what follows, and the kind's output */
 	int out_fd;

@@ -54,6 +54,8 @@ static void channel_closed(void *opaque)
 	MonitorChannel *channel = opaque;
 
 	channel->session = NULL;
+	/* The peer is told, and another one may come. */
+	chardev_disconnect(channel->chardev);
 }
 
 static const QmpStream channel_stream = {
@@ -66,7 +68,7 @@ static size_t channel_can_receive(void *opaque)
 {
 	MonitorChannel *channel = opaque;
 
-	/* What comes after a session broke off is read and dropped, as QEMU's monitor does. */
+	/* What comes after a session broke off is read and dropped. */
 	return channel->session ? qmp_session_room(channel->session) : G_MAXUINT16;
 }
 
