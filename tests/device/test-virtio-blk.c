@@ -938,6 +938,42 @@ static void test_odd_size(Fixture *fixture, gconstpointer data)
 		g_assert_cmpuint(run(fixture, TYPE_IN, i, 512), ==, 0);
 }
 
+/* The loop polls, and the driver notifies only when it is asked to. */
+static void test_polled(Fixture *fixture, bool event_idx)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	io_loop_set_polling(fixture->loop, &(IoLoopPolling){ .max_ns = 300000 });
+	virtio_driver_start(driver,
+			    event_idx ? F_ALL : F_ALL & ~VIRTIO_FEATURE(VIRTIO_F_EVENT_IDX));
+	for (unsigned i = 0; i < 500; i++) {
+		uint16_t old = driver->rings[0].next_available;
+
+		build(fixture, 0, TYPE_IN, i % 100, 512);
+		virtio_ring_offer(&driver->rings[0], 0);
+		if (virtio_ring_wants_kick(&driver->rings[0], old, event_idx))
+			virtio_driver_kick(driver, 0);
+		g_assert_cmpuint(virtio_driver_wait(driver, 0, NULL), ==, 0);
+		g_assert_cmpuint(request_status(fixture), ==, 0);
+		if (i % 50 == 0) {
+			fixture->device->type->pause(fixture->device);
+			fixture->device->type->resume(fixture->device);
+		}
+	}
+}
+
+static void test_polled_by_flags(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	test_polled(fixture, false);
+}
+
+static void test_polled_by_events(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	test_polled(fixture, true);
+}
+
 static void test_queues_by_vcpus(Fixture *fixture, gconstpointer data)
 {
 	(void)data;
@@ -1049,6 +1085,8 @@ int main(int argc, char **argv)
 	add("isr", test_isr, NULL);
 	add("window", test_window, NULL);
 	add("queues", test_queues, "num-queues=4");
+	add("polled/flags", test_polled_by_flags, NULL);
+	add("polled/events", test_polled_by_events, NULL);
 	add("queues-by-vcpus", test_queues_by_vcpus, NULL);
 	add_packed();
 	g_test_add_func("/virtio-blk/bad-properties", test_bad_properties);

@@ -222,6 +222,16 @@ uint16_t virtio_ring_available_event(const VirtioRing *ring)
 	return __atomic_load_n(at16(ring, ring->used + 4 + 8ULL * ring->size), __ATOMIC_ACQUIRE);
 }
 
+bool virtio_ring_wants_kick(const VirtioRing *ring, uint16_t old, bool event_idx)
+{
+	uint16_t new = ring->next_available;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!event_idx)
+		return !(virtio_ring_used_flags(ring) & 1);
+	return (uint16_t)(new - virtio_ring_available_event(ring) - 1) < (uint16_t)(new - old);
+}
+
 void virtio_ring_set_used_event(VirtioRing *ring, uint16_t index)
 {
 	__atomic_store_n(at16(ring, ring->available + 4 + 2ULL * ring->size), index,

@@ -66,5 +66,10 @@ bool virtio_ring_take_used(VirtioRing *ring, uint32_t *id, uint32_t *length);
 uint16_t virtio_ring_used_index(const VirtioRing *ring);
 uint16_t virtio_ring_used_flags(const VirtioRing *ring);
 uint16_t virtio_ring_available_event(const VirtioRing *ring);
+/*
+ * Whether the device wants a notification for what was offered since available index @old, by flags
+ * or, with @event_idx, by event; of a split ring.
+ */
+bool virtio_ring_wants_kick(const VirtioRing *ring, uint16_t old, bool event_idx);
 void virtio_ring_set_used_event(VirtioRing *ring, uint16_t index);
 void virtio_ring_set_available_flags(VirtioRing *ring, uint16_t flags);

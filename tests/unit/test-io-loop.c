@@ -280,6 +280,153 @@ static void test_thread_init(void)
 	g_assert_cmpint(thread_id, ==, io_loop_thread_id(loop));
 }
 
+/* A producer that notifies only when asked to, as the driver of a virtqueue. */
+typedef struct Stream {
+	Watched watched; /* first: its descriptor is the notification */
+	IoPoller *poller;
+	gint produced, consumed; /* atomic */
+	gint notify;		 /* atomic: whether the producer has to notify */
+	bool polling;		 /* loop thread */
+	unsigned n_polled;	 /* loop thread: items that a poll found */
+} Stream;
+
+static bool stream_take(Stream *stream)
+{
+	gint produced = g_atomic_int_get(&stream->produced);
+
+	if (produced == stream->consumed)
+		return false;
+	if (stream->polling)
+		stream->n_polled += produced - stream->consumed;
+	g_atomic_int_set(&stream->consumed, produced);
+	return true;
+}
+
+static void stream_notified(gpointer data)
+{
+	Stream *stream = data;
+
+	fd_event_take(stream->watched.fd);
+	stream_take(stream);
+}
+
+static void stream_begin(gpointer data)
+{
+	Stream *stream = data;
+
+	g_assert_false(stream->polling);
+	stream->polling = true;
+	g_atomic_int_set(&stream->notify, 0);
+}
+
+static bool stream_poll(gpointer data)
+{
+	Stream *stream = data;
+
+	g_assert_true(stream->polling);
+	return stream_take(stream);
+}
+
+static void stream_end(gpointer data)
+{
+	Stream *stream = data;
+
+	g_assert_true(stream->polling);
+	stream->polling = false;
+	g_atomic_int_set(&stream->notify, 1);
+	stream_take(stream);
+}
+
+static const IoPollerOps stream_ops = {
+	.begin = stream_begin,
+	.poll = stream_poll,
+	.end = stream_end,
+};
+
+static void stream_start(gpointer data)
+{
+	Stream *stream = data;
+
+	stream->watched.watch = io_loop_watch_fd(stream->watched.loop, stream->watched.fd, false,
+						 stream_notified, stream);
+	stream->poller = io_loop_add_poller(stream->watched.loop, &stream_ops, stream);
+}
+
+static void stream_stop(gpointer data)
+{
+	Stream *stream = data;
+
+	g_clear_pointer(&stream->poller, io_poller_remove);
+	watched_stop(&stream->watched);
+}
+
+/* Nothing gets lost between polling and sleeping, however long the pauses are. */
+static void test_polling_loses_nothing(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(IoLoop) loop = new_loop();
+	autofd int fd = fd_new_event(&error);
+	Stream stream = { .watched = { .loop = loop, .fd = fd }, .notify = 1 };
+
+	io_loop_set_polling(loop, &(IoLoopPolling){ .max_ns = 200000 });
+	io_loop_run_sync(loop, stream_start, &stream);
+	for (unsigned i = 1; i <= 3000; i++) {
+		g_atomic_int_inc(&stream.produced);
+		if (g_atomic_int_get(&stream.notify))
+			fd_event_signal(fd);
+		while ((unsigned)g_atomic_int_get(&stream.consumed) < i)
+			;
+		if (i % 10 == 0)
+			g_usleep(i % 400);
+	}
+	io_loop_run_sync(loop, stream_stop, &stream);
+	g_assert_cmpint(stream.consumed, ==, 3000);
+}
+
+static void wait_until_polling(Stream *stream)
+{
+	/* Each notification makes the next poll longer; see adapt_polling(). */
+	while (g_atomic_int_get(&stream->notify)) {
+		g_atomic_int_inc(&stream->produced);
+		fd_event_signal(stream->watched.fd);
+		g_usleep(1000);
+	}
+}
+
+/* What a poller finds needs no notification; without pollers and time there is none. */
+static void test_polling_finds(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(IoLoop) loop = new_loop();
+	autofd int fd = fd_new_event(&error);
+	Stream stream = { .watched = { .loop = loop, .fd = fd }, .notify = 1 };
+	Reader reader = { .io = { reader_complete }, .loop = loop, .to_do = 100 };
+
+	/* For long enough that it does not end before the test does. */
+	io_loop_set_polling(loop, &(IoLoopPolling){ .max_ns = INT64_MAX / 2, .grow = INT64_MAX });
+	io_loop_run_sync(loop, stream_start, &stream);
+	wait_until_polling(&stream);
+	for (unsigned i = 0; i < 100; i++) {
+		g_atomic_int_inc(&stream.produced);
+		while (g_atomic_int_get(&stream.consumed) != g_atomic_int_get(&stream.produced))
+			;
+	}
+	g_assert_cmpuint(stream.n_polled, >=, 100);
+	/* Posts and completions are still seen. */
+	reader.fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	io_loop_run_sync(loop, reader_submit, &reader);
+	while (g_atomic_int_get(&reader.completed) < 100)
+		io_loop_run_sync(loop, nothing, NULL);
+	fd_close(&reader.fd);
+	/* Turned off, it asks for notifications again. */
+	io_loop_set_polling(loop, &(IoLoopPolling){});
+	io_loop_run_sync(loop, nothing, NULL);
+	while (!g_atomic_int_get(&stream.notify))
+		;
+	io_loop_run_sync(loop, stream_stop, &stream);
+	g_assert_false(stream.polling);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -291,5 +438,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/io-loop/watch", test_watch);
 	g_test_add_func("/io-loop/watch-is-level-triggered", test_watch_is_level_triggered);
 	g_test_add_func("/io-loop/watch-removed-at-once", test_watch_removed_at_once);
+	g_test_add_func("/io-loop/polling/loses-nothing", test_polling_loses_nothing);
+	g_test_add_func("/io-loop/polling/finds", test_polling_finds);
 	return g_test_run();
 }

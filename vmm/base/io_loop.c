@@ -6,6 +6,10 @@
  * watches are one-shot polls armed again after their callback, which makes them level-triggered
  * at no extra system call.
  *
+ * A loop that polls submits first and then looks at the completion ring, and at the flag by which
+ * the kernel says that completions wait for the thread to come and make them (TASKRUN): without a
+ * system call until something is there.
+ *
  * The ring is restricted to the operations below before it is enabled, and the thread's seccomp
  * filter has no io_uring_setup(): what the filter forbids cannot be had through the ring either.
  *
@@ -28,6 +32,10 @@
 /* One page of entries; a full ring is submitted early, so this bounds a batch, not the load. */
 #define SUBMISSION_ENTRIES 64
 #define COMPLETION_ENTRIES 256
+
+/* How polling begins, and grows by default. */
+#define POLL_START_NS	  INT64_C(4000)
+#define POLL_GROW_DEFAULT 2
 
 #ifdef VIREO_SANITIZERS
 #define STACK_SIZE (1024 * 1024)
@@ -69,6 +77,16 @@ struct IoLoop {
 	GArray *running_posts;
 	bool stopping;
 	unsigned n_watches;
+	IoLoopPolling polling;
+	int64_t poll_ns;    /* for how long it polls now */
+	GPtrArray *pollers; /* IoPoller, owned */
+	bool pollers_begun;
+};
+
+struct IoPoller {
+	IoLoop *loop;
+	const IoPollerOps *ops;
+	gpointer data;
 };
 
 struct IoWatch {
@@ -104,8 +122,8 @@ static int ring_open(struct io_uring *ring)
 	/* Completion work runs when the thread asks for it (6.1), or at least without IPIs (5.19).
 	 */
 	static const unsigned modes[] = {
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-		IORING_SETUP_COOP_TASKRUN,
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
 		0,
 	};
 	int result = -EINVAL;
@@ -174,11 +192,124 @@ static void wake_complete(IoOperation *operation, int result)
 		wake_arm(loop);
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Whether the kernel has something for us, by what it shows without a system call. */
+static bool kernel_has_work(IoLoop *loop)
+{
+	unsigned flags = __atomic_load_n(loop->ring.sq.kflags, __ATOMIC_RELAXED);
+
+	return io_uring_cq_ready(&loop->ring) > 0 ||
+	       (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+}
+
+static void begin_pollers(IoLoop *loop)
+{
+	for (unsigned i = 0; !loop->pollers_begun && i < loop->pollers->len; i++) {
+		IoPoller *poller = loop->pollers->pdata[i];
+
+		poller->ops->begin(poller->data);
+	}
+	loop->pollers_begun = true;
+}
+
+static void end_pollers(IoLoop *loop)
+{
+	for (unsigned i = 0; loop->pollers_begun && i < loop->pollers->len; i++) {
+		IoPoller *poller = loop->pollers->pdata[i];
+
+		poller->ops->end(poller->data);
+	}
+	loop->pollers_begun = false;
+}
+
+/* A callback may remove pollers, itself included, which moves up those behind. */
+static bool poll_pollers(IoLoop *loop)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < loop->pollers->len; i++) {
+		IoPoller *poller = loop->pollers->pdata[i];
+
+		if (poller->ops->poll(poller->data))
+			found = true;
+	}
+	return found;
+}
+
+/* Poll, from @start on; returns whether a poller found something, and did it. */
+static bool loop_poll(IoLoop *loop, int64_t start)
+{
+	if (io_uring_sq_ready(&loop->ring) > 0)
+		io_uring_submit(&loop->ring);
+	begin_pollers(loop);
+	for (;;) {
+		if (kernel_has_work(loop))
+			return false;
+		if (poll_pollers(loop))
+			return true;
+		if (now_ns() - start >= loop->poll_ns)
+			return false;
+		__builtin_ia32_pause();
+	}
+}
+
+/* What came @waited_ns after we were idle says for how long polling is worth it. */
+static void adapt_polling(IoLoop *loop, int64_t waited_ns)
+{
+	const IoLoopPolling *polling = &loop->polling;
+	int64_t grow = polling->grow ? polling->grow : POLL_GROW_DEFAULT;
+
+	if (waited_ns <= loop->poll_ns)
+		return;
+	if (waited_ns > polling->max_ns)
+		loop->poll_ns = polling->shrink ? loop->poll_ns / polling->shrink : 0;
+	else if (loop->poll_ns == 0)
+		loop->poll_ns = MIN(POLL_START_NS, polling->max_ns);
+	else if (loop->poll_ns > polling->max_ns / grow)
+		loop->poll_ns = polling->max_ns;
+	else
+		loop->poll_ns *= grow;
+}
+
+/* Submit, and wait for a completion or a poller; returns 0 or a negative errno. */
+static int loop_wait(IoLoop *loop)
+{
+	int64_t start;
+	bool found = false;
+	int result;
+
+	if (!loop->polling.max_ns) {
+		end_pollers(loop);
+		return io_uring_submit_and_wait(&loop->ring, 1);
+	}
+	/* Once begun, nobody notifies: pollers have their turn also when completions never end. */
+	if (loop->pollers_begun)
+		found = poll_pollers(loop);
+	if (found || kernel_has_work(loop))
+		return io_uring_submit_and_wait(&loop->ring, found ? 0 : 1);
+	start = now_ns();
+	if (loop->poll_ns > 0)
+		found = loop_poll(loop, start);
+	/* Ending may find what came last, and prepare requests for it. */
+	if (!found && !kernel_has_work(loop))
+		end_pollers(loop);
+	result = io_uring_submit_and_wait(&loop->ring, found ? 0 : 1);
+	adapt_polling(loop, now_ns() - start);
+	return result;
+}
+
 static void loop_turn(IoLoop *loop)
 {
 	struct io_uring_cqe *cqe;
 	unsigned head;
-	int result = io_uring_submit_and_wait(&loop->ring, 1);
+	int result = loop_wait(loop);
 
 	if (result < 0 && result != -EINTR && result != -EBUSY && result != -EAGAIN)
 		g_usleep(1000); /* out of memory: nothing else can fail on a good ring */
@@ -254,6 +385,7 @@ static void loop_destroy(IoLoop *loop)
 	fd_close(&loop->wake_fd);
 	g_array_unref(loop->posts);
 	g_array_unref(loop->running_posts);
+	g_ptr_array_unref(loop->pollers);
 	g_mutex_clear(&loop->lock);
 	g_cond_clear(&loop->started_cond);
 	g_free(loop);
@@ -270,6 +402,7 @@ IoLoop *io_loop_new(const char *name, IoLoopFunc thread_init, gpointer data, GEr
 	loop->wake.complete = wake_complete;
 	loop->posts = g_array_new(FALSE, FALSE, sizeof(IoPost));
 	loop->running_posts = g_array_new(FALSE, FALSE, sizeof(IoPost));
+	loop->pollers = g_ptr_array_new_with_free_func(g_free);
 	g_mutex_init(&loop->lock);
 	g_cond_init(&loop->started_cond);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC);
@@ -297,6 +430,43 @@ IoLoop *io_loop_new(const char *name, IoLoopFunc thread_init, gpointer data, GEr
 		return NULL;
 	}
 	return loop;
+}
+
+typedef struct PollingChange {
+	IoLoop *loop;
+	IoLoopPolling polling;
+} PollingChange;
+
+static void change_polling(gpointer data)
+{
+	g_autofree PollingChange *change = data;
+
+	change->loop->polling = change->polling;
+	change->loop->poll_ns = 0;
+}
+
+void io_loop_set_polling(IoLoop *loop, const IoLoopPolling *polling)
+{
+	PollingChange *change = g_new(PollingChange, 1);
+
+	*change = (PollingChange){ .loop = loop, .polling = *polling };
+	io_loop_post(loop, change_polling, change);
+}
+
+IoPoller *io_loop_add_poller(IoLoop *loop, const IoPollerOps *ops, gpointer data)
+{
+	IoPoller *poller = g_new(IoPoller, 1);
+
+	*poller = (IoPoller){ .loop = loop, .ops = ops, .data = data };
+	g_ptr_array_add(loop->pollers, poller);
+	if (loop->pollers_begun)
+		ops->begin(data);
+	return poller;
+}
+
+void io_poller_remove(IoPoller *poller)
+{
+	g_ptr_array_remove(poller->loop->pollers, poller);
 }
 
 static void loop_stop(gpointer data)

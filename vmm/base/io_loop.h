@@ -5,6 +5,10 @@
  * ring while callbacks run and submitted together when the loop next waits, so one system call
  * serves a whole batch.
  *
+ * A loop can be told to poll before it sleeps, for as long as experience says that something comes
+ * soon enough (io_loop_set_polling()): that saves the wake-up, and, where a poller looks at a queue
+ * itself, its producer's notification.
+ *
  * "Loop thread" below is the thread that the IoLoop owns. Everything else says so.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
@@ -20,6 +24,7 @@ struct io_uring_sqe;
 typedef struct IoLoop IoLoop;
 typedef struct IoWatch IoWatch;
 typedef struct IoOperation IoOperation;
+typedef struct IoPoller IoPoller;
 
 /* Runs on the loop thread. */
 typedef void (*IoLoopFunc)(gpointer data);
@@ -68,3 +73,29 @@ IoWatch *io_loop_watch_fd(IoLoop *loop, int fd, bool writable, IoLoopFunc func, 
 
 /* End @watch; its callback never runs again and the descriptor may be closed. Loop thread. */
 void io_watch_remove(IoWatch *watch);
+
+/* How a loop polls; the same arithmetic as QEMU's. */
+typedef struct IoLoopPolling {
+	int64_t max_ns; /* the longest it polls, nanoseconds; 0: not at all */
+	int64_t grow;	/* factor by which the time grows when more would have helped; 0: 2 */
+	int64_t shrink; /* divisor by which it shrinks when it was in vain; 0: back to nothing */
+} IoLoopPolling;
+
+/* Poll as @polling says from now on; a new loop does not. Any thread. */
+void io_loop_set_polling(IoLoop *loop, const IoLoopPolling *polling);
+
+/* What a poller does; all on the loop thread, with its data. */
+typedef struct IoPollerOps {
+	/* Polling starts: notifications are not needed. */
+	void (*begin)(gpointer data);
+	/* Do what there is to do, if there is any; returns whether there was. */
+	bool (*poll)(gpointer data);
+	/* The loop is going to sleep: notifications are needed from here on. */
+	void (*end)(gpointer data);
+} IoPollerOps;
+
+/* Have @ops called while the loop polls, until io_poller_remove(). Loop thread. */
+IoPoller *io_loop_add_poller(IoLoop *loop, const IoPollerOps *ops, gpointer data);
+
+/* No more calls of @poller's; if polling has begun it gets no end(). Loop thread. */
+void io_poller_remove(IoPoller *poller);

@@ -9,7 +9,11 @@
 #include "vmm/base/error.h"
 #include "vmm/chardev/rng_backend.h"
 
+#include <inttypes.h>
 #include <string.h>
+
+/* As in QEMU, for the same trade of processor time for latency. */
+#define DEFAULT_POLL_MAX_NS 32768
 
 struct MachineObjects {
 	GPtrArray *objects; /* MachineObject *, owned, in order of creation */
@@ -123,16 +127,47 @@ static MemoryBackend *new_memory_backend(const QapiObjectOptions *options, GErro
 	return memory_backend_new(&config, error);
 }
 
+static bool check_poll_parameter(const char *name, int64_t value, GError **error)
+{
+	return value >= 0 ||
+	       error_fail(error, "%s value must be in range [0, %" PRId64 "]", name, INT64_MAX);
+}
+
+void machine_object_polling(const MachineObject *object, IoLoopPolling *polling)
+{
+	const QapiIothreadProperties *iothread = &object->options->u.iothread;
+
+	*polling = (IoLoopPolling){
+		.max_ns = iothread->has_poll_max_ns ? iothread->poll_max_ns : DEFAULT_POLL_MAX_NS,
+		.grow = iothread->poll_grow,
+		.shrink = iothread->poll_shrink,
+	};
+}
+
+static bool create_iothread(MachineObjects *objects, MachineObject *object, GError **error)
+{
+	g_autofree char *name = g_strdup_printf("IO %s", object->options->id);
+	IoLoopPolling polling;
+
+	machine_object_polling(object, &polling);
+	if (!check_poll_parameter("poll-max-ns", polling.max_ns, error) ||
+	    !check_poll_parameter("poll-grow", polling.grow, error) ||
+	    !check_poll_parameter("poll-shrink", polling.shrink, error))
+		return false;
+	object->io_loop = io_loop_new(name, machine_io_thread_init, objects->machine, error);
+	if (!object->io_loop)
+		return false;
+	io_loop_set_polling(object->io_loop, &polling);
+	return true;
+}
+
 static bool create(MachineObjects *objects, MachineObject *object, GError **error)
 {
 	const QapiObjectOptions *options = object->options;
-	g_autofree char *name = NULL;
 
 	switch (options->qom_type) {
 	case QAPI_OBJECT_TYPE_IOTHREAD:
-		name = g_strdup_printf("IO %s", options->id);
-		object->io_loop = io_loop_new(name, machine_io_thread_init, objects->machine, error);
-		return object->io_loop != NULL;
+		return create_iothread(objects, object, error);
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_FILE:
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_MEMFD:
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_RAM:

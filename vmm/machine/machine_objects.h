@@ -53,4 +53,7 @@ void machine_objects_foreach(MachineObjects *objects, void (*func)(MachineObject
 /* What @object is, or NULL if it is something else. */
 MemoryBackend *machine_object_memory_backend(const MachineObject *object);
 IoLoop *machine_object_io_loop(const MachineObject *object);
+
+/* How @object, which is an iothread, polls. */
+void machine_object_polling(const MachineObject *object, IoLoopPolling *polling);
 RngBackend *machine_object_rng(const MachineObject *object);

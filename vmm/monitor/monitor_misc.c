@@ -36,6 +36,7 @@ QapiUuidInfo *qmp_query_uuid(QmpContext *ctx, G_GNUC_UNUSED GError **error)
 static void append_iothread(MachineObject *object, gpointer data)
 {
 	const IoLoop *io_loop = machine_object_io_loop(object);
+	IoLoopPolling polling;
 	QapiIOThreadInfo *info;
 
 	if (!io_loop)
@@ -43,6 +44,10 @@ static void append_iothread(MachineObject *object, gpointer data)
 	info = g_new0(QapiIOThreadInfo, 1);
 	info->id = g_strdup(object->options->id);
 	info->thread_id = io_loop_thread_id(io_loop);
+	machine_object_polling(object, &polling);
+	info->poll_max_ns = polling.max_ns;
+	info->poll_grow = polling.grow;
+	info->poll_shrink = polling.shrink;
 	g_ptr_array_add(data, info);
 }
 

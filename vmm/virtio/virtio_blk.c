@@ -750,4 +750,5 @@ const VirtioDeviceType virtio_blk_type = {
 	.write_config = blk_write_config,
 	.start = blk_start,
 	.queue_ready = blk_queue_ready,
+	.is_polled = true,
 };

@@ -147,6 +147,39 @@ static void kick_seen(gpointer data)
 		virtio_device_type(device)->queue_ready(device, queue);
 }
 
+static void polling_begins(gpointer data)
+{
+	VirtioQueue *queue = data;
+
+	queue->polling = true;
+	virtqueue_set_notification(&queue->ring, false);
+}
+
+static bool poll_queue(gpointer data)
+{
+	VirtioQueue *queue = data;
+
+	if (!virtqueue_has_available(&queue->ring))
+		return false;
+	virtio_device_type(queue->device)->queue_ready(queue->device, queue);
+	return true;
+}
+
+static void polling_ends(gpointer data)
+{
+	VirtioQueue *queue = data;
+
+	queue->polling = false;
+	if (virtqueue_set_notification(&queue->ring, true))
+		virtio_device_type(queue->device)->queue_ready(queue->device, queue);
+}
+
+static const IoPollerOps poller_ops = {
+	.begin = polling_begins,
+	.poll = poll_queue,
+	.end = polling_ends,
+};
+
 static void start_on_loop(gpointer data)
 {
 	VirtioDevice *device = data;
@@ -163,6 +196,8 @@ static void start_on_loop(gpointer data)
 			continue;
 		queue->watch =
 			io_loop_watch_fd(device->loop, queue->kick_fd, false, kick_seen, queue);
+		if (type->is_polled)
+			queue->poller = io_loop_add_poller(device->loop, &poller_ops, queue);
 	}
 	device->active = true;
 	if (type->start)
@@ -189,6 +224,8 @@ static void stop_on_loop(gpointer data)
 
 	for (uint32_t i = 0; i < device->n_queues; i++) {
 		g_clear_pointer(&device->queues[i].watch, io_watch_remove);
+		g_clear_pointer(&device->queues[i].poller, io_poller_remove);
+		device->queues[i].polling = false;
 	}
 	device->active = false;
 	if (type->stop)
@@ -238,7 +275,8 @@ void virtio_queue_process(VirtioQueue *queue,
 {
 	unsigned budget = queue->ring.size;
 
-	virtqueue_set_notification(&queue->ring, false);
+	if (!queue->polling)
+		virtqueue_set_notification(&queue->ring, false);
 	for (;;) {
 		VirtqueueElement *element;
 
@@ -254,7 +292,7 @@ void virtio_queue_process(VirtioQueue *queue,
 				break;
 			continue;
 		}
-		if (!virtqueue_set_notification(&queue->ring, true))
+		if (queue->polling || !virtqueue_set_notification(&queue->ring, true))
 			break;
 		virtqueue_set_notification(&queue->ring, false);
 	}

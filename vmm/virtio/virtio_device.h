@@ -75,6 +75,11 @@ typedef struct VirtioDeviceType {
 	void (*stop)(VirtioDevice *device);
 	/* The driver notified @queue, or the device just started. Loop thread. */
 	void (*queue_ready)(VirtioDevice *device, VirtioQueue *queue);
+	/*
+	 * Whether a loop that polls may look for chains itself and call queue_ready for them: where
+	 * queue_ready is virtio_queue_process(), and takes all there are.
+	 */
+	bool is_polled;
 } VirtioDeviceType;
 
 struct VirtioQueue {
@@ -84,6 +89,8 @@ struct VirtioQueue {
 	IoWatch *watch;	   /* of kick_fd; loop thread */
 	uint64_t bound_at; /* guest-physical address that signals kick_fd; 0: none */
 	bool continuing;   /* a turn was cut short and goes on from a post; loop thread */
+	IoPoller *poller;  /* loop thread; NULL: the type is not polled */
+	bool polling;	   /* the loop looks for chains, the driver need not notify; loop thread */
 };
 
 struct VirtioDevice {
