@@ -2,6 +2,7 @@
 """Domains of the test guest, made through libvirt and gone when their test ends."""
 
 import os
+import pathlib
 import shutil
 import tempfile
 import uuid
@@ -167,6 +168,11 @@ def device_count(domain: libvirt.virDomain, kind: str) -> int:
 
 def monitor_pid(domain: libvirt.virDomain) -> int:
     """The process id of the domain's monitor process."""
-    driver = "qemu" if URI.startswith("qemu") else "vireo"
-    with open(f"/run/libvirt/{driver}/{domain.name()}.pid", encoding="ascii") as file:
-        return int(file.read())
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = path.read_bytes().split(b"\0")
+        except OSError:
+            continue  # it ended meanwhile
+        if any(argument.startswith(f"guest={domain.name()},".encode()) for argument in arguments):
+            return int(path.parent.name)
+    raise AssertionError(f"{domain.name()} has no process")
