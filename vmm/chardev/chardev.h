@@ -92,6 +92,9 @@ size_t chardev_write(Chardev *chardev, const uint8_t *data, size_t size);
  */
 size_t chardev_ringbuf_read(Chardev *chardev, uint8_t *data, size_t size);
 
+/* Whether a ring buffer can have @size bytes; false and @error, which names 'size', otherwise. */
+bool chardev_ringbuf_check_size(uint64_t size, GError **error);
+
 /*
  * The next of the descriptors that came with the data received last (SCM_RIGHTS), now the
  * caller's; -1 when there is none (left). Main thread.

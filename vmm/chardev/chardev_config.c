@@ -9,13 +9,12 @@
 
 #include "vmm/chardev/chardev_config.h"
 #include "vmm/base/error.h"
+#include "vmm/chardev/chardev.h"
 #include "vmm/config/options.h"
 
 #include <limits.h>
 #include <string.h>
 
-#define RINGBUF_DEFAULT_SIZE 65536
-#define RINGBUF_MAX_SIZE     (256u << 20)
 /* A day; more would overflow the milliseconds of a timer. */
 #define RECONNECT_MAX_S 86400
 
@@ -98,9 +97,8 @@ static bool set_value(unsigned index, ChardevConfig *config, const char *text, G
 			g_prefix_error(error, "'%s': ", name);
 			return false;
 		}
-		if (number == 0 || number > RINGBUF_MAX_SIZE || (number & (number - 1)))
-			return error_fail(error, "'%s' must be a power of two up to %u, not '%s'",
-					  name, RINGBUF_MAX_SIZE, text);
+		if (!chardev_ringbuf_check_size(number, error))
+			return false;
 		*(uint32_t *)place = number;
 		return true;
 	}
@@ -190,7 +188,7 @@ ChardevConfig *chardev_config_new(json_object *options, GError **error)
 	g_autoptr(ChardevConfig) config = g_new0(ChardevConfig, 1);
 
 	config->fd = -1;
-	config->size = RINGBUF_DEFAULT_SIZE;
+	config->size = CHARDEV_RINGBUF_DEFAULT_SIZE;
 	config->stdio_signal = true;
 	if (!set_kind(config, options, error))
 		return NULL;

@@ -29,6 +29,9 @@ typedef enum ChardevAddressKind {
 	CHARDEV_ADDRESS_FD, /* a listening (server) or connected socket that was passed in */
 } ChardevAddressKind;
 
+/* Bytes of a ringbuf that says nothing else. */
+#define CHARDEV_RINGBUF_DEFAULT_SIZE 65536
+
 typedef struct ChardevConfig {
 	char *id;
 	ChardevKind kind;
@@ -47,7 +50,7 @@ typedef struct ChardevConfig {
 	bool abstract; /* path is in the abstract name space */
 	char *host, *port;
 	bool ipv4, ipv6; /* which families may be used */
-	int fd;		 /* CHARDEV_ADDRESS_FD; taken over by chardevs_add() */
+	int fd;		 /* CHARDEV_ADDRESS_FD; taken over by chardevs_add() if it succeeds */
 	bool server;
 	bool wait; /* server: block at start until the first client */
 	bool nodelay;

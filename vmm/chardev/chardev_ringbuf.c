@@ -6,6 +6,9 @@
 #include "config.h"
 
 #include "vmm/chardev/chardev_internal.h"
+#include "vmm/base/error.h"
+
+#define RINGBUF_MAX_SIZE (256u << 20)
 
 typedef struct ChardevRingbuf {
 	Chardev chardev;
@@ -15,11 +18,19 @@ typedef struct ChardevRingbuf {
 	uint32_t produced, consumed;
 } ChardevRingbuf;
 
+bool chardev_ringbuf_check_size(uint64_t size, GError **error)
+{
+	if (size == 0 || size > RINGBUF_MAX_SIZE || (size & (size - 1)))
+		return error_fail(error, "'size' must be a power of two up to %u", RINGBUF_MAX_SIZE);
+	return true;
+}
+
 static bool ringbuf_open(Chardev *chardev, const ChardevConfig *config, GError **error)
 {
 	ChardevRingbuf *ring = (ChardevRingbuf *)chardev;
 
-	(void)error;
+	if (!chardev_ringbuf_check_size(config->size, error))
+		return false;
 	ring->size = config->size;
 	ring->buffer = g_malloc(ring->size);
 	chardev_set_open(chardev, true);

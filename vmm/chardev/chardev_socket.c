@@ -252,13 +252,16 @@ static bool socket_open(Chardev *chardev, const ChardevConfig *config, GError **
 		if (fd < 0)
 			return false;
 	}
+	if (!fd_set_nonblocking(fd, true, error)) {
+		if (sock->address != CHARDEV_ADDRESS_FD)
+			fd_close(&fd);
+		return false;
+	}
 	if (sock->server)
 		sock->listen_fd = fd;
 	else
 		sock->connect_fd = fd;
 	sock->owns_path = sock->server && sock->address == CHARDEV_ADDRESS_UNIX;
-	if (!fd_set_nonblocking(fd, true, error))
-		return false;
 	if (!sock->server)
 		socket_connected(sock, fd_steal(&sock->connect_fd));
 	else if (config->wait)

@@ -11,6 +11,7 @@
 #include "qmp/qmp_error.h"
 #include "qmp/qmp_fds.h"
 #include "vmm/base/error.h"
+#include "vmm/base/fd.h"
 #include "vmm/chardev/chardev.h"
 #include "vmm/chardev/chardev_config.h"
 #include "vmm/machine/machine.h"
@@ -117,11 +118,11 @@ static bool config_set_backend(ChardevConfig *config, const QapiChardevBackend *
 		return true;
 	case QAPI_CHARDEV_BACKEND_KIND_RINGBUF:
 		config->kind = CHARDEV_RINGBUF;
-		config->size = 65536;
+		config->size = CHARDEV_RINGBUF_DEFAULT_SIZE;
 		if (backend->u.ringbuf.data->has_size) {
-			if (backend->u.ringbuf.data->size <= 0 ||
-			    backend->u.ringbuf.data->size > G_MAXINT32)
-				return error_fail(error, "parameter 'size' is out of range");
+			if (!chardev_ringbuf_check_size((uint64_t)backend->u.ringbuf.data->size,
+							error))
+				return false;
 			config->size = (uint32_t)backend->u.ringbuf.data->size;
 		}
 		config_set_log(config, backend->u.ringbuf.data->logfile,
@@ -144,8 +145,10 @@ QapiChardevReturn *qmp_chardev_add(QmpContext *ctx, const char *id,
 	if (!config_set_backend(config, backend, qmp_context_fds(ctx), error))
 		return NULL;
 	chardev = chardevs_add(machine_chardevs(machine), config, error);
-	if (!chardev)
+	if (!chardev) {
+		fd_close(&config->fd);
 		return NULL;
+	}
 	reply = g_new0(QapiChardevReturn, 1);
 	if (config->kind == CHARDEV_PTY) {
 		g_autofree char *filename = chardev_filename(chardev);

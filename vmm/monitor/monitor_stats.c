@@ -76,23 +76,12 @@ static bool append_result(GPtrArray *list, int fd, const char *qom_path, const G
 	return true;
 }
 
-GPtrArray *qmp_query_stats(QmpContext *ctx, const QapiStatsFilter *args, GError **error)
+/* What @args' target has of @names. */
+static bool append_target(GPtrArray *list, Machine *machine, const QapiStatsFilter *args,
+			  const GPtrArray *names, GError **error)
 {
-	Machine *machine = qmp_context_machine(ctx);
-	g_autoptr(GPtrArray) list = qapi_list_new_StatsResult();
-	const GPtrArray *names = NULL;
-
-	/* KVM is the only provider the schema has, so a list of providers can only name it. */
-	if (args->providers) {
-		if (args->providers->len == 0)
-			return g_steal_pointer(&list);
-		names = ((QapiStatsRequest *)g_ptr_array_index(args->providers, 0))->names;
-	}
-	if (args->target == QAPI_STATS_TARGET_VM) {
-		if (!append_result(list, kvm_stats_fd(machine_kvm(machine)), NULL, names, error))
-			return NULL;
-		return g_steal_pointer(&list);
-	}
+	if (args->target == QAPI_STATS_TARGET_VM)
+		return append_result(list, kvm_stats_fd(machine_kvm(machine)), NULL, names, error);
 	for (unsigned i = 0; i < machine_n_cpus(machine); i++) {
 		MachineCpuInfo cpu;
 
@@ -100,6 +89,23 @@ GPtrArray *qmp_query_stats(QmpContext *ctx, const QapiStatsFilter *args, GError 
 		if (!names_contain(args->u.vcpu.vcpus, cpu.path))
 			continue;
 		if (!append_result(list, machine_cpu_stats_fd(machine, i), cpu.path, names, error))
+			return false;
+	}
+	return true;
+}
+
+GPtrArray *qmp_query_stats(QmpContext *ctx, const QapiStatsFilter *args, GError **error)
+{
+	Machine *machine = qmp_context_machine(ctx);
+	g_autoptr(GPtrArray) list = qapi_list_new_StatsResult();
+
+	if (!args->providers && !append_target(list, machine, args, NULL, error))
+		return NULL;
+	/* KVM is the only provider the schema has, so each request can only be to it. */
+	for (guint i = 0; args->providers && i < args->providers->len; i++) {
+		const QapiStatsRequest *request = g_ptr_array_index(args->providers, i);
+
+		if (!append_target(list, machine, args, request->names, error))
 			return NULL;
 	}
 	return g_steal_pointer(&list);
