@@ -185,8 +185,14 @@ EXTRA_DIST += .ci/run tests/kvm-host/lib.sh tests/kvm-host/qemu-svm.patch \
 	tests/system/test_recovery.py tests/system/test_scale.py tests/system/test_virtio.py
 
 # The built command as a whole: scripts.
-cli_scripts = tests/cli/test-bad-input tests/cli/test-chardev tests/cli/test-internal-error \
-	tests/cli/test-monitor tests/cli/test-qom
+cli_scripts = \
+	tests/cli/test-bad-input \
+	tests/cli/test-chardev \
+	tests/cli/test-descriptors \
+	tests/cli/test-internal-error \
+	tests/cli/test-monitor \
+	tests/cli/test-process \
+	tests/cli/test-qom
 TESTS += $(cli_scripts)
 EXTRA_DIST += $(cli_scripts) tests/cli/vireo_cli.py
 

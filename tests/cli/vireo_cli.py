@@ -116,7 +116,8 @@ class Monitor:
                                     for name, value in arguments.items()}
         text = json.dumps(message).encode() + b'\n'
         sent = socket.send_fds(self.socket, [text], list(fds))
-        self.socket.sendall(text[sent:])
+        if sent < len(text):
+            self.socket.sendall(text[sent:])
         return self.reply()
 
     def command(self, command, fds=(), **arguments):
