@@ -108,6 +108,31 @@ vireoCgroupSetup(virDomainObj *vm)
     return virDomainCgroupSetupGlobalCpuCgroup(vm, priv->cgroup);
 }
 
+/* Moving a thread to another cgroup takes the kernel milliseconds: threads have
+ * their own only where one of them is to be treated otherwise than the rest. */
+static bool
+vireoCgroupNeedsThreads(const virDomainDef *def)
+{
+    const virDomainCputune *tune = &def->cputune;
+    size_t i;
+
+    if (tune->emulatorpin || tune->period || tune->quota ||
+        tune->emulator_period || tune->emulator_quota ||
+        tune->iothread_period || tune->iothread_quota)
+        return true;
+
+    for (i = 0; i < def->maxvcpus; i++) {
+        if (def->vcpus[i]->cpumask)
+            return true;
+    }
+    for (i = 0; i < def->niothreadids; i++) {
+        if (def->iothreadids[i]->cpumask)
+            return true;
+    }
+
+    return false;
+}
+
 static int
 vireoCgroupSetAffinity(pid_t thread,
                        virBitmap *cpus)
@@ -146,7 +171,7 @@ vireoCgroupSetupThread(virDomainObj *vm,
         return -1;
     }
 
-    if (hasCPU || hasCpuset) {
+    if ((hasCPU || hasCpuset) && vireoCgroupNeedsThreads(vm->def)) {
         if (virCgroupNewThread(priv->cgroup, name, id, true, &cgroup) < 0)
             return -1;
         if ((hasCpuset && cpus && virDomainCgroupSetupCpusetCpus(cgroup, cpus) < 0) ||
