@@ -242,6 +242,24 @@ static void test_stats(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(virtio_driver_wait(&fixture->driver, STATS, NULL), ==, 1);
 }
 
+static void slow(gpointer data)
+{
+	g_usleep(50000);
+	g_atomic_int_set((int *)data, 1);
+}
+
+/* What was posted to the loop about a device that never ran is done before the device goes. */
+static void test_removal(Fixture *fixture, gconstpointer data)
+{
+	int done = 0;
+
+	(void)data;
+	io_loop_post(fixture->loop, slow, &done);
+	fake_machine_remove(fixture->fake, fixture->device);
+	g_assert_cmpint(g_atomic_int_get(&done), ==, 1);
+	fixture->device = fake_machine_add(fixture->fake, &virtio_balloon_type.pci.device, NULL);
+}
+
 static void test_reporting(Fixture *fixture, gconstpointer data)
 {
 	VirtioDriver *driver = &fixture->driver;
@@ -313,6 +331,7 @@ int main(int argc, char **argv)
 	add("large-host-pages", test_large_host_pages, NULL);
 	add("target", test_target, NULL);
 	add("stats", test_stats, "guest-stats-polling-interval=1");
+	add("removal", test_removal, NULL);
 	add("reporting", test_reporting_on, "free-page-reporting=on");
 	add("reporting-without-stats", test_reporting_without_stats, "free-page-reporting=on");
 	add("features", test_features, "deflate-on-oom=on");

@@ -507,6 +507,11 @@ bool virtio_device_realize(Device *base, GError **error)
 	return false;
 }
 
+static void nothing(gpointer data)
+{
+	(void)data;
+}
+
 void virtio_device_unrealize(Device *base)
 {
 	VirtioDevice *device = virtio(base);
@@ -518,6 +523,8 @@ void virtio_device_unrealize(Device *base)
 	unlock(device);
 	address_space_unmap(virtio_device_services(device)->mmio, &device->registers);
 	rcu_synchronize();
+	/* What the main thread's timers have posted is about us, too, and comes before this. */
+	io_loop_run_sync(device->loop, nothing, NULL);
 	virtio_device_type(device)->teardown(device);
 	pci_device_finish(&device->pci);
 	/* A vCPU may still be at our configuration space, which the bus takes away after this. */
