@@ -133,6 +133,12 @@ tests_bench_virtqueue_SOURCES = tests/bench/virtqueue.c tests/bench/bench.c test
 tests_bench_virtqueue_CFLAGS = $(TEST_CFLAGS)
 tests_bench_virtqueue_LDADD = $(VIRTIO_DRIVER) $(TEST_LIBS)
 
+bench_programs += tests/bench/block-inprocess
+tests_bench_block_inprocess_SOURCES = tests/bench/block_inprocess.c tests/bench/bench.c \
+	tests/bench/bench.h
+tests_bench_block_inprocess_CFLAGS = $(TEST_CFLAGS)
+tests_bench_block_inprocess_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+
 # Saved state
 unit_tests += tests/unit/test-state
 tests_unit_test_state_SOURCES = tests/unit/test-state.c

@@ -91,6 +91,8 @@ void bench_report(const BenchRow *rows, unsigned n_rows, bool json)
 		g_print("%-24s %-6s %-30s %-30s %-6s %-12s %s\n", "name", "unit", "ours", "peer",
 			"ratio", "goal", "met");
 	for (unsigned i = 0; i < n_rows; i++) {
+		if (rows[i].n_runs == 0)
+			continue;
 		if (json)
 			print_json(&rows[i]);
 		else

@@ -25,5 +25,5 @@ typedef struct BenchRow {
 /* The middle of @n @values. */
 double bench_median(const double *values, unsigned n);
 
-/* Print medians and, in the table, the spread of @rows. */
+/* Print medians and, in the table, the spread of @rows; those without a run are left out. */
 void bench_report(const BenchRow *rows, unsigned n_rows, bool json);

@@ -7,6 +7,9 @@
 
 #include "tests/device/fake_machine.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "vmm/base/fd.h"
 #include "vmm/config/options.h"
 
@@ -166,7 +169,10 @@ FakeMachine *fake_machine_new(uint64_t ram_size)
 	fake->requests = g_array_new(FALSE, TRUE, sizeof(FakeRequest));
 	fake->back_ends = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	fake->ram_size = ram_size;
-	fake->ram = g_malloc0(ram_size);
+	/* Whole pages, as a machine's are: direct I/O depends on it. */
+	if (posix_memalign((void **)&fake->ram, 4096, MAX(ram_size, 1)) != 0)
+		g_error("no memory for the guest's RAM");
+	memset(fake->ram, 0, ram_size);
 	fake->running = true;
 	fake->services = (DeviceServices){
 		.memory = guest_memory_new(),
@@ -204,7 +210,7 @@ void fake_machine_free(FakeMachine *fake)
 	g_array_unref(fake->interrupts.routes);
 	g_mutex_clear(&fake->interrupts.lock);
 	g_mutex_clear(&fake->lock);
-	g_free(fake->ram);
+	free(fake->ram);
 	g_free(fake);
 }
 
@@ -404,6 +410,21 @@ bool fake_machine_take_msi(FakeMachine *fake, MsiMessage *message)
 	}
 	g_mutex_unlock(&interrupts->lock);
 	return found;
+}
+
+int fake_machine_route_eventfd(FakeMachine *fake, uint32_t data)
+{
+	int eventfd = -1;
+
+	g_mutex_lock(&fake->interrupts.lock);
+	for (guint i = 0; i < fake->interrupts.routes->len && eventfd < 0; i++) {
+		FakeRoute *route = &g_array_index(fake->interrupts.routes, FakeRoute, i);
+
+		if (route->message.data == data)
+			eventfd = route->eventfd;
+	}
+	g_mutex_unlock(&fake->interrupts.lock);
+	return eventfd;
 }
 
 unsigned fake_machine_n_routes(FakeMachine *fake)

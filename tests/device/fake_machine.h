@@ -97,6 +97,8 @@ unsigned fake_machine_take_edges(FakeMachine *fake, unsigned gsi);
  * Several signals of one eventfd before this is called are one message.
  */
 bool fake_machine_take_msi(FakeMachine *fake, MsiMessage *message);
+/* The eventfd, of the device, that delivers the MSI with @data; -1 if none does. */
+int fake_machine_route_eventfd(FakeMachine *fake, uint32_t data);
 /* How many routes are bound now. */
 unsigned fake_machine_n_routes(FakeMachine *fake);
 

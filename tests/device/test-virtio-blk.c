@@ -1051,6 +1051,7 @@ static void add_packed(void)
 	add("packed/errors/stop", test_error_stops, "packed=on");
 	add("packed/errors/reset-while-held", test_reset_while_held, "packed=on");
 	add("packed/state", test_state, "packed=on");
+	add("packed/polled", test_polled_by_events, "packed=on");
 	add("packed/queues", test_queues, "num-queues=4,packed=on");
 }
 

@@ -12,6 +12,11 @@
 #define PACKED_AVAILABLE 0x0080u
 #define PACKED_USED	 0x8000u
 
+#define PACKED_EVENT_ENABLE	0
+#define PACKED_EVENT_DISABLE	1
+#define PACKED_EVENT_DESCRIPTOR 2
+#define PACKED_EVENT_WRAP	0x8000u
+
 static uint16_t *at16(const VirtioRing *ring, uint64_t gpa)
 {
 	return (uint16_t *)(void *)(ring->ram + gpa);
@@ -222,11 +227,46 @@ uint16_t virtio_ring_available_event(const VirtioRing *ring)
 	return __atomic_load_n(at16(ring, ring->used + 4 + 8ULL * ring->size), __ATOMIC_ACQUIRE);
 }
 
+bool virtio_ring_has_used(const VirtioRing *ring)
+{
+	return ring->packed ? is_used(ring) : virtio_ring_used_index(ring) != ring->next_used;
+}
+
+void virtio_ring_set_interrupt(VirtioRing *ring, bool enabled)
+{
+	if (ring->packed) {
+		*at16(ring, ring->available) =
+			ring->next_used | (ring->used_wrap ? PACKED_EVENT_WRAP : 0);
+		__atomic_store_n(at16(ring, ring->available + 2),
+				 enabled ? PACKED_EVENT_DESCRIPTOR : PACKED_EVENT_DISABLE,
+				 __ATOMIC_SEQ_CST);
+		return;
+	}
+	/* An event that is just behind comes last of all. */
+	virtio_ring_set_used_event(ring, enabled ? ring->next_used : ring->next_used - 1);
+}
+
+static bool packed_wants_kick(const VirtioRing *ring, uint16_t old)
+{
+	uint16_t event = *at16(ring, ring->used), flags = *at16(ring, ring->used + 2);
+	unsigned lap = ring->size, period = 2 * lap;
+	unsigned event_at = (event & ~PACKED_EVENT_WRAP) + (event & PACKED_EVENT_WRAP ? 0 : lap);
+	unsigned new_at = ring->next_available + (ring->available_wrap ? 0 : lap);
+	/* It is in this lap or, where that cannot be, in the one before. */
+	unsigned old_at = (old <= ring->next_available) == ring->available_wrap ? old : old + lap;
+
+	if (flags != PACKED_EVENT_DESCRIPTOR)
+		return flags == PACKED_EVENT_ENABLE;
+	return (event_at + period - old_at) % period < (new_at + period - old_at) % period;
+}
+
 bool virtio_ring_wants_kick(const VirtioRing *ring, uint16_t old, bool event_idx)
 {
 	uint16_t new = ring->next_available;
 
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (ring->packed)
+		return packed_wants_kick(ring, old);
 	if (!event_idx)
 		return !(virtio_ring_used_flags(ring) & 1);
 	return (uint16_t)(new - virtio_ring_available_event(ring) - 1) < (uint16_t)(new - old);

@@ -66,9 +66,15 @@ bool virtio_ring_take_used(VirtioRing *ring, uint32_t *id, uint32_t *length);
 uint16_t virtio_ring_used_index(const VirtioRing *ring);
 uint16_t virtio_ring_used_flags(const VirtioRing *ring);
 uint16_t virtio_ring_available_event(const VirtioRing *ring);
+/* Whether there is a used entry to take. */
+bool virtio_ring_has_used(const VirtioRing *ring);
+
+/* Ask for an interrupt for the next used entry, or for none, with events (EVENT_IDX). */
+void virtio_ring_set_interrupt(VirtioRing *ring, bool enabled);
+
 /*
- * Whether the device wants a notification for what was offered since available index @old, by flags
- * or, with @event_idx, by event; of a split ring.
+ * Whether the device wants a notification for what was offered since next_available was @old, by
+ * flags or, with @event_idx, by event.
  */
 bool virtio_ring_wants_kick(const VirtioRing *ring, uint16_t old, bool event_idx);
 void virtio_ring_set_used_event(VirtioRing *ring, uint16_t index);
