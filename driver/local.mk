@@ -28,6 +28,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_alias.c \
 	driver/vireo_capabilities.c \
 	driver/vireo_cgroup.c \
+	driver/vireo_change.c \
 	driver/vireo_command.c \
 	driver/vireo_conf.c \
 	driver/vireo_device_props.c \
@@ -40,6 +41,9 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_driver_list.c \
 	driver/vireo_driver_run.c \
 	driver/vireo_driver_stats.c \
+	driver/vireo_driver_threads.c \
+	driver/vireo_driver_tune.c \
+	driver/vireo_driver_update.c \
 	driver/vireo_event.c \
 	driver/vireo_hotplug.c \
 	driver/vireo_interface.c \
@@ -51,12 +55,15 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_qmp.c \
 	driver/vireo_reconnect.c \
 	driver/vireo_stats.c \
+	driver/vireo_tune.c \
+	driver/vireo_update.c \
 	driver/vireo_validate.c \
 	driver/vireo_validate_device.c \
 	driver/vireo_address.h \
 	driver/vireo_alias.h \
 	driver/vireo_capabilities.h \
 	driver/vireo_cgroup.h \
+	driver/vireo_change.h \
 	driver/vireo_command.h \
 	driver/vireo_conf.h \
 	driver/vireo_device_props.h \
@@ -73,6 +80,8 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_process.h \
 	driver/vireo_qmp.h \
 	driver/vireo_stats.h \
+	driver/vireo_tune.h \
+	driver/vireo_update.h \
 	driver/vireo_validate.h
 
 vireomoduledir = $(LIBVIRT_MODULE_DIR)

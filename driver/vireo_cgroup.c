@@ -208,13 +208,66 @@ vireoCgroupSetupVcpu(virDomainObj *vm,
 
 int
 vireoCgroupSetupIOThread(virDomainObj *vm,
-                         virDomainIOThreadIDDef *iothread,
-                         pid_t thread)
+                         const virDomainIOThreadIDDef *iothread)
 {
-    iothread->thread_id = thread;
-    return vireoCgroupSetupThread(vm, VIR_CGROUP_THREAD_IOTHREAD, iothread->iothread_id, thread,
-                                  iothread->cpumask, vm->def->cputune.iothread_period,
+    return vireoCgroupSetupThread(vm, VIR_CGROUP_THREAD_IOTHREAD, iothread->iothread_id,
+                                  iothread->thread_id, iothread->cpumask,
+                                  vm->def->cputune.iothread_period,
                                   vm->def->cputune.iothread_quota);
+}
+
+int
+vireoCgroupOwnThread(virDomainObj *vm,
+                     virCgroupThreadName name,
+                     int id,
+                     pid_t thread,
+                     virCgroup **cgroup)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(virCgroup) own = NULL;
+
+    if (virCgroupNewThread(priv->cgroup, name, id, true, &own) < 0)
+        return -1;
+    if (virCgroupAddThread(own, thread) < 0)
+        return -1;
+
+    *cgroup = g_steal_pointer(&own);
+    return 0;
+}
+
+int
+vireoCgroupPin(virDomainObj *vm,
+               virCgroupThreadName name,
+               int id,
+               pid_t thread,
+               virBitmap *cpus)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(virCgroup) cgroup = NULL;
+
+    if (virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_CPUSET) &&
+        (vireoCgroupOwnThread(vm, name, id, thread, &cgroup) < 0 ||
+         virDomainCgroupSetupCpusetCpus(cgroup, cpus) < 0))
+        return -1;
+
+    return virProcessSetAffinity(thread, cpus, false);
+}
+
+void
+vireoCgroupRemoveIOThread(virDomainObj *vm,
+                          unsigned int id)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(virCgroup) cgroup = NULL;
+
+    if (!virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_CPU) &&
+        !virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_CPUSET))
+        return;
+
+    if (virCgroupNewThread(priv->cgroup, VIR_CGROUP_THREAD_IOTHREAD, id, false, &cgroup) == 0 &&
+        virCgroupRemove(cgroup) < 0)
+        VIR_WARN("the cgroup of IOThread %u of domain %s could not be removed", id, vm->def->name);
+    virResetLastError();
 }
 
 int

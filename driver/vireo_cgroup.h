@@ -20,7 +20,7 @@ vireoCgroupSetup(virDomainObj *vm);
 
 /**
  * vireoCgroupSetupEmulator, vireoCgroupSetupVcpu, vireoCgroupSetupIOThread:
- * @thread: the kernel's number of the thread
+ * @thread: the kernel's number of the thread; of an I/O thread it is in @iothread
  *
  * Pin a thread and limit its time as the definition says. Return 0, or -1 with
  * an error reported.
@@ -34,8 +34,48 @@ vireoCgroupSetupVcpu(virDomainObj *vm,
                      pid_t thread);
 int
 vireoCgroupSetupIOThread(virDomainObj *vm,
-                         virDomainIOThreadIDDef *iothread,
-                         pid_t thread);
+                         const virDomainIOThreadIDDef *iothread);
+
+/**
+ * vireoCgroupOwnThread:
+ * @vm: an active domain with a cgroup, locked
+ * @name: the kind of thread
+ * @id: its number among those
+ * @thread: the kernel's number of it
+ * @cgroup: set to the thread's own cgroup, made if there was none; release it
+ *
+ * Returns 0, or -1 with an error reported.
+ */
+int
+vireoCgroupOwnThread(virDomainObj *vm,
+                     virCgroupThreadName name,
+                     int id,
+                     pid_t thread,
+                     virCgroup **cgroup);
+
+/**
+ * vireoCgroupPin:
+ * @cpus: where the thread may run; the rest is as for vireoCgroupOwnThread
+ *
+ * Moves a running thread; its domain may have no cgroup. Returns 0, or -1 with an
+ * error reported.
+ */
+int
+vireoCgroupPin(virDomainObj *vm,
+               virCgroupThreadName name,
+               int id,
+               pid_t thread,
+               virBitmap *cpus);
+
+/**
+ * vireoCgroupRemoveIOThread:
+ *
+ * Removes the cgroup of a thread that has ended, if it had one of its own; failure is
+ * logged.
+ */
+void
+vireoCgroupRemoveIOThread(virDomainObj *vm,
+                          unsigned int id);
 
 /**
  * vireoCgroupAllowDisk, vireoCgroupDenyDisk:

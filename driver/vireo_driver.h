@@ -383,3 +383,118 @@ vireoConnectGetAllDomainStats(virConnectPtr conn,
                               unsigned int stats,
                               virDomainStatsRecordPtr **retStats,
                               unsigned int flags);
+
+int
+vireoDomainInterfaceAddresses(virDomainPtr dom,
+                              virDomainInterfacePtr **ifaces,
+                              unsigned int source,
+                              unsigned int flags);
+int
+vireoDomainGetDiskErrors(virDomainPtr dom,
+                         virDomainDiskErrorPtr errors,
+                         unsigned int nerrors,
+                         unsigned int flags);
+
+/* vireo_driver_update.c */
+int
+vireoDomainUpdateDeviceFlags(virDomainPtr dom,
+                             const char *xml,
+                             unsigned int flags);
+int
+vireoDomainBlockResize(virDomainPtr dom,
+                       const char *path,
+                       unsigned long long size,
+                       unsigned int flags);
+
+/* vireo_driver_threads.c */
+int
+vireoDomainPinVcpu(virDomainPtr dom,
+                   unsigned int vcpu,
+                   unsigned char *cpumap,
+                   int maplen);
+int
+vireoDomainPinVcpuFlags(virDomainPtr dom,
+                        unsigned int vcpu,
+                        unsigned char *cpumap,
+                        int maplen,
+                        unsigned int flags);
+int
+vireoDomainPinEmulator(virDomainPtr dom,
+                       unsigned char *cpumap,
+                       int maplen,
+                       unsigned int flags);
+int
+vireoDomainPinIOThread(virDomainPtr dom,
+                       unsigned int iothread_id,
+                       unsigned char *cpumap,
+                       int maplen,
+                       unsigned int flags);
+int
+vireoDomainGetIOThreadInfo(virDomainPtr dom,
+                           virDomainIOThreadInfoPtr **info,
+                           unsigned int flags);
+int
+vireoDomainAddIOThread(virDomainPtr dom,
+                       unsigned int iothread_id,
+                       unsigned int flags);
+int
+vireoDomainDelIOThread(virDomainPtr dom,
+                       unsigned int iothread_id,
+                       unsigned int flags);
+
+/* vireo_driver_tune.c */
+char *
+vireoDomainGetSchedulerType(virDomainPtr dom,
+                            int *nparams);
+int
+vireoDomainGetSchedulerParameters(virDomainPtr dom,
+                                  virTypedParameterPtr params,
+                                  int *nparams);
+int
+vireoDomainGetSchedulerParametersFlags(virDomainPtr dom,
+                                       virTypedParameterPtr params,
+                                       int *nparams,
+                                       unsigned int flags);
+int
+vireoDomainSetSchedulerParameters(virDomainPtr dom,
+                                  virTypedParameterPtr params,
+                                  int nparams);
+int
+vireoDomainSetSchedulerParametersFlags(virDomainPtr dom,
+                                       virTypedParameterPtr params,
+                                       int nparams,
+                                       unsigned int flags);
+int
+vireoDomainGetMemoryParameters(virDomainPtr dom,
+                               virTypedParameterPtr params,
+                               int *nparams,
+                               unsigned int flags);
+int
+vireoDomainSetMemoryParameters(virDomainPtr dom,
+                               virTypedParameterPtr params,
+                               int nparams,
+                               unsigned int flags);
+int
+vireoDomainGetBlkioParameters(virDomainPtr dom,
+                              virTypedParameterPtr params,
+                              int *nparams,
+                              unsigned int flags);
+int
+vireoDomainSetBlkioParameters(virDomainPtr dom,
+                              virTypedParameterPtr params,
+                              int nparams,
+                              unsigned int flags);
+int
+vireoDomainGetCPUStats(virDomainPtr dom,
+                       virTypedParameterPtr params,
+                       unsigned int nparams,
+                       int start_cpu,
+                       unsigned int ncpus,
+                       unsigned int flags);
+int
+vireoDomainSetVcpus(virDomainPtr dom,
+                    unsigned int nvcpus);
+int
+vireoDomainSetVcpusFlags(virDomainPtr dom,
+                         unsigned int nvcpus,
+                         unsigned int flags);

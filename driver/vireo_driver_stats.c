@@ -268,6 +268,94 @@ vireoDomainInterfaceStats(virDomainPtr dom,
 }
 
 int
+vireoDomainInterfaceAddresses(virDomainPtr dom,
+                              virDomainInterfacePtr **ifaces,
+                              unsigned int source,
+                              unsigned int flags)
+{
+    virDomainObj *vm;
+    int ret = -1;
+
+    virCheckFlags(0, -1);
+
+    if (!(vm = vireoDomainObjFromDomain(dom)))
+        return -1;
+
+    if (virDomainInterfaceAddressesEnsureACL(dom->conn, vm->def, source) < 0 ||
+        virDomainObjCheckActive(vm) < 0)
+        goto cleanup;
+
+    switch (source) {
+    case VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE:
+        ret = virDomainNetDHCPInterfaces(vm->def, ifaces);
+        break;
+    case VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP:
+        ret = virDomainNetARPInterfaces(vm->def, ifaces);
+        break;
+    case VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT:
+        virReportError(VIR_ERR_ARGUMENT_UNSUPPORTED, "%s",
+                       _("Vireo does not ask the guest agent for addresses; sources are lease and arp"));
+        break;
+    default:
+        virReportError(VIR_ERR_ARGUMENT_UNSUPPORTED, _("unknown source of addresses %u"), source);
+        break;
+    }
+
+ cleanup:
+    virDomainObjEndAPI(&vm);
+    return ret;
+}
+
+static int
+vireoDomainFillDiskErrors(virDomainObj *vm,
+                          virDomainDiskErrorPtr errors,
+                          unsigned int nerrors)
+{
+    g_autoptr(GHashTable) failed = NULL;
+    unsigned int n = 0;
+    size_t i;
+
+    if (vireoQmpGetDiskErrors(vm, &failed) < 0)
+        return -1;
+
+    for (i = 0; i < vm->def->ndisks && n < nerrors; i++) {
+        g_autofree char *node = vireoAliasBlockNode(vm->def->disks[i]);
+        gpointer error = g_hash_table_lookup(failed, node);
+
+        if (error) {
+            errors[n].disk = g_strdup(vm->def->disks[i]->dst);
+            errors[n++].error = GPOINTER_TO_INT(error);
+        }
+    }
+
+    return n;
+}
+
+int
+vireoDomainGetDiskErrors(virDomainPtr dom,
+                         virDomainDiskErrorPtr errors,
+                         unsigned int nerrors,
+                         unsigned int flags)
+{
+    virDomainObj *vm;
+    int ret = -1;
+
+    virCheckFlags(0, -1);
+
+    if (!(vm = vireoDomainObjFromDomain(dom)))
+        return -1;
+
+    if (virDomainGetDiskErrorsEnsureACL(dom->conn, vm->def) >= 0 &&
+        vireoDomainBeginActiveJob(vm, VIR_JOB_QUERY) == 0) {
+        ret = errors ? vireoDomainFillDiskErrors(vm, errors, nerrors) : (int)vm->def->ndisks;
+        virDomainObjEndJob(vm);
+    }
+
+    virDomainObjEndAPI(&vm);
+    return ret;
+}
+
+int
 vireoDomainGetBlockInfo(virDomainPtr dom,
                         const char *path,
                         virDomainBlockInfoPtr info,

@@ -238,10 +238,9 @@ static int
 vireoProcessPinThreads(virDomainObj *vm)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    g_autoptr(GHashTable) iothreads = NULL;
     size_t i;
 
-    if (vireoQmpGetThreads(vm, &iothreads) < 0)
+    if (vireoQmpGetThreads(vm) < 0)
         return -1;
 
     for (i = 0; i < priv->nvcpuThreads; i++) {
@@ -250,11 +249,8 @@ vireoProcessPinThreads(virDomainObj *vm)
             return -1;
     }
     for (i = 0; i < vm->def->niothreadids; i++) {
-        virDomainIOThreadIDDef *iothread = vm->def->iothreadids[i];
-        g_autofree char *id = vireoAliasIOThread(iothread->iothread_id);
-        int thread = GPOINTER_TO_INT(g_hash_table_lookup(iothreads, id));
-
-        if (thread != 0 && vireoCgroupSetupIOThread(vm, iothread, thread) < 0)
+        if (vm->def->iothreadids[i]->thread_id != 0 &&
+            vireoCgroupSetupIOThread(vm, vm->def->iothreadids[i]) < 0)
             return -1;
     }
 

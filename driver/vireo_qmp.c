@@ -9,6 +9,7 @@
 #include "viralloc.h"
 #include "virerror.h"
 
+#include "vireo_alias.h"
 #include "vireo_qmp.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -151,37 +152,47 @@ vireoQmpGetVcpuThreads(virDomainObj *vm)
     return 0;
 }
 
-int
-vireoQmpGetThreads(virDomainObj *vm,
-                   GHashTable **iothreads)
+static int
+vireoQmpGetIOThreads(virDomainObj *vm)
 {
-    g_autoptr(GHashTable) hash = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) threads = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(virJSONValue) result = NULL;
     size_t i;
 
+    if (vireoQmpCommand(vm, "query-iothreads", NULL, &result) < 0)
+        return -1;
+    if (!virJSONValueIsArray(result))
+        return vireoQmpReportShape("query-iothreads");
+
+    for (i = 0; i < virJSONValueArraySize(result); i++) {
+        virJSONValue *iothread = virJSONValueArrayGet(result, i);
+        const char *id;
+        int thread;
+
+        if (!virJSONValueIsObject(iothread) ||
+            !(id = virJSONValueObjectGetString(iothread, "id")) ||
+            virJSONValueObjectGetNumberInt(iothread, "thread-id", &thread) < 0)
+            return vireoQmpReportShape("query-iothreads");
+        g_hash_table_insert(threads, g_strdup(id), GINT_TO_POINTER(thread));
+    }
+
+    for (i = 0; i < vm->def->niothreadids; i++) {
+        virDomainIOThreadIDDef *iothread = vm->def->iothreadids[i];
+        g_autofree char *id = vireoAliasIOThread(iothread->iothread_id);
+
+        iothread->thread_id = GPOINTER_TO_INT(g_hash_table_lookup(threads, id));
+    }
+
+    return 0;
+}
+
+int
+vireoQmpGetThreads(virDomainObj *vm)
+{
     if (vireoQmpGetVcpuThreads(vm) < 0)
         return -1;
 
-    if (vm->def->niothreadids > 0) {
-        if (vireoQmpCommand(vm, "query-iothreads", NULL, &result) < 0)
-            return -1;
-        if (!virJSONValueIsArray(result))
-            return vireoQmpReportShape("query-iothreads");
-        for (i = 0; i < virJSONValueArraySize(result); i++) {
-            virJSONValue *iothread = virJSONValueArrayGet(result, i);
-            const char *id;
-            int thread;
-
-            if (!virJSONValueIsObject(iothread) ||
-                !(id = virJSONValueObjectGetString(iothread, "id")) ||
-                virJSONValueObjectGetNumberInt(iothread, "thread-id", &thread) < 0)
-                return vireoQmpReportShape("query-iothreads");
-            g_hash_table_insert(hash, g_strdup(id), GINT_TO_POINTER(thread));
-        }
-    }
-
-    *iothreads = g_steal_pointer(&hash);
-    return 0;
+    return vm->def->niothreadids > 0 ? vireoQmpGetIOThreads(vm) : 0;
 }
 
 int
@@ -266,6 +277,55 @@ vireoQmpSetLink(virDomainObj *vm,
         return -1;
 
     return vireoQmpCommand(vm, "set_link", &args, NULL);
+}
+
+int
+vireoQmpBlockResize(virDomainObj *vm,
+                    const char *node,
+                    unsigned long long bytes)
+{
+    g_autoptr(virJSONValue) args = NULL;
+
+    if (virJSONValueObjectAdd(&args, "s:node-name", node, "U:size", bytes, NULL) < 0)
+        return -1;
+
+    return vireoQmpCommand(vm, "block_resize", &args, NULL);
+}
+
+int
+vireoQmpGetDiskErrors(virDomainObj *vm,
+                      GHashTable **errors)
+{
+    g_autoptr(GHashTable) hash = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(virJSONValue) result = NULL;
+    size_t i;
+
+    if (vireoQmpCommand(vm, "query-block", NULL, &result) < 0)
+        return -1;
+    if (!virJSONValueIsArray(result))
+        return vireoQmpReportShape("query-block");
+
+    for (i = 0; i < virJSONValueArraySize(result); i++) {
+        virJSONValue *drive = virJSONValueArrayGet(result, i);
+        virJSONValue *inserted;
+        const char *status;
+        const char *node;
+
+        if (!virJSONValueIsObject(drive))
+            return vireoQmpReportShape("query-block");
+        if (!(status = virJSONValueObjectGetString(drive, "io-status")) || STREQ(status, "ok"))
+            continue;
+        if (!(inserted = virJSONValueObjectGetObject(drive, "inserted")) ||
+            !(node = virJSONValueObjectGetString(inserted, "node-name")))
+            return vireoQmpReportShape("query-block");
+        g_hash_table_insert(hash, g_strdup(node),
+                            GINT_TO_POINTER(STREQ(status, "nospace") ?
+                                            VIR_DOMAIN_DISK_ERROR_NO_SPACE :
+                                            VIR_DOMAIN_DISK_ERROR_UNSPEC));
+    }
+
+    *errors = g_steal_pointer(&hash);
+    return 0;
 }
 
 int

@@ -51,12 +51,11 @@ vireoQmpGetStatus(virDomainObj *vm,
 /**
  * vireoQmpGetThreads:
  *
- * Learns the threads of vCPUs (into the private data) and of I/O threads.
- * @iothreads: hash from id to GINT_TO_POINTER(thread), unref when done
+ * Learns the threads of vCPUs (into the private data) and of I/O threads (into the
+ * definition).
  */
 int
-vireoQmpGetThreads(virDomainObj *vm,
-                   GHashTable **iothreads);
+vireoQmpGetThreads(virDomainObj *vm);
 
 /**
  * vireoQmpGetPtys:
@@ -90,6 +89,21 @@ int
 vireoQmpSetLink(virDomainObj *vm,
                 const char *alias,
                 bool up);
+
+/* block_resize; bytes */
+int
+vireoQmpBlockResize(virDomainObj *vm,
+                    const char *node,
+                    unsigned long long bytes);
+
+/**
+ * vireoQmpGetDiskErrors:
+ * @errors: hash from block node to GINT_TO_POINTER(virDomainDiskErrorCode), of
+ * those that stopped the guest; unref when done
+ */
+int
+vireoQmpGetDiskErrors(virDomainObj *vm,
+                      GHashTable **errors);
 
 /* How often, in seconds, the balloon asks the guest for statistics; 0 for never. */
 int

@@ -70,6 +70,7 @@ vireoReconnectDomain(virDomainObj *vm)
         virSecurityManagerReserveLabel(driver->securityManager, vm->def, vm->pid) < 0 ||
         vireoProcessOpenMonitor(vm) < 0 ||
         vireoCgroupConnect(vm) < 0 ||
+        vireoQmpGetThreads(vm) < 0 ||
         vireoReconnectState(vm) < 0)
         return -1;
 

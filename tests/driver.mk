@@ -11,6 +11,12 @@ tests_unit_test_driver_CFLAGS = $(DRIVER_CFLAGS)
 tests_unit_test_driver_SOURCES = tests/unit/test-driver.c
 tests_unit_test_driver_LDADD = libvireodriver.la
 
+unit_tests += tests/unit/test-driver-settings
+tests_unit_test_driver_settings_CPPFLAGS = $(DRIVER_CPPFLAGS)
+tests_unit_test_driver_settings_CFLAGS = $(DRIVER_CFLAGS)
+tests_unit_test_driver_settings_SOURCES = tests/unit/test-driver-settings.c
+tests_unit_test_driver_settings_LDADD = libvireodriver.la
+
 unit_scripts += tests/unit/test-driver-lint tests/unit/test-domain-schema
 AM_TESTS_ENVIRONMENT += export LIBVIRT_SOURCE='$(LIBVIRT_SOURCE)' PYTHON='$(PYTHON)';
 endif

@@ -1,0 +1,238 @@
+/*
+ * test-driver-settings.c: new settings for a domain's devices, and for its share of the host
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <config.h>
+
+#include "viralloc.h"
+#include "virerror.h"
+#include "virtypedparam.h"
+
+#include "vireo_domain.h"
+#include "vireo_tune.h"
+#include "vireo_update.h"
+
+#define MAC "<mac address='52:54:00:11:22:33'/>"
+#define DISK(source, more) \
+    "<disk type='file'><driver type='raw'/><source file='" source "'/>" \
+    "<target dev='vda' bus='virtio'/>" more "</disk>"
+
+static vireoDriver driver;
+
+static virDomainDef *
+testDomain(void)
+{
+    const char *xml = "<domain type='kvm'><name>t</name><memory unit='MiB'>64</memory>"
+        "<os><type arch='x86_64'>hvm</type><kernel>/k</kernel></os><devices>"
+        DISK("/d", "")
+        "<interface type='network'>" MAC "<source network='default'/><model type='virtio'/>"
+        "</interface></devices></domain>";
+    virDomainDef *def = virDomainDefParseString(xml, driver.xmlopt, NULL,
+                                                VIR_DOMAIN_DEF_PARSE_INACTIVE);
+
+    g_assert_nonnull(def);
+    return def;
+}
+
+static int
+testCheckLink(virDomainDef *def,
+              const char *xml)
+{
+    g_autoptr(virDomainDeviceDef) dev = vireoUpdateParse(def, driver.xmlopt, xml);
+
+    g_assert_nonnull(dev);
+    virResetLastError();
+    return vireoUpdateCheckLink(def, driver.xmlopt, def->nets[0], dev->data.net);
+}
+
+/* The interface as defined, and as shown while it runs; with and without what libvirt assigns. */
+static void
+testLinkOnly(void)
+{
+    g_autoptr(virDomainDef) def = testDomain();
+    virDomainNetDef *net = def->nets[0];
+    static const char *const same[] = {
+        "<interface type='network'>" MAC "<source network='default'/><model type='virtio'/>"
+        "<link state='down'/></interface>",
+        "<interface type='network'>" MAC "<source network='default' bridge='virbr0'/>"
+        "<target dev='vnet7'/><model type='virtio'/><alias name='net0'/><link state='down'/></interface>",
+        "<interface type='network'>" MAC "<source network='default'/><model type='virtio'/></interface>",
+    };
+    static const char *const different[] = {
+        "<interface type='network'>" MAC "<source network='other'/><model type='virtio'/></interface>",
+        "<interface type='bridge'>" MAC "<source bridge='br0'/><model type='virtio'/></interface>",
+        "<interface type='network'>" MAC "<source network='default'/><model type='virtio'/>"
+        "<mtu size='1400'/><link state='down'/></interface>",
+        "<interface type='network'>" MAC "<source network='default'/><target dev='mine'/>"
+        "<model type='virtio'/><link state='down'/></interface>",
+    };
+    size_t i;
+
+    net->ifname = g_strdup("vnet7");
+    net->info.alias = g_strdup("net0");
+    for (i = 0; i < G_N_ELEMENTS(same); i++)
+        g_assert_cmpint(testCheckLink(def, same[i]), ==, 0);
+    for (i = 0; i < G_N_ELEMENTS(different); i++) {
+        g_assert_cmpint(testCheckLink(def, different[i]), ==, -1);
+        g_assert_cmpint(virGetLastErrorCode(), ==, VIR_ERR_OPERATION_UNSUPPORTED);
+        g_assert_nonnull(strstr(virGetLastErrorMessage(), "<link state>"));
+    }
+}
+
+static void
+testConfigDisk(void)
+{
+    g_autoptr(virDomainDef) def = testDomain();
+
+    g_assert_cmpint(vireoUpdateConfig(def, driver.xmlopt, DISK("/other", "<serial>S1</serial>")),
+                    ==, 0);
+    g_assert_cmpint(def->ndisks, ==, 1);
+    g_assert_cmpstr(virDomainDiskGetSource(def->disks[0]), ==, "/other");
+    g_assert_cmpstr(def->disks[0]->serial, ==, "S1");
+    g_assert_cmpint(def->disks[0]->info.type, ==, VIR_DOMAIN_DEVICE_ADDRESS_TYPE_PCI);
+}
+
+static void
+testConfigNet(void)
+{
+    g_autoptr(virDomainDef) def = testDomain();
+
+    g_assert_cmpint(vireoUpdateConfig(def, driver.xmlopt,
+                                      "<interface type='bridge'>" MAC "<source bridge='br0'/>"
+                                      "<model type='virtio'/><link state='down'/></interface>"),
+                    ==, 0);
+    g_assert_cmpint(def->nnets, ==, 1);
+    g_assert_cmpint(def->nets[0]->type, ==, VIR_DOMAIN_NET_TYPE_BRIDGE);
+    g_assert_cmpint(def->nets[0]->linkstate, ==, VIR_DOMAIN_NET_INTERFACE_LINK_STATE_DOWN);
+}
+
+/* What is not there, cannot be updated or is refused: the definition stays. */
+static void
+testConfigRefused(void)
+{
+    static const char *const refused[] = {
+        "<disk type='file'><driver type='raw'/><source file='/d'/><target dev='vdb' bus='virtio'/></disk>",
+        "<disk type='file'><driver type='qcow2'/><source file='/d'/><target dev='vda' bus='virtio'/></disk>",
+        "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='default'/>"
+        "<model type='virtio'/></interface>",
+        "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>",
+    };
+    g_autoptr(virDomainDef) def = testDomain();
+    g_autofree char *before = virDomainDefFormat(def, driver.xmlopt, VIR_DOMAIN_DEF_FORMAT_INACTIVE);
+    size_t i;
+
+    for (i = 0; i < G_N_ELEMENTS(refused); i++) {
+        g_autofree char *after = NULL;
+
+        virResetLastError();
+        g_assert_cmpint(vireoUpdateConfig(def, driver.xmlopt, refused[i]), ==, -1);
+        g_assert_cmpint(virGetLastErrorCode(), !=, VIR_ERR_OK);
+        after = virDomainDefFormat(def, driver.xmlopt, VIR_DOMAIN_DEF_FORMAT_INACTIVE);
+        g_assert_cmpstr(after, ==, before);
+    }
+}
+
+static void
+testScheduler(void)
+{
+    g_autoptr(virDomainDef) def = testDomain();
+    g_autoptr(virTypedParamList) list = g_new0(virTypedParamList, 1);
+    virTypedParameter shown[VIREO_TUNE_SCHEDULER_PARAMS] = { 0 };
+    vireoChange change = { .config = def };
+    int nshown = 0;
+    unsigned long long shares = 0;
+    long long quota = 0;
+
+    g_assert_cmpint(virTypedParamListAddULLong(list, 2048, VIR_DOMAIN_SCHEDULER_CPU_SHARES), ==, 0);
+    g_assert_cmpint(virTypedParamListAddULLong(list, 50000, VIR_DOMAIN_SCHEDULER_VCPU_PERIOD), ==, 0);
+    g_assert_cmpint(virTypedParamListAddLLong(list, -1, VIR_DOMAIN_SCHEDULER_EMULATOR_QUOTA), ==, 0);
+    g_assert_cmpint(virTypedParamListAddLLong(list, 7000, VIR_DOMAIN_SCHEDULER_IOTHREAD_QUOTA), ==, 0);
+    g_assert_cmpint(vireoTuneCheckScheduler(list->par, list->npar), ==, 0);
+    /* The domain is not running, so only its definition is looked at. */
+    change.vm = virDomainObjNew(driver.xmlopt);
+    g_assert_nonnull(change.vm);
+    g_assert_cmpint(vireoTuneSetScheduler(&change, list->par, list->npar), ==, 0);
+    virDomainObjEndAPI(&change.vm);
+
+    g_assert_true(def->cputune.sharesSpecified);
+    g_assert_cmpint(def->cputune.shares, ==, 2048);
+    g_assert_cmpint(def->cputune.period, ==, 50000);
+    g_assert_cmpint(def->cputune.emulator_quota, ==, -1);
+    g_assert_cmpint(def->cputune.iothread_quota, ==, 7000);
+
+    g_assert_cmpint(vireoTuneFormatScheduler(&def->cputune, shown, &nshown), ==, 0);
+    g_assert_cmpint(nshown, ==, VIREO_TUNE_SCHEDULER_PARAMS);
+    g_assert_cmpint(vireoTuneFormatScheduler(&def->cputune, shown, &nshown), ==, 0);
+    g_assert_cmpint(nshown, ==, VIREO_TUNE_SCHEDULER_PARAMS);
+    g_assert_cmpint(virTypedParamsGetULLong(shown, nshown, VIR_DOMAIN_SCHEDULER_CPU_SHARES, &shares),
+                    ==, 1);
+    g_assert_cmpint(shares, ==, 2048);
+    g_assert_cmpint(virTypedParamsGetLLong(shown, nshown, VIR_DOMAIN_SCHEDULER_IOTHREAD_QUOTA, &quota),
+                    ==, 1);
+    g_assert_cmpint(quota, ==, 7000);
+
+    nshown = 1;
+    g_assert_cmpint(vireoTuneFormatScheduler(&def->cputune, shown, &nshown), ==, 0);
+    g_assert_cmpint(nshown, ==, 1);
+}
+
+static void
+testSchedulerRefused(void)
+{
+    static const struct {
+        const char *name;
+        int type;
+        long long value;
+    } refused[] = {
+        { VIR_DOMAIN_SCHEDULER_VCPU_PERIOD, VIR_TYPED_PARAM_ULLONG, 999 },
+        { VIR_DOMAIN_SCHEDULER_GLOBAL_PERIOD, VIR_TYPED_PARAM_ULLONG, 1000001 },
+        { VIR_DOMAIN_SCHEDULER_EMULATOR_QUOTA, VIR_TYPED_PARAM_LLONG, 999 },
+        { VIR_DOMAIN_SCHEDULER_IOTHREAD_QUOTA, VIR_TYPED_PARAM_LLONG, LLONG_MAX },
+        { VIR_DOMAIN_SCHEDULER_CPU_SHARES, VIR_TYPED_PARAM_UINT, 1 },
+        { "weight", VIR_TYPED_PARAM_ULLONG, 1 },
+    };
+    size_t i;
+
+    for (i = 0; i < G_N_ELEMENTS(refused); i++) {
+        virTypedParameter param = { .type = refused[i].type };
+
+        g_strlcpy(param.field, refused[i].name, sizeof(param.field));
+        param.value.l = refused[i].value;
+        virResetLastError();
+        g_assert_cmpint(vireoTuneCheckScheduler(&param, 1), ==, -1);
+        g_assert_nonnull(strstr(virGetLastErrorMessage(), refused[i].name));
+    }
+}
+
+static void
+testSilence(void *opaque G_GNUC_UNUSED,
+            virErrorPtr error G_GNUC_UNUSED)
+{
+}
+
+int
+main(int argc, char **argv)
+{
+    int ret;
+
+    g_test_init(&argc, &argv, NULL);
+    if (virErrorInitialize() < 0)
+        return EXIT_FAILURE;
+    virSetErrorFunc(NULL, testSilence);
+
+    driver.config = vireoConfigNew(true);
+    driver.xmlopt = vireoDomainXMLOptionNew(&driver);
+
+    g_test_add_func("/driver-settings/link-only", testLinkOnly);
+    g_test_add_func("/driver-settings/config/disk", testConfigDisk);
+    g_test_add_func("/driver-settings/config/net", testConfigNet);
+    g_test_add_func("/driver-settings/config/refused", testConfigRefused);
+    g_test_add_func("/driver-settings/scheduler", testScheduler);
+    g_test_add_func("/driver-settings/scheduler/refused", testSchedulerRefused);
+    ret = g_test_run();
+
+    virObjectUnref(driver.xmlopt);
+    vireoConfigFree(driver.config);
+    return ret;
+}
