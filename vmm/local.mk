@@ -11,6 +11,7 @@ libvmm_a_SOURCES += \
 	vmm/base/error.c vmm/base/error.h \
 	vmm/base/fd.c vmm/base/fd.h \
 	vmm/base/io_loop.c vmm/base/io_loop.h \
+	vmm/base/iov.c vmm/base/iov.h \
 	vmm/base/json.h \
 	vmm/base/log.c vmm/base/log.h \
 	vmm/base/process.c vmm/base/process.h \

@@ -11,6 +11,7 @@
 #include "config.h"
 
 #include "vmm/block/block_internal.h"
+#include "vmm/base/iov.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -134,7 +135,8 @@ static void finish(BlockRequest *request, int result)
 
 	g_clear_pointer(&request->advanced, g_free);
 	g_clear_pointer(&request->bounce, free);
-	for (BlockNode *node = top; node; node = node->child)
+	count_one(top, request, result, refused, end_ns);
+	for (BlockNode *node = top->child; node; node = node->child)
 		count_one(node, request, result, refused, end_ns);
 
 	/* The callback may free the request; only then is nothing in flight. */
@@ -163,15 +165,6 @@ static void finish_work(BlockRequest *request)
 
 /* Transfers */
 
-static uint64_t bytes_of(const struct iovec *iov, unsigned n_iov)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < n_iov; i++)
-		sum += iov[i].iov_len;
-	return sum;
-}
-
 /* Make @request->advanced the part of its iovec after @request->done bytes. */
 static unsigned advance(BlockRequest *request)
 {
@@ -189,31 +182,6 @@ static unsigned advance(BlockRequest *request)
 		request->advanced[0].iov_len -= skip;
 	}
 	return request->n_iov - first;
-}
-
-/* Copy @size bytes between the bounce buffer and the iovec from @request->done on. */
-static void copy_bounce(BlockRequest *request, size_t size, bool to_guest)
-{
-	uint64_t skip = request->done;
-	char *bounce = request->bounce;
-
-	for (unsigned i = 0; i < request->n_iov && size > 0; i++) {
-		const struct iovec *iov = &request->iov[i];
-		size_t part;
-
-		if (skip >= iov->iov_len) {
-			skip -= iov->iov_len;
-			continue;
-		}
-		part = MIN(iov->iov_len - skip, size);
-		if (to_guest)
-			memcpy((char *)iov->iov_base + skip, bounce, part);
-		else
-			memcpy(bounce, (char *)iov->iov_base + skip, part);
-		bounce += part;
-		size -= part;
-		skip = 0;
-	}
 }
 
 static bool is_aligned(const BlockRequest *request)
@@ -239,7 +207,8 @@ static void prepare_transfer(BlockRequest *request)
 		size_t size = MIN(request->size - request->done, BOUNCE_SIZE);
 
 		if (!is_read)
-			copy_bounce(request, size, false);
+			iov_copy_from(request->iov, request->n_iov, request->done, request->bounce,
+				      size);
 		if (is_read)
 			io_uring_prep_read(sqe, file->fd, request->bounce, size, offset);
 		else
@@ -284,7 +253,7 @@ static void transfer_done(BlockRequest *request, int result)
 		return;
 	}
 	if (request->bounce && is_read)
-		copy_bounce(request, result, true);
+		iov_copy_to(request->iov, request->n_iov, request->done, request->bounce, result);
 	request->done += result;
 	/* Direct I/O can only go on from a block's start: a part of one is the end of the file. */
 	at_end = is_read &&
@@ -540,7 +509,7 @@ static int check(const BlockRequest *request)
 		return -EROFS;
 	if (request->offset > size || request->size > size - request->offset)
 		return -EINVAL;
-	if (is_transfer && bytes_of(request->iov, request->n_iov) != request->size)
+	if (is_transfer && iov_size(request->iov, request->n_iov) != request->size)
 		return -EINVAL;
 	if (request->operation != BLOCK_DISCARD &&
 	    ((request->offset | request->size) & (file->offset_alignment - 1)))

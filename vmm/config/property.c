@@ -196,9 +196,11 @@ static bool set_unsigned(const Property *property, void *object, json_object *va
 	} else {
 		char *end;
 
+		if (!g_ascii_isdigit(*text))
+			return fail_type(property, "a number", error);
 		errno = 0;
-		number = g_ascii_isdigit(*text) ? g_ascii_strtoull(text, &end, 0) : 0;
-		if (!g_ascii_isdigit(*text) || *end || errno)
+		number = g_ascii_strtoull(text, &end, 0);
+		if (*end || errno)
 			return fail_type(property, "a number", error);
 	}
 	if (number < property->minimum || number > maximum)

@@ -7,6 +7,7 @@
 
 #include "vmm/net/net_internal.h"
 #include "vmm/base/error.h"
+#include "vmm/base/iov.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -245,14 +246,9 @@ void netdev_set_link(Netdev *netdev, bool up)
 
 void netdev_zero_header(const struct iovec *iov, unsigned n_iov)
 {
-	size_t left = NET_HEADER_SIZE;
+	static const uint8_t zeroes[NET_HEADER_SIZE];
 
-	for (unsigned i = 0; i < n_iov && left > 0; i++) {
-		size_t part = MIN(left, iov[i].iov_len);
-
-		memset(iov[i].iov_base, 0, part);
-		left -= part;
-	}
+	iov_copy_to(iov, n_iov, 0, zeroes, sizeof(zeroes));
 }
 
 int netdev_skip_header(const struct iovec *iov, unsigned n_iov, struct iovec *rest)

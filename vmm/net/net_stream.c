@@ -13,6 +13,7 @@
 #include "vmm/net/net_framing.h"
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/iov.h"
 #include "vmm/base/socket.h"
 
 #include <errno.h>
@@ -152,18 +153,10 @@ static int stream_fill(NetStream *stream)
 /* Copy @frame behind a zeroed header; the bytes of both, or -EMSGSIZE. */
 static ssize_t deliver(const uint8_t *frame, size_t size, const struct iovec *iov, unsigned n_iov)
 {
-	struct iovec rest[NET_MAX_IOV];
-	int count = netdev_skip_header(iov, n_iov, rest);
-	size_t done = 0;
-
 	netdev_zero_header(iov, n_iov);
-	for (int i = 0; i < count && done < size; i++) {
-		size_t part = MIN(rest[i].iov_len, size - done);
-
-		memcpy(rest[i].iov_base, frame + done, part);
-		done += part;
-	}
-	return done == size ? (ssize_t)(NET_HEADER_SIZE + size) : -EMSGSIZE;
+	if (iov_copy_to(iov, n_iov, NET_HEADER_SIZE, frame, size) != size)
+		return -EMSGSIZE;
+	return (ssize_t)(NET_HEADER_SIZE + size);
 }
 
 static ssize_t stream_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov)

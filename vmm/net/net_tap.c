@@ -11,6 +11,7 @@
 #include "vmm/net/net_internal.h"
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/iov.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -210,15 +211,6 @@ static ssize_t drop_frames(NetTap *tap)
 	return -EAGAIN;
 }
 
-static size_t size_of(const struct iovec *iov, unsigned n_iov)
-{
-	size_t size = 0;
-
-	for (unsigned i = 0; i < n_iov; i++)
-		size += iov[i].iov_len;
-	return size;
-}
-
 static ssize_t tap_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
 {
 	NetTap *tap = (NetTap *)netdev;
@@ -249,7 +241,7 @@ static ssize_t tap_receive(Netdev *netdev, const struct iovec *iov, unsigned n_i
 	} while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return -errno;
-	return (size_t)got > size_of(buffers, count) ? -EMSGSIZE : got + (ssize_t)added;
+	return (size_t)got > iov_size(buffers, count) ? -EMSGSIZE : got + (ssize_t)added;
 }
 
 static int tap_send(Netdev *netdev, const struct iovec *iov, unsigned n_iov)

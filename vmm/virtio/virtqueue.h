@@ -21,6 +21,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "vmm/base/iov.h"
 #include "vmm/memory/guest_memory.h"
 
 /* Largest queue that is offered; IOV_MAX bounds what one system call can take (§2.7 has 32768). */
@@ -148,22 +149,3 @@ void virtqueue_set_broken(Virtqueue *queue, const char *reason);
 
 /* Whether size and positions, as loaded, may be those of a ring of @queue's layout. */
 bool virtqueue_state_is_good(const Virtqueue *queue);
-
-/* Bytes in all of @iov. */
-uint64_t iov_size(const struct iovec *iov, unsigned n_iov);
-
-/*
- * Copy up to @size bytes from (to) @iov, starting @offset bytes into it. Return how many there
- * were.
- */
-size_t iov_copy_from(const struct iovec *iov, unsigned n_iov, uint64_t offset, void *buffer,
-		     size_t size);
-size_t iov_copy_to(const struct iovec *iov, unsigned n_iov, uint64_t offset, const void *buffer,
-		   size_t size);
-
-/*
- * Drop the first (last) @size bytes of *@iov, changing its entries; no more than there are. Both
- * may move *@iov and lower *@n_iov.
- */
-void iov_discard_front(struct iovec **iov, unsigned *n_iov, uint64_t size);
-void iov_discard_back(struct iovec *iov, unsigned *n_iov, uint64_t size);

@@ -1,0 +1,82 @@
+/*
+ * iov.c: scattered buffers
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/base/iov.h"
+
+#include <glib.h>
+#include <stdbool.h>
+#include <string.h>
+
+uint64_t iov_size(const struct iovec *iov, unsigned n_iov)
+{
+	uint64_t size = 0;
+
+	for (unsigned i = 0; i < n_iov; i++)
+		size += iov[i].iov_len;
+	return size;
+}
+
+/* The first piece of @iov at or after *@offset bytes: sets *@i, and *@offset within it. */
+static bool iov_seek(const struct iovec *iov, unsigned n_iov, unsigned *i, uint64_t *offset)
+{
+	while (*i < n_iov && *offset >= iov[*i].iov_len)
+		*offset -= iov[(*i)++].iov_len;
+	return *i < n_iov;
+}
+
+size_t iov_copy_from(const struct iovec *iov, unsigned n_iov, uint64_t offset, void *buffer,
+		     size_t size)
+{
+	unsigned i = 0;
+	size_t done = 0;
+
+	while (done < size && iov_seek(iov, n_iov, &i, &offset)) {
+		size_t part = MIN(iov[i].iov_len - offset, size - done);
+
+		memcpy((uint8_t *)buffer + done, (const uint8_t *)iov[i].iov_base + offset, part);
+		done += part;
+		offset += part;
+	}
+	return done;
+}
+
+size_t iov_copy_to(const struct iovec *iov, unsigned n_iov, uint64_t offset, const void *buffer,
+		   size_t size)
+{
+	unsigned i = 0;
+	size_t done = 0;
+
+	while (done < size && iov_seek(iov, n_iov, &i, &offset)) {
+		size_t part = MIN(iov[i].iov_len - offset, size - done);
+
+		memcpy((uint8_t *)iov[i].iov_base + offset, (const uint8_t *)buffer + done, part);
+		done += part;
+		offset += part;
+	}
+	return done;
+}
+
+void iov_discard_front(struct iovec **iov, unsigned *n_iov, uint64_t size)
+{
+	while (*n_iov && size >= (*iov)->iov_len) {
+		size -= (*iov)->iov_len;
+		(*iov)++;
+		(*n_iov)--;
+	}
+	if (*n_iov) {
+		(*iov)->iov_base = (uint8_t *)(*iov)->iov_base + size;
+		(*iov)->iov_len -= size;
+	}
+}
+
+void iov_discard_back(struct iovec *iov, unsigned *n_iov, uint64_t size)
+{
+	while (*n_iov && size >= iov[*n_iov - 1].iov_len)
+		size -= iov[--*n_iov].iov_len;
+	if (*n_iov)
+		iov[*n_iov - 1].iov_len -= size;
+}

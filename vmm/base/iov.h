@@ -1,0 +1,32 @@
+/*
+ * iov.h: scattered buffers
+ *
+ * The bytes may be guest memory, which changes under the reader: copy once, then look at the copy.
+ * Any thread, all of these.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* Bytes in all of @iov. */
+uint64_t iov_size(const struct iovec *iov, unsigned n_iov);
+
+/*
+ * Copy up to @size bytes from (to) @iov, starting @offset bytes into it. Return how many there
+ * were.
+ */
+size_t iov_copy_from(const struct iovec *iov, unsigned n_iov, uint64_t offset, void *buffer,
+		     size_t size);
+size_t iov_copy_to(const struct iovec *iov, unsigned n_iov, uint64_t offset, const void *buffer,
+		   size_t size);
+
+/*
+ * Drop the first (last) @size bytes of *@iov, changing its entries; no more than there are. Both
+ * may move *@iov and lower *@n_iov.
+ */
+void iov_discard_front(struct iovec **iov, unsigned *n_iov, uint64_t size);
+void iov_discard_back(struct iovec *iov, unsigned *n_iov, uint64_t size);
