@@ -90,7 +90,7 @@ class Qmp:
 class Monitor:
     """One monitor process with the test guest, its serial console and its QMP socket."""
 
-    def __init__(self, *arguments: str, memory: int = 160, cpus: int = 1, root: bool = False,
+    def __init__(self, *arguments: str, memory: int = 160, cpus: "int | str" = 1, root: bool = False,
                  kernel: str = "vmlinux", wait: bool = True) -> None:
         self.directory = tempfile.mkdtemp(prefix="monitor-", dir="/var/tmp")
         self.console: Optional[Console] = None
