@@ -189,6 +189,13 @@ static void watched_start(gpointer data)
 		io_loop_watch_fd(watched->loop, watched->fd, false, watched_ready, watched);
 }
 
+static void watched_start_event(gpointer data)
+{
+	Watched *watched = data;
+
+	watched->watch = io_loop_watch_event(watched->loop, watched->fd, watched_ready, watched);
+}
+
 static void watched_stop(gpointer data)
 {
 	Watched *watched = data;
@@ -219,6 +226,32 @@ static void test_watch(void)
 	io_loop_run_sync(loop, watched_stop, &watched);
 	fd_event_signal(fd);
 	io_loop_run_sync(loop, nothing, NULL);
+	g_assert_cmpuint(watched.calls, ==, 50);
+}
+
+/* Signals while the callback runs, and before it, are neither lost nor left in the eventfd. */
+static void test_watch_event(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(IoLoop) loop = new_loop();
+	autofd int fd = fd_new_blocking_event(&error);
+	Watched watched = { .loop = loop, .fd = fd };
+
+	fd_event_signal(fd);
+	fd_event_signal(fd);
+	io_loop_run_sync(loop, watched_start_event, &watched);
+	wait_for_calls(&watched, 1);
+	for (unsigned i = 2; i <= 50; i++) {
+		fd_event_signal(fd);
+		wait_for_calls(&watched, i);
+	}
+	io_loop_run_sync(loop, watched_stop, &watched);
+	io_loop_run_sync(loop, nothing, NULL);
+	g_assert_cmpuint(watched.calls, ==, 50);
+	/* Nobody reads it any more. */
+	fd_event_signal(fd);
+	io_loop_run_sync(loop, nothing, NULL);
+	g_assert_true(fd_event_take(fd));
 	g_assert_cmpuint(watched.calls, ==, 50);
 }
 
@@ -437,6 +470,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/io-loop/ring-is-restricted", test_ring_is_restricted);
 	g_test_add_func("/io-loop/watch", test_watch);
 	g_test_add_func("/io-loop/watch-is-level-triggered", test_watch_is_level_triggered);
+	g_test_add_func("/io-loop/watch-event", test_watch_event);
 	g_test_add_func("/io-loop/watch-removed-at-once", test_watch_removed_at_once);
 	g_test_add_func("/io-loop/polling/loses-nothing", test_polling_loses_nothing);
 	g_test_add_func("/io-loop/polling/finds", test_polling_finds);

@@ -24,13 +24,23 @@ void fd_close(int *fd)
 	errno = saved_errno;
 }
 
-int fd_new_event(GError **error)
+static int new_event(int flags, GError **error)
 {
-	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	int fd = eventfd(0, flags | EFD_CLOEXEC);
 
 	if (fd < 0)
 		error_fail_errno(error, errno, "cannot make an eventfd");
 	return fd;
+}
+
+int fd_new_event(GError **error)
+{
+	return new_event(EFD_NONBLOCK, error);
+}
+
+int fd_new_blocking_event(GError **error)
+{
+	return new_event(0, error);
 }
 
 void fd_event_signal(int fd)

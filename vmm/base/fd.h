@@ -29,6 +29,9 @@ static inline int fd_steal(int *fd)
 /* Make a non-blocking, close-on-exec eventfd; -1 and @error where the host has none left. */
 int fd_new_event(GError **error);
 
+/* The same, but reads block: for io_loop_watch_event(). */
+int fd_new_blocking_event(GError **error);
+
 /* Add one to eventfd @fd: wakes whoever waits on it. Never blocks. Any thread. */
 void fd_event_signal(int fd);
 

@@ -96,7 +96,9 @@ struct IoWatch {
 	gpointer data;
 	int fd;
 	bool writable;
-	bool armed; /* a poll is with the kernel */
+	bool is_event; /* an eventfd, of which @count is read */
+	uint64_t count;
+	bool armed; /* a poll or read is with the kernel */
 	bool in_callback;
 	bool removed;
 };
@@ -551,7 +553,10 @@ static void watch_arm(IoWatch *watch)
 {
 	struct io_uring_sqe *sqe = io_loop_get_sqe(watch->loop, &watch->poll);
 
-	io_uring_prep_poll_add(sqe, watch->fd, watch->writable ? POLLOUT : POLLIN);
+	if (watch->is_event)
+		io_uring_prep_read(sqe, watch->fd, &watch->count, sizeof(watch->count), 0);
+	else
+		io_uring_prep_poll_add(sqe, watch->fd, watch->writable ? POLLOUT : POLLIN);
 	watch->armed = true;
 }
 
@@ -573,7 +578,7 @@ static void watch_complete(IoOperation *operation, int result)
 		g_critical("cannot watch descriptor %d: %s", watch->fd, g_strerror(-result));
 }
 
-IoWatch *io_loop_watch_fd(IoLoop *loop, int fd, bool writable, IoLoopFunc func, gpointer data)
+static IoWatch *watch_new(IoLoop *loop, int fd, IoLoopFunc func, gpointer data)
 {
 	IoWatch *watch = g_new0(IoWatch, 1);
 
@@ -581,10 +586,26 @@ IoWatch *io_loop_watch_fd(IoLoop *loop, int fd, bool writable, IoLoopFunc func, 
 	watch->poll.complete = watch_complete;
 	watch->loop = loop;
 	watch->fd = fd;
-	watch->writable = writable;
 	watch->func = func;
 	watch->data = data;
 	loop->n_watches++;
+	return watch;
+}
+
+IoWatch *io_loop_watch_fd(IoLoop *loop, int fd, bool writable, IoLoopFunc func, gpointer data)
+{
+	IoWatch *watch = watch_new(loop, fd, func, data);
+
+	watch->writable = writable;
+	watch_arm(watch);
+	return watch;
+}
+
+IoWatch *io_loop_watch_event(IoLoop *loop, int fd, IoLoopFunc func, gpointer data)
+{
+	IoWatch *watch = watch_new(loop, fd, func, data);
+
+	watch->is_event = true;
 	watch_arm(watch);
 	return watch;
 }

@@ -71,6 +71,12 @@ struct io_uring_sqe *io_loop_get_sqe(IoLoop *loop, IoOperation *operation);
  */
 IoWatch *io_loop_watch_fd(IoLoop *loop, int fd, bool writable, IoLoopFunc func, gpointer data);
 
+/*
+ * The same for @fd, an eventfd that blocks: it is read for the callback, so that a signal costs no
+ * system call of its own. Loop thread.
+ */
+IoWatch *io_loop_watch_event(IoLoop *loop, int fd, IoLoopFunc func, gpointer data);
+
 /* End @watch; its callback never runs again and the descriptor may be closed. Loop thread. */
 void io_watch_remove(IoWatch *watch);
 

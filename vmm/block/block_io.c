@@ -26,6 +26,8 @@
 /* Zeroes written where the host cannot make them: pieces of this many iovecs. */
 #define ZERO_VECTORS 16
 #define MAX_RETRIES  100
+/* More than the kernel takes at once anyway, in whole blocks. */
+#define TRANSFER_MAX (1u << 31)
 
 /* Since 6.12; liburing 2.3 does not know it. */
 #ifndef BLOCK_URING_CMD_DISCARD
@@ -221,7 +223,14 @@ static void prepare_transfer(BlockRequest *request)
 			iov = request->advanced;
 		}
 		n_iov = MIN(n_iov, IOV_MAX);
-		if (is_read)
+		/* One piece needs no copy of the iovec in the kernel; a short transfer goes on. */
+		if (n_iov == 1 && is_read)
+			io_uring_prep_read(sqe, file->fd, iov->iov_base,
+					   MIN(iov->iov_len, TRANSFER_MAX), offset);
+		else if (n_iov == 1)
+			io_uring_prep_write(sqe, file->fd, iov->iov_base,
+					    MIN(iov->iov_len, TRANSFER_MAX), offset);
+		else if (is_read)
 			io_uring_prep_readv(sqe, file->fd, iov, n_iov, offset);
 		else
 			io_uring_prep_writev(sqe, file->fd, iov, n_iov, offset);

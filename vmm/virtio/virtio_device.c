@@ -142,7 +142,6 @@ static void kick_seen(gpointer data)
 	VirtioQueue *queue = data;
 	VirtioDevice *device = queue->device;
 
-	fd_event_take(queue->kick_fd);
 	if (device->active)
 		virtio_device_type(device)->queue_ready(device, queue);
 }
@@ -195,7 +194,7 @@ static void start_on_loop(gpointer data)
 				   virtio_device_has_feature(device, VIRTIO_F_INDIRECT_DESC)))
 			continue;
 		queue->watch =
-			io_loop_watch_fd(device->loop, queue->kick_fd, false, kick_seen, queue);
+			io_loop_watch_event(device->loop, queue->kick_fd, kick_seen, queue);
 		if (type->is_polled)
 			queue->poller = io_loop_add_poller(device->loop, &poller_ops, queue);
 	}
@@ -440,7 +439,7 @@ bool virtio_device_add_queues(VirtioDevice *device, unsigned n, unsigned maximum
 	for (unsigned i = 0; i < n; i++) {
 		VirtioQueue *queue = &device->queues[i];
 
-		queue->kick_fd = fd_new_event(error);
+		queue->kick_fd = fd_new_blocking_event(error);
 		if (queue->kick_fd < 0)
 			return false;
 		queue->device = device;
