@@ -38,6 +38,8 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_driver_connect.c \
 	driver/vireo_driver_define.c \
 	driver/vireo_driver_device.c \
+	driver/vireo_driver_host.c \
+	driver/vireo_driver_job.c \
 	driver/vireo_driver_list.c \
 	driver/vireo_driver_run.c \
 	driver/vireo_driver_stats.c \

@@ -323,17 +323,10 @@ vireoDomainQemuMonitorCommand(virDomainPtr dom,
                               char **result,
                               unsigned int flags);
 int
-vireoDomainSetMemory(virDomainPtr dom,
-                     unsigned long memory);
-int
 vireoDomainSetMemoryStatsPeriod(virDomainPtr dom,
                                 int period,
                                 unsigned int flags);
 
-int
-vireoDomainSetMemoryFlags(virDomainPtr dom,
-                          unsigned long memory,
-                          unsigned int flags);
 
 /* vireo_driver_device.c */
 int
@@ -492,9 +485,90 @@ vireoDomainGetCPUStats(virDomainPtr dom,
                        unsigned int ncpus,
                        unsigned int flags);
 int
+vireoDomainSetMemory(virDomainPtr dom,
+                     unsigned long memory);
+int
+vireoDomainSetMemoryFlags(virDomainPtr dom,
+                          unsigned long memory,
+                          unsigned int flags);
+int
+vireoDomainSetMaxMemory(virDomainPtr dom,
+                        unsigned long memory);
+int
 vireoDomainSetVcpus(virDomainPtr dom,
                     unsigned int nvcpus);
 int
 vireoDomainSetVcpusFlags(virDomainPtr dom,
                          unsigned int nvcpus,
+                         unsigned int flags);
+
+/* vireo_driver_host.c */
+int
+vireoNodeGetCellsFreeMemory(virConnectPtr conn,
+                            unsigned long long *freeMems,
+                            int startCell,
+                            int maxCells);
+int
+vireoNodeGetFreePages(virConnectPtr conn,
+                      unsigned int npages,
+                      unsigned int *pages,
+                      int startCell,
+                      unsigned int cellCount,
+                      unsigned long long *counts,
+                      unsigned int flags);
+int
+vireoNodeAllocPages(virConnectPtr conn,
+                    unsigned int npages,
+                    unsigned int *pageSizes,
+                    unsigned long long *pageCounts,
+                    int startCell,
+                    unsigned int cellCount,
+                    unsigned int flags);
+int
+vireoNodeGetMemoryParameters(virConnectPtr conn,
+                             virTypedParameterPtr params,
+                             int *nparams,
+                             unsigned int flags);
+int
+vireoNodeSetMemoryParameters(virConnectPtr conn,
+                             virTypedParameterPtr params,
+                             int nparams,
+                             unsigned int flags);
+int
+vireoNodeSuspendForDuration(virConnectPtr conn,
+                            unsigned int target,
+                            unsigned long long duration,
+                            unsigned int flags);
+char *
+vireoConnectGetSysinfo(virConnectPtr conn,
+                       unsigned int flags);
+int
+vireoConnectGetCPUModelNames(virConnectPtr conn,
+                             const char *archName,
+                             char ***models,
+                             unsigned int flags);
+int
+vireoConnectCompareCPU(virConnectPtr conn,
+                       const char *xmlDesc,
+                       unsigned int flags);
+char *
+vireoConnectBaselineCPU(virConnectPtr conn,
+                        const char **xmlCPUs,
+                        unsigned int ncpus,
+                        unsigned int flags);
+
+/* vireo_driver_job.c */
+int
+vireoDomainGetJobInfo(virDomainPtr dom,
+                      virDomainJobInfoPtr info);
+int
+vireoDomainGetJobStats(virDomainPtr dom,
+                       int *type,
+                       virTypedParameterPtr *params,
+                       int *nparams,
+                       unsigned int flags);
+int
+vireoDomainAbortJob(virDomainPtr dom);
+int
+vireoDomainAbortJobFlags(virDomainPtr dom,
                          unsigned int flags);

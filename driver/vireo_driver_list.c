@@ -181,7 +181,7 @@ vireoDomainGetInfo(virDomainPtr dom,
     memset(info, 0, sizeof(*info));
     info->state = virDomainObjGetState(vm, NULL);
     info->maxMem = virDomainDefGetMemoryTotal(vm->def);
-    info->memory = virDomainObjIsActive(vm) ? vm->def->mem.cur_balloon : info->maxMem;
+    info->memory = vm->def->mem.cur_balloon;
     info->nrVirtCpu = virDomainDefGetVcpus(vm->def);
     if (virDomainObjIsActive(vm) &&
         virProcessGetStatInfo(&info->cpuTime, NULL, NULL, NULL, NULL, vm->pid, 0) < 0) {

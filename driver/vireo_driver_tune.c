@@ -14,6 +14,7 @@
 
 #include "vireo_change.h"
 #include "vireo_driver.h"
+#include "vireo_qmp.h"
 #include "vireo_tune.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -380,6 +381,85 @@ vireoDomainGetCPUStats(virDomainPtr dom,
  cleanup:
     virDomainObjEndAPI(&vm);
     return ret;
+}
+
+static int
+vireoDomainSetMemoryMax(vireoChange *change,
+                        unsigned long long kib)
+{
+    if (change->live) {
+        virReportError(VIR_ERR_OPERATION_UNSUPPORTED, "%s",
+                       _("Vireo cannot change the maximum memory of a running domain"));
+        return -1;
+    }
+
+    virDomainDefSetMemoryTotal(change->config, kib);
+    change->config->mem.cur_balloon = MIN(change->config->mem.cur_balloon, kib);
+    return 0;
+}
+
+static int
+vireoDomainSetMemoryBalloon(vireoChange *change,
+                            unsigned long long kib)
+{
+    if ((change->live && kib > virDomainDefGetMemoryTotal(change->live)) ||
+        (change->config && kib > virDomainDefGetMemoryTotal(change->config))) {
+        virReportError(VIR_ERR_INVALID_ARG, "%s", _("cannot set memory higher than max memory"));
+        return -1;
+    }
+
+    if (change->config)
+        change->config->mem.cur_balloon = kib;
+    if (change->live) {
+        if (!virDomainDefHasMemballoon(change->live)) {
+            virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("the domain has no memory balloon"));
+            return -1;
+        }
+        return vireoQmpSetBalloon(change->vm, kib);
+    }
+
+    return 0;
+}
+
+int
+vireoDomainSetMemoryFlags(virDomainPtr dom,
+                          unsigned long memory,
+                          unsigned int flags)
+{
+    vireoChange change;
+    virDomainObj *vm;
+    int ret = -1;
+
+    virCheckFlags(VIR_DOMAIN_AFFECT_LIVE |
+                  VIR_DOMAIN_AFFECT_CONFIG |
+                  VIR_DOMAIN_MEM_MAXIMUM, -1);
+
+    if (!(vm = vireoDomainObjFromDomain(dom)))
+        return -1;
+
+    if (virDomainSetMemoryFlagsEnsureACL(dom->conn, vm->def, flags) >= 0 &&
+        vireoChangeBegin(&change, vm, flags) == 0) {
+        ret = flags & VIR_DOMAIN_MEM_MAXIMUM ? vireoDomainSetMemoryMax(&change, memory) :
+            vireoDomainSetMemoryBalloon(&change, memory);
+        ret = vireoChangeEnd(&change, ret);
+    }
+
+    virDomainObjEndAPI(&vm);
+    return ret;
+}
+
+int
+vireoDomainSetMemory(virDomainPtr dom,
+                     unsigned long memory)
+{
+    return vireoDomainSetMemoryFlags(dom, memory, VIR_DOMAIN_AFFECT_LIVE);
+}
+
+int
+vireoDomainSetMaxMemory(virDomainPtr dom,
+                        unsigned long memory)
+{
+    return vireoDomainSetMemoryFlags(dom, memory, VIR_DOMAIN_MEM_MAXIMUM);
 }
 
 static int

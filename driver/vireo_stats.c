@@ -240,12 +240,10 @@ vireoStatsCollectBalloon(virDomainObj *vm,
         [VIR_DOMAIN_MEMORY_STAT_DISK_CACHES] = "balloon.disk_caches",
     };
     virDomainMemoryStatStruct stats[VIR_DOMAIN_MEMORY_STAT_NR];
-    unsigned long long current = virDomainObjIsActive(vm) ? vm->def->mem.cur_balloon :
-        virDomainDefGetMemoryTotal(vm->def);
     int n = 0;
     int i;
 
-    if (virTypedParamListAddULLong(params, current, "balloon.current") < 0 ||
+    if (virTypedParamListAddULLong(params, vm->def->mem.cur_balloon, "balloon.current") < 0 ||
         virTypedParamListAddULLong(params, virDomainDefGetMemoryTotal(vm->def),
                                    "balloon.maximum") < 0)
         return -1;
