@@ -125,12 +125,15 @@ vireoStatsGetGuestMemory(virDomainObj *vm,
         { "stat-total-memory", VIR_DOMAIN_MEMORY_STAT_AVAILABLE, 1024 },
         { "stat-available-memory", VIR_DOMAIN_MEMORY_STAT_USABLE, 1024 },
         { "stat-disk-caches", VIR_DOMAIN_MEMORY_STAT_DISK_CACHES, 1024 },
+        { "stat-htlb-pgalloc", VIR_DOMAIN_MEMORY_STAT_HUGETLB_PGALLOC, 1 },
+        { "stat-htlb-pgfail", VIR_DOMAIN_MEMORY_STAT_HUGETLB_PGFAIL, 1 },
     };
     g_autoptr(virJSONValue) args = NULL;
     g_autoptr(virJSONValue) result = NULL;
     g_autofree char *path = g_strdup_printf("/machine/peripheral/%s",
                                             vm->def->memballoon->info.alias);
     virJSONValue *values;
+    unsigned long long updated;
     unsigned int n = 0;
     size_t i;
 
@@ -152,6 +155,12 @@ vireoStatsGetGuestMemory(virDomainObj *vm,
             continue;
         stats[n].tag = members[i].tag;
         stats[n++].val = value / members[i].divisor;
+    }
+    /* 0 is never. */
+    if (n < nstats &&
+        virJSONValueObjectGetNumberUlong(result, "last-update", &updated) == 0 && updated > 0) {
+        stats[n].tag = VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE;
+        stats[n++].val = updated;
     }
 
     return n;
@@ -237,7 +246,10 @@ vireoStatsCollectBalloon(virDomainObj *vm,
         [VIR_DOMAIN_MEMORY_STAT_AVAILABLE] = "balloon.available",
         [VIR_DOMAIN_MEMORY_STAT_USABLE] = "balloon.usable",
         [VIR_DOMAIN_MEMORY_STAT_RSS] = "balloon.rss",
+        [VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE] = "balloon.last-update",
         [VIR_DOMAIN_MEMORY_STAT_DISK_CACHES] = "balloon.disk_caches",
+        [VIR_DOMAIN_MEMORY_STAT_HUGETLB_PGALLOC] = "balloon.hugetlb_pgalloc",
+        [VIR_DOMAIN_MEMORY_STAT_HUGETLB_PGFAIL] = "balloon.hugetlb_pgfail",
     };
     virDomainMemoryStatStruct stats[VIR_DOMAIN_MEMORY_STAT_NR];
     int n = 0;
