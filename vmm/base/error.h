@@ -19,6 +19,7 @@ typedef enum VireoErrorCode {
 	VIREO_ERROR_UNSUPPORTED, /* the host or this build lacks it */
 } VireoErrorCode;
 
+/* The domain of VIREO_ERROR. */
 GQuark vireo_error_quark(void);
 
 /*

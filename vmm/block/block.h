@@ -92,10 +92,15 @@ bool block_nodes_add(BlockNodes *nodes, const struct QapiBlockdevOptions *option
 /* blockdev-del: false and @error when there is no such node or something uses it. */
 bool block_nodes_remove(BlockNodes *nodes, const char *node_name, GError **error);
 
+/* The node of that name, or NULL; borrowed. Main thread. */
 BlockNode *block_nodes_find(BlockNodes *nodes, const char *node_name);
+/* Call @func with each node, in the order they were made. It adds and removes none. Main thread. */
 void block_nodes_foreach(BlockNodes *nodes, void (*func)(BlockNode *, gpointer), gpointer data);
 
+/* Its name, generated if none was given; borrowed. Any thread. */
 const char *block_node_name(const BlockNode *node);
+
+/* Set *@limits to what requests of the node must keep to. Main thread. */
 void block_node_get_limits(BlockNode *node, BlockLimits *limits);
 
 /* What QMP shows of a node; strings are borrowed. */

@@ -53,9 +53,12 @@ Chardev *chardevs_add(Chardevs *chardevs, const ChardevConfig *config, GError **
 /* Remove and free @id; false and @error when there is none or a front end has it. */
 bool chardevs_remove(Chardevs *chardevs, const char *id, GError **error);
 
+/* The chardev @id, or NULL; borrowed. Main thread. */
 Chardev *chardevs_find(Chardevs *chardevs, const char *id);
+/* Call @func with each chardev, in the order they were made. It adds and removes none. Main thread. */
 void chardevs_foreach(Chardevs *chardevs, void (*func)(Chardev *, gpointer), gpointer data);
 
+/* What it was made as; the id is borrowed. Any thread. */
 const char *chardev_id(const Chardev *chardev);
 ChardevKind chardev_kind(const Chardev *chardev);
 /* What query-chardev shows: "pty:/dev/pts/3", "disconnected:unix:/tmp/s,server=on". Owned. */

@@ -133,6 +133,7 @@ DeviceTree *device_tree_new(const DeviceType *const *types, DeviceServices *serv
 void device_tree_free(DeviceTree *tree);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DeviceTree, device_tree_free)
 
+/* The table of types, and the type called @name or NULL. Any thread. */
 const DeviceType *const *device_tree_types(const DeviceTree *tree);
 const DeviceType *device_tree_find_type(const DeviceTree *tree, const char *name);
 

@@ -50,6 +50,7 @@ struct Kvm {
 	struct kvm_pit_state2 pit;
 };
 
+/* Set up @interrupts of @kvm, whose chips exist: routes of the pins alone. False and @error. */
 bool kvm_interrupts_init(KvmInterrupts *interrupts, Kvm *kvm, GError **error);
 void kvm_interrupts_clear(KvmInterrupts *interrupts);
 

@@ -58,6 +58,10 @@ int kvm_vcpu_run(KvmVcpu *vcpu);
 void kvm_vcpu_interrupt(KvmVcpu *vcpu);
 void kvm_vcpu_clear_interrupt(KvmVcpu *vcpu);
 
+/*
+ * The KVM calls of these names. Own thread, or any while the vCPU is parked. False and @error where
+ * KVM refuses.
+ */
 bool kvm_vcpu_get_regs(KvmVcpu *vcpu, struct kvm_regs *regs, GError **error);
 bool kvm_vcpu_set_regs(KvmVcpu *vcpu, const struct kvm_regs *regs, GError **error);
 bool kvm_vcpu_get_sregs(KvmVcpu *vcpu, struct kvm_sregs *sregs, GError **error);

@@ -31,6 +31,7 @@ typedef struct GuestMemoryRegion {
 	uint64_t page_size; /* of the host's pages behind it, bytes; 0: base pages */
 } GuestMemoryRegion;
 
+/* No regions yet. Free it when no thread uses it any more. */
 GuestMemory *guest_memory_new(void);
 void guest_memory_free(GuestMemory *memory);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestMemory, guest_memory_free)

@@ -78,8 +78,10 @@ void console_port_set_ready(ConsolePort *port, bool ready);
 /* Drop buffered input. Any thread. */
 void console_port_clear(ConsolePort *port);
 
-/* Of the console, posted by the port to the loop with the port as data. */
-
+/*
+ * Of the console, posted by the port to the loop with the port as data: input is buffered, the
+ * chardev takes output again, the host's side was opened or closed. Nothing for a port that is gone.
+ */
 void console_input_arrived(gpointer port);
 void console_output_possible(gpointer port);
 void console_host_changed(gpointer port);

@@ -28,6 +28,7 @@
 	.class_code = (class_), .revision = VIRTIO_PCI_REVISION, .is_express = true,    \
 	.config_written = virtio_pci_config_written, .config_reading = virtio_pci_config_reading
 
+/* The configuration space's side of the transport, for VIRTIO_PCI_TYPE. Device lock held. */
 void virtio_pci_config_written(PciDevice *pci, unsigned offset, unsigned size);
 void virtio_pci_config_reading(PciDevice *pci, unsigned offset, unsigned size);
 
