@@ -127,36 +127,70 @@ static MemoryBackend *new_memory_backend(const QapiObjectOptions *options, GErro
 	return memory_backend_new(&config, error);
 }
 
+void machine_object_polling(const MachineObject *object, IoLoopPolling *polling)
+{
+	const QapiIothreadProperties *iothread = &object->options->u.iothread;
+
+	*polling = (IoLoopPolling){
+		.max_ns = iothread->poll_max_ns,
+		.grow = iothread->poll_grow,
+		.shrink = iothread->poll_shrink,
+	};
+}
+
 static bool check_poll_parameter(const char *name, int64_t value, GError **error)
 {
 	return value >= 0 ||
 	       error_fail(error, "%s value must be in range [0, %" PRId64 "]", name, INT64_MAX);
 }
 
-void machine_object_polling(const MachineObject *object, IoLoopPolling *polling)
-{
-	const QapiIothreadProperties *iothread = &object->options->u.iothread;
-
-	*polling = (IoLoopPolling){
-		.max_ns = iothread->has_poll_max_ns ? iothread->poll_max_ns : DEFAULT_POLL_MAX_NS,
-		.grow = iothread->poll_grow,
-		.shrink = iothread->poll_shrink,
-	};
-}
-
 static bool create_iothread(MachineObjects *objects, MachineObject *object, GError **error)
 {
 	g_autofree char *name = g_strdup_printf("IO %s", object->options->id);
+	QapiIothreadProperties *iothread = &object->options->u.iothread;
 	IoLoopPolling polling;
 
-	machine_object_polling(object, &polling);
-	if (!check_poll_parameter("poll-max-ns", polling.max_ns, error) ||
-	    !check_poll_parameter("poll-grow", polling.grow, error) ||
-	    !check_poll_parameter("poll-shrink", polling.shrink, error))
+	/* What was not given is what it is by default, for whoever asks later. */
+	if (!iothread->has_poll_max_ns)
+		iothread->poll_max_ns = DEFAULT_POLL_MAX_NS;
+	iothread->has_poll_max_ns = iothread->has_poll_grow = iothread->has_poll_shrink = true;
+	if (!check_poll_parameter("poll-max-ns", iothread->poll_max_ns, error) ||
+	    !check_poll_parameter("poll-grow", iothread->poll_grow, error) ||
+	    !check_poll_parameter("poll-shrink", iothread->poll_shrink, error))
 		return false;
 	object->io_loop = io_loop_new(name, machine_io_thread_init, objects->machine, error);
 	if (!object->io_loop)
 		return false;
+	machine_object_polling(object, &polling);
+	io_loop_set_polling(object->io_loop, &polling);
+	return true;
+}
+
+bool machine_object_set(MachineObject *object, const char *property, json_object *value,
+			GError **error)
+{
+	QapiIothreadProperties *iothread = &object->options->u.iothread;
+	IoLoopPolling polling;
+	int64_t *member = NULL;
+
+	if (object->options->qom_type == QAPI_OBJECT_TYPE_IOTHREAD) {
+		if (strcmp(property, "poll-max-ns") == 0)
+			member = &iothread->poll_max_ns;
+		else if (strcmp(property, "poll-grow") == 0)
+			member = &iothread->poll_grow;
+		else if (strcmp(property, "poll-shrink") == 0)
+			member = &iothread->poll_shrink;
+	}
+	if (!member)
+		return error_fail(error, "Property '%s.%s' cannot be changed", type_name(object),
+				  property);
+	if (json_object_get_type(value) != json_type_int)
+		return error_fail(error, "Invalid parameter type for '%s', expected: integer",
+				  property);
+	if (!check_poll_parameter(property, json_object_get_int64(value), error))
+		return false;
+	*member = json_object_get_int64(value);
+	machine_object_polling(object, &polling);
 	io_loop_set_polling(object->io_loop, &polling);
 	return true;
 }

@@ -56,4 +56,8 @@ IoLoop *machine_object_io_loop(const MachineObject *object);
 
 /* How @object, which is an iothread, polls. */
 void machine_object_polling(const MachineObject *object, IoLoopPolling *polling);
+
+/* qom-set: how an iothread polls. False and @error where @property cannot be changed to @value. */
+bool machine_object_set(MachineObject *object, const char *property, json_object *value,
+			GError **error);
 RngBackend *machine_object_rng(const MachineObject *object);

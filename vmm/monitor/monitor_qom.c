@@ -115,7 +115,7 @@ static GPtrArray *list_object(const MachineObject *object)
 	g_autoptr(JsonObject) options = qapi_format_ObjectOptions(object->options);
 	GPtrArray *list = qapi_list_new_ObjectPropertyInfo();
 
-	json_object_object_foreach (options, name, value)
+	json_object_object_foreach(options, name, value)
 		append_property(list, name, json_type_as_qom(value));
 	return list;
 }
@@ -181,12 +181,11 @@ bool qmp_qom_set(QmpContext *ctx, const char *path, const char *property, json_o
 		 GError **error)
 {
 	Machine *machine = qmp_context_machine(ctx);
-	const MachineObject *object = find_object(machine, path);
+	MachineObject *object = find_object(machine, path);
 	GError *local_error = NULL;
 
 	if (object)
-		return error_fail(error, "Property '%s.%s' cannot be changed",
-				  object_type_name(object), property);
+		return machine_object_set(object, property, value, error);
 	if (device_tree_set_property(machine_devices(machine), path, property, value, &local_error))
 		return true;
 	if (local_error)
