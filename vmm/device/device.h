@@ -32,8 +32,9 @@ typedef struct DeviceType DeviceType;
 #define DEVICE_PROPERTY_TABLES 4
 
 /*
- * What can be read from a realized device, or changed in it, by qom-get and qom-set; also a property
- * (of the same name) that can be changed later. A table of these ends with one without a name.
+ * What can be read from a realized device, or changed in it, by qom-get and qom-set; also a
+ * property (of the same name) that can be changed later. A table of these ends with one without a
+ * name.
  */
 typedef struct DeviceAttribute {
 	const char *name;
@@ -224,9 +225,9 @@ json_object *device_tree_get_property(DeviceTree *tree, const char *path, const 
 				      GError **error);
 
 /*
- * qom-set: change @property of the device at @path to @value (borrowed). False and @error when there
- * is no such property, it cannot be changed, or not to that; false without @error when there is no
- * such device.
+ * qom-set: change @property of the device at @path to @value (borrowed). False and @error when
+ * there is no such property, it cannot be changed, or not to that; false without @error when there
+ * is no such device.
  */
 bool device_tree_set_property(DeviceTree *tree, const char *path, const char *property,
 			      json_object *value, GError **error);

@@ -56,8 +56,7 @@ static bool create_chipset(Machine *machine, GError **error)
 	machine->acpi_pm = add_board_device(machine, &acpi_pm_type, error);
 	machine->host_bridge = add_board_device(machine, &host_bridge_type, error);
 	return machine->acpi_pm && machine->host_bridge && create_lpc_bridge(machine, error) &&
-	       create_clock(machine, error) &&
-	       add_board_device(machine, &i8042_type, error) &&
+	       create_clock(machine, error) && add_board_device(machine, &i8042_type, error) &&
 	       add_board_device(machine, &port92_type, error);
 }
 

@@ -124,8 +124,8 @@ void machine_shutdown(Machine *machine, QapiShutdownCause cause)
 	if (machine->actions.shutdown == QAPI_SHUTDOWN_ACTION_PAUSE && can_stay(cause))
 		stop_in_state(machine, QAPI_RUN_STATE_SHUTDOWN);
 	else
-		end_machine(machine, cause == QAPI_SHUTDOWN_CAUSE_HOST_ERROR ? EXIT_FAILURE
-									      : EXIT_SUCCESS);
+		end_machine(machine,
+			    cause == QAPI_SHUTDOWN_CAUSE_HOST_ERROR ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
 void machine_reset(Machine *machine, QapiShutdownCause cause)
@@ -167,13 +167,13 @@ static bool handle_panic(Machine *machine)
 		return false;
 	}
 	qapi_event_guest_panicked(machine->events, pause ? QAPI_GUEST_PANIC_ACTION_PAUSE
-							  : QAPI_GUEST_PANIC_ACTION_POWEROFF);
+							 : QAPI_GUEST_PANIC_ACTION_POWEROFF);
 	stop_in_state(machine, QAPI_RUN_STATE_GUEST_PANICKED);
 	if (pause)
 		return true;
 	qapi_event_shutdown(machine->events, true, QAPI_SHUTDOWN_CAUSE_GUEST_PANIC);
-	end_machine(machine, action == QAPI_PANIC_ACTION_EXIT_FAILURE ? EXIT_FAILURE
-								       : EXIT_SUCCESS);
+	end_machine(machine,
+		    action == QAPI_PANIC_ACTION_EXIT_FAILURE ? EXIT_FAILURE : EXIT_SUCCESS);
 	return true;
 }
 

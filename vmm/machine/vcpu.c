@@ -372,8 +372,7 @@ bool machine_reset_cpus(Machine *machine, const BootState *boot, GError **error)
 		MachineCpu *cpu = &machine->cpus[i];
 
 		/* The first load finds them as they were created. */
-		if (machine->ram_written &&
-		    !kvm_vcpu_set_state(cpu->kvm, cpu->power_on, error))
+		if (machine->ram_written && !kvm_vcpu_set_state(cpu->kvm, cpu->power_on, error))
 			return false;
 		vcpu_set_firmware_msrs(cpu);
 		g_mutex_lock(&machine->cpu_lock);

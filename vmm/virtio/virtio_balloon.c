@@ -459,7 +459,8 @@ static bool set_polling_interval(Device *device, json_object *value, GError **er
 {
 	if (!json_object_is_type(value, json_type_int))
 		return error_fail(error, "property '" POLLING_INTERVAL "' expects an integer");
-	if (!property_set(property_find(balloon_properties, POLLING_INTERVAL), device, value, error))
+	if (!property_set(property_find(balloon_properties, POLLING_INTERVAL), device, value,
+			  error))
 		return false;
 	start_polling((VirtioBalloon *)device);
 	return true;
