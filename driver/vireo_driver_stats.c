@@ -12,6 +12,7 @@
 #include "virnetdevtap.h"
 
 #include "vireo_alias.h"
+#include "vireo_change.h"
 #include "vireo_driver.h"
 #include "vireo_qmp.h"
 #include "vireo_stats.h"
@@ -43,28 +44,21 @@ vireoDomainMemoryStats(virDomainPtr dom,
 }
 
 static int
-vireoDomainSetStatsPeriod(virDomainObj *vm,
-                          int period,
-                          virDomainDef *live,
-                          virDomainDef *config)
+vireoDomainSetStatsPeriod(vireoChange *change,
+                          int period)
 {
-    vireoDomainObjPrivate *priv = vm->privateData;
-
-    if ((live && !virDomainDefHasMemballoon(live)) ||
-        (config && !virDomainDefHasMemballoon(config))) {
+    if ((change->live && !virDomainDefHasMemballoon(change->live)) ||
+        (change->config && !virDomainDefHasMemballoon(change->config))) {
         virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("the domain has no memory balloon"));
         return -1;
     }
 
-    if (live) {
-        if (vireoQmpSetStatsPeriod(vm, period) < 0)
+    if (change->config)
+        change->config->memballoon->period = period;
+    if (change->live) {
+        if (vireoQmpSetStatsPeriod(change->vm, period) < 0)
             return -1;
-        live->memballoon->period = period;
-        vireoDomainSaveStatus(vm);
-    }
-    if (config) {
-        config->memballoon->period = period;
-        return virDomainDefSave(config, priv->driver->xmlopt, priv->driver->config->configDir);
+        change->live->memballoon->period = period;
     }
 
     return 0;
@@ -75,9 +69,8 @@ vireoDomainSetMemoryStatsPeriod(virDomainPtr dom,
                                 int period,
                                 unsigned int flags)
 {
+    vireoChange change;
     virDomainObj *vm;
-    virDomainDef *live;
-    virDomainDef *config;
     int ret = -1;
 
     virCheckFlags(VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG, -1);
@@ -90,15 +83,12 @@ vireoDomainSetMemoryStatsPeriod(virDomainPtr dom,
     if (!(vm = vireoDomainObjFromDomain(dom)))
         return -1;
 
-    if (virDomainSetMemoryStatsPeriodEnsureACL(dom->conn, vm->def, flags) < 0 ||
-        virDomainObjBeginJob(vm, VIR_JOB_MODIFY) < 0)
-        goto cleanup;
+    if (virDomainSetMemoryStatsPeriodEnsureACL(dom->conn, vm->def, flags) >= 0 &&
+        vireoChangeBegin(&change, vm, flags) == 0) {
+        ret = vireoDomainSetStatsPeriod(&change, period);
+        ret = vireoChangeEnd(&change, ret);
+    }
 
-    if (virDomainObjGetDefs(vm, flags, &live, &config) == 0)
-        ret = vireoDomainSetStatsPeriod(vm, period, live, config);
-    virDomainObjEndJob(vm);
-
- cleanup:
     virDomainObjEndAPI(&vm);
     return ret;
 }
