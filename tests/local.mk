@@ -182,7 +182,7 @@ dist_noinst_SCRIPTS += tests/run tests/install-deps tests/bench/startup \
 	tests/kvm-host/run tests/kvm-host/build-emulator tests/kvm-host/guest-kit \
 	tests/system/run tests/system/inside \
 	tests/system/main.py
-EXTRA_DIST += .ci/run tests/kvm-host/lib.sh tests/kvm-host/qemu-svm.patch \
+EXTRA_DIST += .ci/run tests/kvm-host/lib.sh \
 	tests/kvm-host/host-init tests/kvm-host/guest-init \
 	tests/kvm-host/guest-rc tests/system/lib/__init__.py tests/system/lib/console.py \
 	tests/system/lib/daemon.py tests/system/lib/guest.py tests/system/lib/harness.py \
