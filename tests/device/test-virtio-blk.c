@@ -404,6 +404,19 @@ static void test_read_only(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(fixture->node->n_seen[BLOCK_WRITE], ==, 0);
 }
 
+/* Disks report optima such as 65535 sectors, which the guest's blocks need not divide. */
+static void test_host_optimum(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	remove_device(fixture);
+	fixture->node->limits.opt_io_size = 65535 * 512;
+	add_device(fixture, NULL);
+	g_assert_cmpuint(virtio_driver_read_config(&fixture->driver, 28, 4), ==, 65535);
+	remove_device(fixture);
+	add_device(fixture, "logical_block_size=4096");
+	g_assert_cmpuint(virtio_driver_read_config(&fixture->driver, 28, 4), ==, 0);
+}
+
 static void test_write_cache(Fixture *fixture, gconstpointer data)
 {
 	VirtioDriver *driver = &fixture->driver;
@@ -1089,6 +1102,7 @@ int main(int argc, char **argv)
 	add("polled/flags", test_polled_by_flags, NULL);
 	add("polled/events", test_polled_by_events, NULL);
 	add("queues-by-vcpus", test_queues_by_vcpus, NULL);
+	add("host-optimum", test_host_optimum, NULL);
 	add_packed();
 	g_test_add_func("/virtio-blk/bad-properties", test_bad_properties);
 	return g_test_run();

@@ -486,7 +486,8 @@ static bool settle_sizes(VirtioBlk *blk, GError **error)
 	if (!blk->physical_block_size)
 		blk->physical_block_size =
 			MAX(blk->logical_block_size, limits->physical_block_size);
-	if (!blk->opt_io_size)
+	/* A host's preference is no demand: one that larger blocks do not fit is left out. */
+	if (!blk->opt_io_size && limits->opt_io_size % blk->logical_block_size == 0)
 		blk->opt_io_size = limits->opt_io_size;
 	if (blk->logical_block_size < limits->logical_block_size)
 		return error_fail(error,
