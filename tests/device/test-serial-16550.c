@@ -167,7 +167,7 @@ static void test_receive(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	g_assert_cmphex(in(IIR), ==, 0xc4);
 	for (const char *c = "123456789abcdefg"; *c; c++) {
 		g_assert_cmphex(in(LSR)&1, ==, 1);
-		g_assert_cmphex(in(DATA), ==, *c);
+		g_assert_cmphex(in(DATA), ==, (uint8_t)*c);
 	}
 	g_assert_cmphex(in(IIR), ==, 0xc1);
 }
@@ -263,7 +263,7 @@ static void test_bad_state(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 		n_refused += !state_load(serial_16550_type.state, fixture->serial, stream->data,
 					 stream->len, &used, &error);
 		stream->data[i] = byte;
-		for (uint16_t port = COM1; port <= SCR; port++) {
+		for (unsigned port = COM1; port <= SCR; port++) {
 			in(port);
 			out(port, 0);
 		}
