@@ -26,6 +26,7 @@ libvireodriver_la_LIBADD = libqmp.la $(LIBVIRT_LIBS) $(GIO_LIBS) $(LIBXML_LIBS) 
 libvireodriver_la_SOURCES = \
 	driver/vireo_address.c \
 	driver/vireo_alias.c \
+	driver/vireo_bandwidth.c \
 	driver/vireo_capabilities.c \
 	driver/vireo_cgroup.c \
 	driver/vireo_change.c \
@@ -63,6 +64,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_validate_device.c \
 	driver/vireo_address.h \
 	driver/vireo_alias.h \
+	driver/vireo_bandwidth.h \
 	driver/vireo_capabilities.h \
 	driver/vireo_cgroup.h \
 	driver/vireo_change.h \

@@ -478,6 +478,18 @@ vireoDomainSetBlkioParameters(virDomainPtr dom,
                               int nparams,
                               unsigned int flags);
 int
+vireoDomainGetInterfaceParameters(virDomainPtr dom,
+                                  const char *device,
+                                  virTypedParameterPtr params,
+                                  int *nparams,
+                                  unsigned int flags);
+int
+vireoDomainSetInterfaceParameters(virDomainPtr dom,
+                                  const char *device,
+                                  virTypedParameterPtr params,
+                                  int nparams,
+                                  unsigned int flags);
+int
 vireoDomainGetCPUStats(virDomainPtr dom,
                        virTypedParameterPtr params,
                        unsigned int nparams,

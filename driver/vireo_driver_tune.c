@@ -12,6 +12,7 @@
 #include "viralloc.h"
 #include "virerror.h"
 
+#include "vireo_bandwidth.h"
 #include "vireo_change.h"
 #include "vireo_driver.h"
 #include "vireo_qmp.h"
@@ -341,6 +342,101 @@ vireoDomainSetBlkioParameters(virDomainPtr dom,
             (!change.config ||
              virDomainDriverSetupPersistentDefBlkioParams(change.config, params, nparams) == 0))
             ret = 0;
+        ret = vireoChangeEnd(&change, ret);
+    }
+
+    virDomainObjEndAPI(&vm);
+    return ret;
+}
+
+int
+vireoDomainGetInterfaceParameters(virDomainPtr dom,
+                                  const char *device,
+                                  virTypedParameterPtr params,
+                                  int *nparams,
+                                  unsigned int flags)
+{
+    virDomainObj *vm;
+    virDomainDef *def;
+    virDomainNetDef *net;
+    int ret = -1;
+
+    virCheckFlags(VIR_DOMAIN_AFFECT_LIVE |
+                  VIR_DOMAIN_AFFECT_CONFIG |
+                  VIR_TYPED_PARAM_STRING_OKAY, -1);
+
+    if (!(vm = vireoDomainObjFromDomain(dom)))
+        return -1;
+
+    if (virDomainGetInterfaceParametersEnsureACL(dom->conn, vm->def) >= 0 &&
+        (def = virDomainObjGetOneDef(vm, flags)) &&
+        (net = virDomainNetFind(def, device)))
+        ret = vireoBandwidthFormat(virDomainNetGetActualBandwidth(net), params, nparams);
+
+    virDomainObjEndAPI(&vm);
+    return ret;
+}
+
+static int
+vireoDomainSetBandwidth(vireoChange *change,
+                        const char *device,
+                        virTypedParameterPtr params,
+                        int nparams)
+{
+    virDomainNetDef *net;
+
+    if (change->config) {
+        g_autoptr(virNetDevBandwidth) bandwidth = NULL;
+
+        if (!(net = virDomainNetFind(change->config, device)) ||
+            vireoBandwidthMerge(net->bandwidth, params, nparams, &bandwidth) < 0 ||
+            vireoBandwidthCheck(net, bandwidth) < 0)
+            return -1;
+        vireoBandwidthSet(net, bandwidth);
+    }
+
+    if (change->live) {
+        g_autoptr(virNetDevBandwidth) bandwidth = NULL;
+
+        if (!(net = virDomainNetFind(change->live, device)) ||
+            vireoBandwidthMerge(virDomainNetGetActualBandwidth(net), params, nparams,
+                                &bandwidth) < 0 ||
+            vireoBandwidthCheck(net, bandwidth) < 0)
+            return -1;
+        return vireoBandwidthApply(net, bandwidth);
+    }
+
+    return 0;
+}
+
+int
+vireoDomainSetInterfaceParameters(virDomainPtr dom,
+                                  const char *device,
+                                  virTypedParameterPtr params,
+                                  int nparams,
+                                  unsigned int flags)
+{
+    vireoChange change;
+    virDomainObj *vm;
+    int ret = -1;
+
+    virCheckFlags(VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG, -1);
+
+    if (virTypedParamsValidate(params, nparams,
+                               VIR_DOMAIN_BANDWIDTH_IN_AVERAGE, VIR_TYPED_PARAM_UINT,
+                               VIR_DOMAIN_BANDWIDTH_IN_PEAK, VIR_TYPED_PARAM_UINT,
+                               VIR_DOMAIN_BANDWIDTH_IN_BURST, VIR_TYPED_PARAM_UINT,
+                               VIR_DOMAIN_BANDWIDTH_IN_FLOOR, VIR_TYPED_PARAM_UINT,
+                               VIR_DOMAIN_BANDWIDTH_OUT_AVERAGE, VIR_TYPED_PARAM_UINT,
+                               VIR_DOMAIN_BANDWIDTH_OUT_PEAK, VIR_TYPED_PARAM_UINT,
+                               VIR_DOMAIN_BANDWIDTH_OUT_BURST, VIR_TYPED_PARAM_UINT,
+                               NULL) < 0 ||
+        !(vm = vireoDomainObjFromDomain(dom)))
+        return -1;
+
+    if (virDomainSetInterfaceParametersEnsureACL(dom->conn, vm->def, flags) >= 0 &&
+        vireoChangeBegin(&change, vm, flags) == 0) {
+        ret = vireoDomainSetBandwidth(&change, device, params, nparams);
         ret = vireoChangeEnd(&change, ret);
     }
 

@@ -46,6 +46,17 @@ def link_addresses_and_size() -> None:
         set_link("down", "--config")
         check("<link state='down'/>" in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), "down in the definition")
 
+        domain.setInterfaceParameters(mac, {"inbound.average": 1000, "inbound.peak": 2000, "outbound.average": 500},
+                                      libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        tap = domain.XMLDesc().split("<target dev='vnet")[1].split("'")[0]
+        check("rate 8Mbit" in command("tc", "class", "show", "dev", f"vnet{tap}"), "the host limits what goes in")
+        check("rate 4Mbit" in command("tc", "filter", "show", "dev", f"vnet{tap}", "parent", "ffff:"), "and out")
+        check(domain.interfaceParameters(mac)["inbound.peak"] == 2000, "the limits are known")
+        refused(libvirt.VIR_ERR_OPERATION_UNSUPPORTED, domain.setInterfaceParameters, mac, {"inbound.floor": 10})
+        domain.setInterfaceParameters(mac, {"inbound.average": 0, "outbound.average": 0},
+                                      libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        check("htb" not in command("tc", "qdisc", "show", "dev", f"vnet{tap}"), "no limit again")
+
         domain.blockResize("vda", 8 << 20, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
         wait_for("the new size", lambda: console.shell("cat /sys/block/vda/size") == str(8 << 11), 20)
         check(domain.blockInfo("vda")[0] == 8 << 20, "and the image's")

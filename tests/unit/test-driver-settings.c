@@ -9,6 +9,7 @@
 #include "virerror.h"
 #include "virtypedparam.h"
 
+#include "vireo_bandwidth.h"
 #include "vireo_domain.h"
 #include "vireo_tune.h"
 #include "vireo_update.h"
@@ -205,6 +206,41 @@ testSchedulerRefused(void)
     }
 }
 
+/* One direction is replaced, the other stays; no average and no floor: no limit. */
+static void
+testBandwidth(void)
+{
+    virNetDevBandwidthRate rate = { .average = 9, .peak = 10 };
+    virNetDevBandwidth old = { .in = &rate };
+    virTypedParameter params[] = {
+        { .field = VIR_DOMAIN_BANDWIDTH_OUT_AVERAGE, .type = VIR_TYPED_PARAM_UINT, .value.ui = 100 },
+        { .field = VIR_DOMAIN_BANDWIDTH_OUT_BURST, .type = VIR_TYPED_PARAM_UINT, .value.ui = 7 },
+    };
+    virTypedParameter off = { .field = VIR_DOMAIN_BANDWIDTH_IN_AVERAGE, .type = VIR_TYPED_PARAM_UINT };
+    virTypedParameter shown[VIREO_BANDWIDTH_PARAMS] = { 0 };
+    g_autoptr(virNetDevBandwidth) merged = NULL;
+    g_autoptr(virNetDevBandwidth) none = NULL;
+    g_autoptr(virNetDevBandwidth) refused = NULL;
+    int nshown = VIREO_BANDWIDTH_PARAMS;
+    unsigned int value = 0;
+
+    g_assert_cmpint(vireoBandwidthMerge(&old, params, 2, &merged), ==, 0);
+    g_assert_cmpint(merged->in->average, ==, 9);
+    g_assert_cmpint(merged->in->peak, ==, 10);
+    g_assert_cmpint(merged->out->average, ==, 100);
+    g_assert_cmpint(merged->out->burst, ==, 7);
+
+    g_assert_cmpint(vireoBandwidthFormat(merged, shown, &nshown), ==, 0);
+    g_assert_cmpint(nshown, ==, VIREO_BANDWIDTH_PARAMS);
+    g_assert_cmpint(virTypedParamsGetUInt(shown, nshown, VIR_DOMAIN_BANDWIDTH_OUT_BURST, &value), ==, 1);
+    g_assert_cmpint(value, ==, 7);
+
+    g_assert_cmpint(vireoBandwidthMerge(&old, &off, 1, &none), ==, 0);
+    g_assert_null(none);
+    g_assert_cmpint(vireoBandwidthMerge(NULL, &params[1], 1, &refused), ==, -1);
+    g_assert_nonnull(strstr(virGetLastErrorMessage(), "average"));
+}
+
 static void
 testSilence(void *opaque G_GNUC_UNUSED,
             virErrorPtr error G_GNUC_UNUSED)
@@ -230,6 +266,7 @@ main(int argc, char **argv)
     g_test_add_func("/driver-settings/config/refused", testConfigRefused);
     g_test_add_func("/driver-settings/scheduler", testScheduler);
     g_test_add_func("/driver-settings/scheduler/refused", testSchedulerRefused);
+    g_test_add_func("/driver-settings/bandwidth", testBandwidth);
     ret = g_test_run();
 
     virObjectUnref(driver.xmlopt);
