@@ -39,6 +39,7 @@ typedef struct Bench {
 	uint64_t n_blocks;
 	int seconds;
 	bool packed;
+	int64_t poll_max_ns;
 	BlockNodes *nodes;
 	FakeMachine *fake;
 	IoLoop *loop;
@@ -98,7 +99,7 @@ static void set_up(Bench *bench)
 
 	open_node(bench);
 	bench->fake = virtio_driver_machine(&bench->loop);
-	io_loop_set_polling(bench->loop, &(IoLoopPolling){ .max_ns = IOTHREAD_POLLS });
+	io_loop_set_polling(bench->loop, &(IoLoopPolling){ .max_ns = bench->poll_max_ns });
 	fake_machine_set_block_node(bench->fake, "disk", block_nodes_find(bench->nodes, "disk"));
 	bench->device = fake_machine_add(bench->fake, &virtio_blk_type.pci.device, options);
 	virtio_driver_probe(driver, bench->fake, bench->device);
@@ -325,12 +326,15 @@ static char *make_file(const char *directory, uint64_t size)
 
 int main(int argc, char **argv)
 {
+	Bench bench = { .random = 1, .poll_max_ns = IOTHREAD_POLLS };
 	gboolean json = FALSE, packed = FALSE, verbose = FALSE, no_fio = FALSE;
 	int n_runs = 5, seconds = 2, size_mib = 1024, only_depth = 0;
 	g_autofree char *directory = NULL;
 	const GOptionEntry entries[] = {
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &json, "one JSON object for each row", NULL },
 		{ "packed", 0, 0, G_OPTION_ARG_NONE, &packed, "over a packed ring", NULL },
+		{ "poll-max-ns", 0, 0, G_OPTION_ARG_INT64, &bench.poll_max_ns,
+		  "of the I/O thread (default 32768, as -object iothread)", "NS" },
 		{ "runs", 0, 0, G_OPTION_ARG_INT, &n_runs, "runs of each (default 5)", "N" },
 		{ "seconds", 0, 0, G_OPTION_ARG_INT, &seconds, "of a run (default 2)", "N" },
 		{ "size", 0, 0, G_OPTION_ARG_INT, &size_mib, "of the file (default 1024)", "MIB" },
@@ -350,14 +354,14 @@ int main(int argc, char **argv)
 		{ .name = "randread-4k-depth-32" },
 		{ .name = "randread-4k-depth-128" },
 	};
-	Bench bench = { .random = 1 };
 
 	g_option_context_set_summary(
 		context, "4 KiB random reads by virtio-blk in process, beside fio's io_uring.");
 	g_option_context_add_main_entries(context, entries, NULL);
 	if (!g_option_context_parse(context, &argc, &argv, &error))
 		fail("options", error);
-	if (n_runs < 1 || n_runs > (int)BENCH_RUNS_MAX || seconds < 1 || size_mib < 1)
+	if (n_runs < 1 || n_runs > (int)BENCH_RUNS_MAX || seconds < 1 || size_mib < 1 ||
+	    bench.poll_max_ns < 0)
 		fail("a number is out of range", NULL);
 	path = make_file(directory ? directory : "/var/tmp", (uint64_t)size_mib << 20);
 	bench.path = path;
