@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs the system tests whose names contain one of the arguments, or all of them."""
+"""Runs the system tests whose names contain one of the arguments, or all of them.
+
+An argument =NAME means just the test of that name; --list prints names and runs nothing.
+"""
 
 import importlib
 import os
@@ -16,8 +19,13 @@ def main() -> int:
     here = pathlib.Path(__file__).parent
     for path in sorted(here.glob("test_*.py")):
         importlib.import_module(path.stem)
+    words = [word for word in sys.argv[1:] if word != "--list"]
     chosen = [test for test in harness.registry
-              if len(sys.argv) == 1 or any(word in test.name for word in sys.argv[1:])]
+              if not words or any(word[1:] == test.name if word.startswith("=") else word in test.name
+                                  for word in words)]
+    if "--list" in sys.argv:
+        print("\n".join(test.name for test in chosen))
+        return 0
     return 0 if harness.run(chosen, workers=int(os.environ.get("VIREO_TEST_WORKERS", "2"))) else 1
 
 

@@ -48,7 +48,7 @@ REFUSED_BY_VIREO: "list[tuple[str, Change, str]]" = [
     ("ide_disk", device(disk_xml("/dev/null", "hda").replace("bus='virtio'", "bus='ide'")), "target bus"),
     ("graphics", device("<graphics type='vnc' autoport='yes'/>"), "graphics"),
     ("sound", device("<sound model='ich9'/>"), "sound"),
-    ("e1000_card", device(network_xml().replace("type='virtio'", "type='e1000'")), "interface <model>"),
+    ("e1000_card", device(network_xml().replace("type='virtio'", "type='e1000'")), "interface <model type='e1000'"),
     ("smm", replaced("<acpi/>", "<acpi/><smm state='on'/>"), "smm"),
     ("numa", replaced("<cpu mode='host-passthrough'/>",
                       "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='160' unit='MiB'/></numa></cpu>"),

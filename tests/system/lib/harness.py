@@ -149,12 +149,17 @@ def run(tests: Iterable[Test], workers: int) -> bool:
     print(f"1..{len(shared) + len(alone)}", flush=True)
     good = True
     number = 0
+    heard = time.monotonic()
     for queue, width in ((shared, workers), (alone, 1)):
         running: list[Running] = []
         while queue or running:
             while queue and len(running) < width:
                 running.append(Running(queue.pop(0)))
             time.sleep(0.1)
+            # Whoever watches can tell a long test from a host that has come to a standstill.
+            if time.monotonic() - heard > 10:
+                heard = time.monotonic()
+                print("# alive", flush=True)
             for item in [item for item in running if item.poll() is not None]:
                 running.remove(item)
                 number += 1

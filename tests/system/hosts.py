@@ -1,0 +1,129 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs system tests on emulated KVM hosts: hosts.py RESULTS HOSTS HOST-COMMAND... -- NAME...
+
+HOST-COMMAND boots a host and runs main.py there with the arguments that are appended; @RESULTS@ in
+it stands for a directory of that host's own below RESULTS. HOSTS of them run side by side, each
+with its share of the tests. One processor each: two that are emulated on threads of their own lock
+up together now and then, waiting for each other's interrupts.
+
+A running main.py is heard of every few seconds, so a host that falls silent, or ends before its
+tests have, is given up and another is booted for the tests that have no result yet. Three in a row
+are the limit; what has no result then has failed. Prints TAP.
+"""
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from typing import Iterator, Optional
+
+HOSTS_IN_A_ROW = 3
+# Longer than a host takes to boot, shorter than anyone wants to wait.
+SILENCE_SECONDS = 120
+RESULT = re.compile(r"(ok|not ok) \d+ - (\S+)(.*)")
+
+
+def lines_of(process: "subprocess.Popen[str]", report: "Report") -> "Iterator[str]":
+    """The lines that @process prints, until it ends or is silent for too long."""
+    lines: "queue.Queue[Optional[str]]" = queue.Queue()
+
+    def read() -> None:
+        assert process.stdout
+        for line in process.stdout:
+            lines.put(line.rstrip("\n"))
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            line = lines.get(timeout=SILENCE_SECONDS)
+        except queue.Empty:
+            report.say(f"# the host has been silent for {SILENCE_SECONDS} s")
+            return
+        if line is None:
+            return
+        yield line
+
+
+class Report:
+    """The results of all hosts, numbered as they come."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.number = 0
+        self.good = True
+
+    def result(self, verdict: str, name: str, rest: str) -> None:
+        with self.lock:
+            self.number += 1
+            self.good &= verdict == "ok"
+            print(f"{verdict} {self.number} - {name}{rest}", flush=True)
+
+    def say(self, text: str) -> None:
+        with self.lock:
+            print(text, flush=True)
+
+
+class Share(threading.Thread):
+    """One host after another for a share of the tests."""
+
+    def __init__(self, command: "list[str]", results: str, names: "list[str]", report: Report) -> None:
+        super().__init__()
+        os.makedirs(results, exist_ok=True)
+        self.command = [word.replace("@RESULTS@", results) for word in command]
+        self.environment = {**os.environ, "VIREO_RESULTS": results}
+        self.remaining = names
+        self.report = report
+
+    def on_one_host(self) -> None:
+        process = subprocess.Popen(self.command + [f"={name}" for name in self.remaining],
+                                   env=self.environment, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, text=True, errors="replace")
+        try:
+            for line in lines_of(process, self.report):
+                match = RESULT.fullmatch(line)
+                if match and match[2] in self.remaining:
+                    self.remaining.remove(match[2])
+                    self.report.result(*match.groups())
+                elif line.startswith("# ") and line != "# alive":
+                    self.report.say(line)
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def run(self) -> None:
+        for attempt in range(HOSTS_IN_A_ROW):
+            if attempt:
+                self.report.say(f"# booting another host for {len(self.remaining)} tests")
+            self.on_one_host()
+            if not self.remaining:
+                return
+        for name in self.remaining:
+            self.report.result("not ok", name, "")
+            self.report.say(f"#   {HOSTS_IN_A_ROW} hosts ended or fell silent before this had a result")
+
+
+def main() -> int:
+    results, count = sys.argv[1], int(sys.argv[2])
+    split = len(sys.argv) - 1 - sys.argv[::-1].index("--")
+    command, names = sys.argv[3:split], sys.argv[split + 1:]
+    report = Report()
+    print(f"1..{len(names)}", flush=True)
+    shares = [Share(command, f"{results}/host-{number + 1}", names[number::count], report)
+              for number in range(min(count, len(names)))]
+    for share in shares:
+        share.start()
+    for share in shares:
+        share.join()
+    return 0 if report.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
