@@ -4,8 +4,10 @@
 
 HOST-COMMAND boots a host and runs main.py there with the arguments that are appended; @RESULTS@ in
 it stands for a directory of that host's own below RESULTS. HOSTS of them run side by side, each
-with its share of the tests. One processor each: two that are emulated on threads of their own lock
-up together now and then, waiting for each other's interrupts.
+with its share of the tests. They have one processor each: two that are emulated on threads of
+their own lock up together now and then, waiting for each other's interrupts. A test whose NAME is
+written 2:NAME needs two all the same; such run last, on a host by itself. @PROCESSORS@ stands for
+the number.
 
 A running main.py is heard of every few seconds, so a host that falls silent, or ends before its
 tests have, is given up and another is booted for the tests that have no result yet. Three in a row
@@ -71,10 +73,12 @@ class Report:
 class Share(threading.Thread):
     """One host after another for a share of the tests."""
 
-    def __init__(self, command: "list[str]", results: str, names: "list[str]", report: Report) -> None:
+    def __init__(self, command: "list[str]", results: str, processors: int, names: "list[str]",
+                 report: Report) -> None:
         super().__init__()
         os.makedirs(results, exist_ok=True)
-        self.command = [word.replace("@RESULTS@", results) for word in command]
+        self.command = [word.replace("@RESULTS@", results).replace("@PROCESSORS@", str(processors))
+                        for word in command]
         self.environment = {**os.environ, "VIREO_RESULTS": results}
         self.remaining = names
         self.report = report
@@ -116,12 +120,16 @@ def main() -> int:
     command, names = sys.argv[3:split], sys.argv[split + 1:]
     report = Report()
     print(f"1..{len(names)}", flush=True)
-    shares = [Share(command, f"{results}/host-{number + 1}", names[number::count], report)
+    wide = [name[2:] for name in names if name.startswith("2:")]
+    names = [name for name in names if not name.startswith("2:")]
+    shares = [Share(command, f"{results}/host-{number + 1}", 1, names[number::count], report)
               for number in range(min(count, len(names)))]
     for share in shares:
         share.start()
     for share in shares:
         share.join()
+    if wide:
+        Share(command, f"{results}/host-wide", 2, wide, report).run()
     return 0 if report.good else 1
 
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs the system tests whose names contain one of the arguments, or all of them.
 
-An argument =NAME means just the test of that name; --list prints names and runs nothing.
+An argument =NAME means just the test of that name; --list prints names, those of tests that need two processors
+as 2:NAME, and runs nothing.
 """
 
 import importlib
@@ -24,7 +25,7 @@ def main() -> int:
               if not words or any(word[1:] == test.name if word.startswith("=") else word in test.name
                                   for word in words)]
     if "--list" in sys.argv:
-        print("\n".join(test.name for test in chosen))
+        print("\n".join(f"2:{test.name}" if test.wide else test.name for test in chosen))
         return 0
     return 0 if harness.run(chosen, workers=int(os.environ.get("VIREO_TEST_WORKERS", "2"))) else 1
 

@@ -63,7 +63,7 @@ def link_addresses_and_size() -> None:
         check(domain.diskErrors() == {}, "no errors")
 
 
-@test(limit=120)
+@test(limit=120, wide=True)
 def threads_and_limits() -> None:
     """Threads move and come and go; limits reach the kernel and outlive the daemon."""
     with Lab() as lab:
