@@ -153,6 +153,7 @@ int main(int argc, char **argv)
 		return print_help(config);
 	if (config->daemonize && !process_daemonize(&ready_fd, &error))
 		return fail(error);
+	sandbox_prepare();
 	if (!log_init(config->log_file, config->log_timestamps, &error))
 		return fail(error);
 	if (config->pid_file) {

@@ -157,6 +157,35 @@ static void *thread_main(void *data)
 	return data;
 }
 
+/* Small blocks, more than free() keeps: at the end it gives memory back to the kernel. */
+static void fill_and_free(void)
+{
+	static _Thread_local void *blocks[4096];
+
+	for (size_t i = 0; i < G_N_ELEMENTS(blocks); i++)
+		blocks[i] = g_malloc0(1024);
+	for (size_t i = G_N_ELEMENTS(blocks); i > 0; i--)
+		g_free(blocks[i - 1]);
+}
+
+static void *filler_main(void *data)
+{
+	REQUIRE(sandbox_apply(SANDBOX_VCPU, NULL));
+	fill_and_free();
+	return data;
+}
+
+/* More threads at once than malloc() gives an arena without counting processors. */
+static void use_memory_in_threads(void)
+{
+	pthread_t threads[24];
+
+	for (size_t i = 0; i < G_N_ELEMENTS(threads); i++)
+		REQUIRE(pthread_create(&threads[i], NULL, filler_main, NULL) == 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(threads); i++)
+		REQUIRE(pthread_join(threads[i], NULL) == 0);
+}
+
 static void use_memory_and_wake(void)
 {
 	int fd = eventfd(0, 0);
@@ -226,6 +255,7 @@ static const struct {
 } uses[] = {
 	{ "main/memory", SANDBOX_MAIN, use_memory_and_wake },
 	{ "main/threads", SANDBOX_MAIN, start_threads },
+	{ "main/memory-in-threads", SANDBOX_MAIN, use_memory_in_threads },
 	{ "vcpu/memory", SANDBOX_VCPU, use_memory_and_wake },
 	{ "io/memory", SANDBOX_IO, use_memory_and_wake },
 };
@@ -262,6 +292,7 @@ static void test_io_loop(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	sandbox_prepare();
 	zero_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	g_assert_cmpint(zero_fd, >=, 0);
 	for (unsigned i = 0; i < G_N_ELEMENTS(violations); i++) {

@@ -12,6 +12,7 @@
 #include "vmm/base/error.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -84,30 +85,32 @@ static void on_violation(int signal_number, siginfo_t *info, void *context)
 	_exit(1);
 }
 
-static gpointer install_handler(gpointer data)
+void sandbox_prepare(void)
 {
 	struct sigaction action = {
 		.sa_sigaction = on_violation,
 		.sa_flags = SA_SIGINFO | SA_RESETHAND | SA_NODEFER,
 	};
 
-	(void)data;
 	sigaction(SIGSYS, &action, NULL);
 	/* Messages have a time; what it takes to tell it is read now, while files can be opened. */
 	tzset();
-	return NULL;
+	/*
+	 * An arena of a thread's own opens files of the kernel's at bad moments: how many processors
+	 * there are before it is made, how memory is overcommitted before it gives some back. And
+	 * what Vireo allocates is little, none of it for the guest's data.
+	 */
+	mallopt(M_ARENA_MAX, 1);
 }
 
 bool sandbox_apply(SandboxThread kind, GError **error)
 {
-	static GOnce once = G_ONCE_INIT;
 	struct sock_fprog program = {
 		.len = kinds[kind].size,
 		.filter = (struct sock_filter *)kinds[kind].filter,
 	};
 	sigset_t set;
 
-	g_once(&once, install_handler, NULL);
 	current_kind = kind;
 	sigemptyset(&set);
 	sigaddset(&set, SIGSYS);

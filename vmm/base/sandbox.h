@@ -22,7 +22,13 @@ typedef enum SandboxThread {
 } SandboxThread;
 
 /*
+ * Do what threads under a filter no longer can, and have violations reported. Once, before there
+ * is another thread.
+ */
+void sandbox_prepare(void);
+
+/*
  * Put the calling thread under the filter of @kind, for good. False and @error where the kernel
- * has no seccomp. Any thread.
+ * has no seccomp. Any thread, after sandbox_prepare().
  */
 bool sandbox_apply(SandboxThread kind, GError **error);
