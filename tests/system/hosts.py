@@ -4,10 +4,9 @@
 
 HOST-COMMAND boots a host and runs main.py there with the arguments that are appended; @RESULTS@ in
 it stands for a directory of that host's own below RESULTS. HOSTS of them run side by side, each
-with its share of the tests. They have one processor each: two that are emulated on threads of
-their own lock up together now and then, waiting for each other's interrupts. A test whose NAME is
-written 2:NAME needs two all the same; such run last, on a host by itself. @PROCESSORS@ stands for
-the number.
+with its share of the tests. They have one processor each, since more would take turns on one
+thread. A test whose NAME is written 2:NAME needs two all the same; such run last, on a host by
+themselves. @PROCESSORS@ stands for the number.
 
 A running main.py is heard of every few seconds, so a host that falls silent, or ends before its
 tests have, is given up and another is booted for the tests that have no result yet. Three in a row
