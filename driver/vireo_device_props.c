@@ -51,6 +51,22 @@ vireoDevicePropsPCI(const virDomainDef *def,
     return g_steal_pointer(&props);
 }
 
+/* Those, and what every virtio device has. @virtio may be NULL. */
+static virJSONValue *
+vireoDevicePropsVirtio(const virDomainDef *def,
+                       const char *type,
+                       const virDomainDeviceInfo *info,
+                       const virDomainVirtioOptions *virtio)
+{
+    g_autoptr(virJSONValue) props = vireoDevicePropsPCI(def, type, info);
+
+    if (!props ||
+        (virtio && virJSONValueObjectAdd(&props, "T:packed", virtio->packed, NULL) < 0))
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
 /* write-cache as the guest sees it, and whether the host's page cache is passed by. */
 static void
 vireoDevicePropsCacheMode(virDomainDiskCache mode,
@@ -82,7 +98,8 @@ virJSONValue *
 vireoDevicePropsDisk(const virDomainDef *def,
                      virDomainDiskDef *disk)
 {
-    g_autoptr(virJSONValue) props = vireoDevicePropsPCI(def, "virtio-blk-pci", &disk->info);
+    g_autoptr(virJSONValue) props = vireoDevicePropsVirtio(def, "virtio-blk-pci",
+                                                           &disk->info, disk->virtio);
     g_autofree char *node = vireoAliasBlockNode(disk);
     g_autofree char *iothread = disk->iothread ? vireoAliasIOThread(disk->iothread) : NULL;
     virDomainDiskErrorPolicy rerror = disk->rerror_policy;
@@ -154,7 +171,8 @@ virJSONValue *
 vireoDevicePropsNet(const virDomainDef *def,
                     virDomainNetDef *net)
 {
-    g_autoptr(virJSONValue) props = vireoDevicePropsPCI(def, "virtio-net-pci", &net->info);
+    g_autoptr(virJSONValue) props = vireoDevicePropsVirtio(def, "virtio-net-pci",
+                                                           &net->info, net->virtio);
     g_autofree char *netdev = vireoAliasNetdev(net);
     char mac[VIR_MAC_STRING_BUFLEN];
 
@@ -211,7 +229,8 @@ virJSONValue *
 vireoDevicePropsRNG(const virDomainDef *def,
                     virDomainRNGDef *rng)
 {
-    g_autoptr(virJSONValue) props = vireoDevicePropsPCI(def, "virtio-rng-pci", &rng->info);
+    g_autoptr(virJSONValue) props = vireoDevicePropsVirtio(def, "virtio-rng-pci",
+                                                           &rng->info, rng->virtio);
     g_autofree char *object = vireoAliasRNGObject(rng);
 
     if (!props ||
@@ -251,7 +270,8 @@ virJSONValue *
 vireoDevicePropsMemballoon(const virDomainDef *def,
                            virDomainMemballoonDef *balloon)
 {
-    g_autoptr(virJSONValue) props = vireoDevicePropsPCI(def, "virtio-balloon-pci", &balloon->info);
+    g_autoptr(virJSONValue) props = vireoDevicePropsVirtio(def, "virtio-balloon-pci",
+                                                           &balloon->info, balloon->virtio);
 
     if (!props ||
         virJSONValueObjectAdd(&props,
@@ -426,7 +446,8 @@ vireoDevicePropsController(const virDomainDef *def,
     *props = NULL;
 
     if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_VIRTIO_SERIAL) {
-        if (!(*props = vireoDevicePropsPCI(def, "virtio-serial-pci", &controller->info)))
+        if (!(*props = vireoDevicePropsVirtio(def, "virtio-serial-pci",
+                                              &controller->info, controller->virtio)))
             return -1;
         return virJSONValueObjectAdd(props, "k:max_ports", controller->opts.vioserial.ports,
                                      NULL) < 0 ? -1 : 0;

@@ -38,7 +38,6 @@ vireoValidateVirtio(const virDomainVirtioOptions *virtio)
     const vireoValidateRefusal refusals[] = {
         { virtio->iommu == VIR_TRISTATE_SWITCH_ON, "<driver iommu='on'>" },
         { virtio->ats == VIR_TRISTATE_SWITCH_ON, "<driver ats='on'>" },
-        { virtio->packed == VIR_TRISTATE_SWITCH_ON, "<driver packed='on'>" },
         { virtio->page_per_vq == VIR_TRISTATE_SWITCH_ON, "<driver page_per_vq='on'>" },
     };
 

@@ -186,7 +186,8 @@ EXTRA_DIST += .ci/run tests/kvm-host/lib.sh \
 	tests/kvm-host/host-init tests/kvm-host/guest-init \
 	tests/kvm-host/guest-rc tests/system/lib/__init__.py tests/system/lib/console.py \
 	tests/system/lib/daemon.py tests/system/lib/guest.py tests/system/lib/harness.py \
-	tests/system/lib/monitor.py tests/system/hosts.py tests/system/test_bad_xml.py tests/system/test_disk.py \
+	tests/system/lib/monitor.py tests/system/hosts.py tests/system/test_bad_xml.py \
+	tests/system/test_datapath.py tests/system/test_disk.py \
 	tests/system/test_lifecycle.py tests/system/test_memory.py tests/system/test_monitor.py \
 	tests/system/test_network.py tests/system/test_processors.py \
 	tests/system/test_recovery.py tests/system/test_scale.py tests/system/test_virtio.py
