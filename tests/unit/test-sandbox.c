@@ -202,7 +202,7 @@ static void use_memory_and_wake(void)
 	REQUIRE(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
 			MAP_FAILED &&
 		errno == EACCES);
-	/* A log message has the local time in it. */
+	/* A log message tells the time. */
 	g_message("a message");
 }
 
