@@ -12,9 +12,9 @@
 #include "vmm/base/error.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -93,7 +93,7 @@ void sandbox_prepare(void)
 	};
 
 	sigaction(SIGSYS, &action, NULL);
-	/* Messages have a time; what it takes to tell it is read now, while files can be opened. */
+	/* The first gmtime_r(), of a message or the RTC, reads the time zone: a file. */
 	tzset();
 	/*
 	 * An arena of a thread's own opens files of the kernel's at bad moments: how many processors

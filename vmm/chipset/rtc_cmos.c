@@ -477,8 +477,6 @@ static bool rtc_realize(Device *device, GError **error)
 {
 	Rtc *rtc = rtc_of(device);
 
-	/* The first gmtime_r() reads the time zone, and a vCPU thread may open no file. */
-	tzset();
 	if (!parse_base(rtc->base, &rtc->base_offset_us, error))
 		return false;
 	rtc->region = (IoRegion){ .name = "rtc", .size = 2, .ops = &rtc_region_ops, .opaque = rtc };
