@@ -14,7 +14,7 @@ typedef struct _vireoCommandInputs vireoCommandInputs;
 struct _vireoCommandInputs {
     const char *dir;     /* run-time directory of the domain */
     int monitorFD;       /* listening socket; -1: listen on dir/monitor.sock */
-    int *tapFDs;         /* one for each <interface>, -1: by name; or NULL */
+    int *tapFDs;         /* of tap or passt, one for each <interface>, -1: by name; or NULL */
 };
 
 /**

@@ -201,8 +201,9 @@ vireoDevicePropsNetdev(virDomainNetDef *net,
         g_autoptr(virJSONValue) addr = NULL;
 
         if (virJSONValueObjectAdd(&addr,
-                                  "s:type", "unix",
-                                  "s:path", socket,
+                                  "s:type", fd ? "fd" : "unix",
+                                  "S:str", fd,
+                                  "S:path", fd ? NULL : socket,
                                   NULL) < 0 ||
             virJSONValueObjectAdd(&props,
                                   "s:type", "stream",

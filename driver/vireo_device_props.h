@@ -48,8 +48,9 @@ vireoDevicePropsBlockNode(virDomainDiskDef *disk);
 
 /**
  * vireoDevicePropsNetdev:
- * @fd: the tap's descriptor as a number or a name given by getfd; NULL: by name
- * @socket: path of passt's socket, for interfaces of type user
+ * @fd: the descriptor of the tap or of passt's connection, as a number or a name
+ *     given by getfd; NULL: by name
+ * @socket: the path where a passt is to be found, if there is no descriptor of it
  *
  * -netdev / netdev_add
  */

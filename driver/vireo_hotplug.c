@@ -97,12 +97,10 @@ vireoHotplugAddNetdev(virDomainObj *vm,
                       int tapFD)
 {
     g_autofree char *fdname = g_strdup_printf("fd-%s", net->info.alias);
-    g_autofree char *name = g_strdup_printf("%s-passt.sock", net->info.alias);
-    g_autofree char *socket = vireoDomainPath(vm, name);
     int ret;
 
     if (tapFD < 0)
-        return vireoQmpAdd(vm, "netdev_add", vireoDevicePropsNetdev(net, NULL, socket));
+        return vireoQmpAdd(vm, "netdev_add", vireoDevicePropsNetdev(net, NULL, NULL));
 
     if (vireoQmpSendFD(vm, fdname, tapFD) < 0)
         return -1;

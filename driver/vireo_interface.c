@@ -158,7 +158,7 @@ vireoInterfaceStart(virDomainObj *vm,
     type = virDomainNetGetActualType(net);
     switch (type) {
     case VIR_DOMAIN_NET_TYPE_USER:
-        ret = vireoPasstStart(vm, net);
+        ret = vireoPasstStart(vm, net, tapFD);
         break;
     case VIR_DOMAIN_NET_TYPE_NETWORK:
     case VIR_DOMAIN_NET_TYPE_BRIDGE:
@@ -188,12 +188,8 @@ vireoInterfaceStop(virDomainObj *vm,
                    virDomainNetDef *net)
 {
     virErrorPtr saved;
-    virDomainNetType type = virDomainNetGetActualType(net);
 
     virErrorPreserveLast(&saved);
-
-    if (type == VIR_DOMAIN_NET_TYPE_USER)
-        vireoPasstStop(vm, net);
 
     if (net->ifname) {
         const virNetDevVPortProfile *profile = virDomainNetGetActualVirtPortProfile(net);

@@ -12,7 +12,8 @@
  * vireoInterfaceStart:
  * @vm: the domain, locked; its run-time directory exists
  * @net: an interface of it, or one about to be attached
- * @tapFD: set to the tap's descriptor, which is the caller's; -1: there is none
+ * @tapFD: set to the descriptor of the tap or of a connection to passt, which is
+ *     the caller's; -1: there is none
  *
  * Finds out what the interface is connected to, allocating a port of a network,
  * and makes the tap or starts passt. Returns 0, or -1 with an error reported and
@@ -26,8 +27,8 @@ vireoInterfaceStart(virDomainObj *vm,
 /**
  * vireoInterfaceStop:
  *
- * Undoes vireoInterfaceStart as far as the end of the monitor, which closes the
- * tap, does not. Keeps the error that is reported; failures are logged.
+ * Undoes vireoInterfaceStart as far as closing its descriptor, which the end of the
+ * monitor does, does not. Keeps the error that is reported; failures are logged.
  */
 void
 vireoInterfaceStop(virDomainObj *vm,

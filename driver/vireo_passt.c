@@ -6,35 +6,17 @@
 
 #include <config.h>
 
-#include <signal.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 #include "viralloc.h"
 #include "vircommand.h"
 #include "virerror.h"
-#include "virfile.h"
-#include "virlog.h"
-#include "virpidfile.h"
-#include "virtime.h"
 
 #include "vireo_passt.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
-VIR_LOG_INIT("vireo.vireo_passt");
-
 #define VIREO_PASST "passt"
-#define VIREO_PASST_WAIT_MS 5000
-
-static char *
-vireoPasstPath(virDomainObj *vm,
-               virDomainNetDef *net,
-               const char *suffix)
-{
-    g_autofree char *name = g_strdup_printf("%s-passt.%s", net->info.alias, suffix);
-
-    return vireoDomainPath(vm, name);
-}
 
 static void
 vireoPasstAddAddresses(virCommand *cmd,
@@ -103,41 +85,34 @@ vireoPasstAddForwards(virCommand *cmd,
     }
 }
 
-static int
-vireoPasstAwaitSocket(const char *socket)
-{
-    virTimeBackOffVar timeout;
-
-    if (virTimeBackOffStart(&timeout, 1, VIREO_PASST_WAIT_MS) < 0)
-        return -1;
-    while (virTimeBackOffWait(&timeout)) {
-        if (virFileExists(socket))
-            return 0;
-    }
-
-    virReportError(VIR_ERR_OPERATION_FAILED, _("passt did not make its socket '%s'"), socket);
-    return -1;
-}
-
 int
 vireoPasstStart(virDomainObj *vm,
-                virDomainNetDef *net)
+                virDomainNetDef *net,
+                int *fd)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    g_autofree char *socket = vireoPasstPath(vm, net, "sock");
-    g_autofree char *pidfile = vireoPasstPath(vm, net, "pid");
     g_autoptr(virCommand) cmd = virCommandNew(VIREO_PASST);
+    g_autofree char *messages = NULL;
+    int ends[2];
+    int status;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+        virReportSystemError(errno, "%s", _("cannot make a connection to passt"));
+        return -1;
+    }
+    *fd = ends[0];
 
     virCommandClearCaps(cmd);
     if (priv->driver->privileged) {
         virCommandSetUID(cmd, priv->driver->config->user);
         virCommandSetGID(cmd, priv->driver->config->group);
     }
-    virCommandSetPidFile(cmd, pidfile);
-    virCommandDaemonize(cmd);
 
-    /* In the foreground: the process the pid file names is the one that serves. */
-    virCommandAddArgList(cmd, "--foreground", "--one-off", "--quiet", "--socket", socket, NULL);
+    /* It goes to the background when it is ready. Debian's AppArmor profile lets it make
+     * neither a socket nor a pid file where the driver's are; it needs none of them. */
+    virCommandAddArgList(cmd, "--quiet", "--one-off", "--fd", NULL);
+    virCommandAddArgFormat(cmd, "%d", ends[1]);
+    virCommandPassFD(cmd, ends[1], VIR_COMMAND_PASS_FD_CLOSE_PARENT);
     if (net->mtu > 0) {
         virCommandAddArg(cmd, "--mtu");
         virCommandAddArgFormat(cmd, "%u", net->mtu);
@@ -149,27 +124,14 @@ vireoPasstStart(virDomainObj *vm,
     vireoPasstAddAddresses(cmd, net);
     vireoPasstAddForwards(cmd, net);
 
-    if (virCommandRun(cmd, NULL) < 0 ||
-        vireoPasstAwaitSocket(socket) < 0) {
-        vireoPasstStop(vm, net);
+    virCommandSetErrorBuffer(cmd, &messages);
+    if (virCommandRun(cmd, &status) < 0)
+        return -1;
+    if (status != 0) {
+        virReportError(VIR_ERR_OPERATION_FAILED, _("passt could not start: %s"),
+                       messages && *messages ? g_strchomp(messages) : _("it gave no reason"));
         return -1;
     }
 
     return 0;
-}
-
-void
-vireoPasstStop(virDomainObj *vm,
-               virDomainNetDef *net)
-{
-    g_autofree char *socket = vireoPasstPath(vm, net, "sock");
-    g_autofree char *pidfile = vireoPasstPath(vm, net, "pid");
-    pid_t pid = -1;
-
-    if (virPidFileReadPathIfLocked(pidfile, &pid) == 0 && pid > 0 &&
-        kill(pid, SIGTERM) < 0 && errno != ESRCH)
-        VIR_WARN("passt (process %lld) of domain %s could not be ended",
-                 (long long)pid, vm->def->name);
-    unlink(pidfile);
-    unlink(socket);
 }

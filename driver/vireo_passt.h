@@ -10,21 +10,14 @@
 
 /**
  * vireoPasstStart:
- * @vm: the domain, locked; its run-time directory exists
+ * @vm: the domain, locked
  * @net: an interface of type user
+ * @fd: set to a connection to it, the caller's, for -netdev stream
  *
- * Starts a passt that waits for the monitor on ALIAS-passt.sock in the run-time
- * directory. Returns 0, or -1 with an error reported.
+ * Starts a passt, which ends when the last copy of @fd is closed. Returns 0, or
+ * -1 with the reason that passt gave reported.
  */
 int
 vireoPasstStart(virDomainObj *vm,
-                virDomainNetDef *net);
-
-/**
- * vireoPasstStop:
- *
- * Ends it, if it did not end with the monitor, and removes its files.
- */
-void
-vireoPasstStop(virDomainObj *vm,
-               virDomainNetDef *net);
+                virDomainNetDef *net,
+                int *fd);
