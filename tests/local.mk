@@ -178,11 +178,11 @@ tests_device_test_pci_root_port_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_pci_root_port_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 
 # What runs the layers, and the layers that are not built
-dist_noinst_SCRIPTS += tests/run tests/install-deps tests/bench/startup \
+dist_noinst_SCRIPTS += tests/run tests/install-deps tests/bench/startup tests/bench/datapath \
 	tests/kvm-host/run tests/kvm-host/build-emulator tests/kvm-host/guest-kit \
 	tests/system/run tests/system/inside \
 	tests/system/main.py
-EXTRA_DIST += .ci/run tests/kvm-host/lib.sh \
+EXTRA_DIST += .ci/run tests/bench/report.py tests/bench/guest_load.c tests/kvm-host/lib.sh \
 	tests/kvm-host/host-init tests/kvm-host/guest-init \
 	tests/kvm-host/guest-rc tests/system/lib/__init__.py tests/system/lib/console.py \
 	tests/system/lib/daemon.py tests/system/lib/guest.py tests/system/lib/harness.py \

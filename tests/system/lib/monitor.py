@@ -91,19 +91,21 @@ class Monitor:
     """One monitor process with the test guest, its serial console and its QMP socket."""
 
     def __init__(self, *arguments: str, memory: int = 160, cpus: "int | str" = 1, root: bool = False,
-                 kernel: str = "vmlinux", wait: bool = True) -> None:
+                 kernel: str = "vmlinux", wait: bool = True, binary: str = BINARY,
+                 initrd: str = f"{KIT}/initrd") -> None:
         self.directory = tempfile.mkdtemp(prefix="monitor-", dir="/var/tmp")
         self.console: Optional[Console] = None
         self.qmp: Qmp = None  # type: ignore[assignment]
         self.extra = arguments
         self.memory, self.cpus, self.root, self.kernel, self.wait = memory, cpus, root, kernel, wait
+        self.binary, self.initrd = binary, initrd
 
     def __enter__(self) -> "Monitor":
         path = f"{self.directory}/qmp"
-        argv = [BINARY] + (["-nodefaults", "-display", "none", "-accel", "kvm", "-no-user-config"]
-                           if "qemu" in BINARY else [])
+        argv = [self.binary] + (["-nodefaults", "-display", "none", "-accel", "kvm", "-no-user-config"]
+                                if "qemu" in self.binary else [])
         argv += ["-machine", "q35", "-cpu", "host", "-smp", str(self.cpus), "-m", str(self.memory),
-                 "-kernel", f"{KIT}/{self.kernel}", "-initrd", f"{KIT}/initrd",
+                 "-kernel", f"{KIT}/{self.kernel}", "-initrd", self.initrd,
                  "-append", f"console=ttyS0 quiet {FAST_BOOT} {'root=/dev/vda rw' if self.root else ''}",
                  "-chardev", "stdio,id=serial0,signal=off", "-device", "isa-serial,chardev=serial0",
                  "-chardev", f"socket,id=qmp0,path={path},server=on,wait=off", "-mon", "chardev=qmp0,mode=control",
