@@ -13,6 +13,7 @@
 #include "vmm/virtio/virtio_balloon.h"
 
 #define F_STATS_VQ  VIRTIO_FEATURE(1)
+#define F_POISON    VIRTIO_FEATURE(4)
 #define F_REPORTING VIRTIO_FEATURE(5)
 #define F_ALL	    UINT64_MAX
 #define RAM	    (16u << 20)
@@ -290,6 +291,40 @@ static void test_reporting_without_stats(Fixture *fixture, gconstpointer data)
 	test_reporting(fixture, "");
 }
 
+/* A driver that wants something else than zeroes in its free pages keeps them. */
+static void test_reporting_poison(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	virtio_driver_write_config(driver, 12, 0xaaaaaaaa, 4);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 12, 4), ==, 0xaaaaaaaa);
+	virtio_ring_describe(&driver->rings[REPORTING], 0, PLAIN_GPA, 0x1000, RING_WRITE, 0);
+	virtio_driver_offer(driver, REPORTING, 0);
+	virtio_driver_wait(driver, REPORTING, NULL);
+	g_assert_false(is_gone(hva(fixture, PLAIN_GPA)));
+	virtio_driver_write_config(driver, 12, 0, 4);
+	virtio_driver_offer(driver, REPORTING, 0);
+	virtio_driver_wait(driver, REPORTING, NULL);
+	g_assert_true(is_gone(hva(fixture, PLAIN_GPA)));
+	/* Without the feature there is no such field. */
+	virtio_driver_set_status(driver, 0);
+	virtio_driver_start(driver, F_ALL & ~F_POISON);
+	virtio_driver_write_config(driver, 12, 1, 4);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 12, 4), ==, 0);
+}
+
+static void test_defaults(Fixture *fixture, gconstpointer data)
+{
+	uint64_t offered = virtio_driver_offered(&fixture->driver);
+
+	(void)data;
+	g_assert_true(offered & F_REPORTING);
+	g_assert_true(offered & F_POISON);
+	g_assert_false(offered & VIRTIO_FEATURE(2));
+}
+
 static void test_features(Fixture *fixture, gconstpointer data)
 {
 	uint64_t offered = virtio_driver_offered(&fixture->driver);
@@ -297,6 +332,7 @@ static void test_features(Fixture *fixture, gconstpointer data)
 	(void)data;
 	g_assert_true(offered & F_STATS_VQ);
 	g_assert_false(offered & F_REPORTING);
+	g_assert_false(offered & F_POISON);
 	g_assert_true(offered & VIRTIO_FEATURE(2));
 }
 
@@ -332,9 +368,12 @@ int main(int argc, char **argv)
 	add("target", test_target, NULL);
 	add("stats", test_stats, "guest-stats-polling-interval=1");
 	add("removal", test_removal, NULL);
-	add("reporting", test_reporting_on, "free-page-reporting=on");
-	add("reporting-without-stats", test_reporting_without_stats, "free-page-reporting=on");
-	add("features", test_features, "deflate-on-oom=on");
+	add("reporting", test_reporting_on, NULL);
+	add("reporting-without-stats", test_reporting_without_stats, NULL);
+	add("reporting-poison", test_reporting_poison, NULL);
+	add("defaults", test_defaults, NULL);
+	add("features", test_features,
+	    "deflate-on-oom=on,free-page-reporting=off,page-poison=off");
 	add("state", test_state, NULL);
 	return g_test_run();
 }

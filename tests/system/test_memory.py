@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A guest's memory as the host sees it and changes it."""
 
+import pathlib
+from contextlib import contextmanager
+from typing import Iterator
+
 import libvirt
 
+from lib.console import Console
 from lib.guest import Lab, domain_xml
-from lib.harness import check, test, wait_for
+from lib.harness import check, say, test, wait_for
 
 BALLOON = "<memballoon model='virtio' autodeflate='on'><stats period='1'/></memballoon>"
 
@@ -33,3 +38,62 @@ def balloon_and_its_statistics() -> None:
         domain.setMemory(160 << 10)
         wait_for("the balloon", lambda: domain.memoryStats()["actual"] == 160 << 10, 30)
         domain.destroy()
+
+
+def memory_of(domain: libvirt.virDomain) -> int:
+    """MiB of the host that the domain's process has, huge pages among them."""
+    pid = pathlib.Path(f"/run/libvirt/vireo/{domain.name()}.pid").read_text().strip()
+    fields = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+    return (int(fields["VmRSS"].split()[0]) + int(fields["HugetlbPages"].split()[0])) >> 10
+
+
+@contextmanager
+def huge_pages(number: int) -> Iterator[None]:
+    """The host has these, of 2 MiB."""
+    setting = pathlib.Path("/proc/sys/vm/nr_hugepages")
+    setting.write_text(str(number))
+    try:
+        check(int(setting.read_text()) == number, "the host has huge pages to give")
+        yield
+    finally:
+        setting.write_text("0")
+
+
+def gives_back(lab: Lab, domain: libvirt.virDomain, console: Console) -> None:
+    """What the guest frees, and what its balloon takes, leaves the process."""
+    console.shell("mount -t tmpfs -o size=90m none /mnt")
+    console.shell("dd if=/dev/zero of=/mnt/filled bs=1M count=64 2>/dev/null", 60)
+    full = memory_of(domain)
+    console.shell("rm /mnt/filled; echo 3 >/proc/sys/vm/drop_caches")
+    wait_for("memory by free page reporting", lambda: memory_of(domain) < full - 48, 40)
+    say(f"{full} MiB with the file, {memory_of(domain)} without it")
+
+    console.shell("dd if=/dev/zero of=/mnt/filled bs=1M count=32 2>/dev/null; rm /mnt/filled", 60)
+    domain.setMemory(96 << 10)
+    wait_for("the balloon", lambda: domain.memoryStats()["actual"] == 96 << 10, 40)
+    wait_for("memory by the balloon", lambda: memory_of(domain) < 96 + 32, 20)
+    say(f"{memory_of(domain)} MiB with 64 in the balloon")
+    domain.setMemory(160 << 10)
+    wait_for("the balloon", lambda: domain.memoryStats()["actual"] == 160 << 10, 40)
+    console.shell("dd if=/dev/zero of=/mnt/filled bs=1M count=64 2>/dev/null", 60)
+    check(memory_of(domain) > full - 48, "it is there again when it is used")
+
+
+@test(limit=120)
+def what_a_guest_frees_leaves_the_process() -> None:
+    with Lab() as lab:
+        gives_back(lab, *lab.boot("<memballoon model='virtio'/>"))
+
+
+@test(limit=120)
+def what_a_guest_frees_leaves_a_shared_memfd() -> None:
+    with Lab() as lab:
+        gives_back(lab, *lab.boot("<memballoon model='virtio'/>", body="""<memoryBacking>
+            <source type='memfd'/><access mode='shared'/></memoryBacking>"""))
+
+
+@test(limit=120)
+def what_a_guest_frees_leaves_the_huge_pages() -> None:
+    with huge_pages(82), Lab() as lab:
+        gives_back(lab, *lab.boot("<memballoon model='virtio'/>", body="""<memoryBacking>
+            <hugepages><page size='2' unit='M'/></hugepages></memoryBacking>"""))

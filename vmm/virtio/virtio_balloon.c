@@ -6,7 +6,8 @@
  * in the balloon; drivers inflate neighbours one after the other, so it is enough to remember the
  * parts of the last one. Taking pages back (deflating) needs nothing of us: the host gives new
  * ones at the first touch. Free page reporting is the same without the driver's giving up the
- * pages.
+ * pages; it finds zeroes in them, which a driver that wants something else there (poison) must be
+ * able to say.
  *
  * Statistics: the driver's chain stays with us until we want fresh ones; giving it back is the
  * question, its next chain the answer.
@@ -30,6 +31,7 @@
 /* §5.5.3 */
 #define F_STATS_VQ	 1
 #define F_DEFLATE_ON_OOM 2
+#define F_PAGE_POISON	 4
 #define F_PAGE_REPORTING 5
 
 #define POLLING_INTERVAL "guest-stats-polling-interval"
@@ -55,6 +57,8 @@ static const char *const stat_names[] = {
 typedef struct BalloonConfig {
 	uint32_t num_pages; /* wanted in the balloon */
 	uint32_t actual;    /* what the driver says is */
+	uint32_t hint_id;   /* of free page hints, which are not offered: 0 */
+	uint32_t poison;    /* what the driver expects in pages that it reported */
 } BalloonConfig;
 
 /* A host page of which some parts are in the balloon. */
@@ -68,11 +72,12 @@ typedef struct VirtioBalloon {
 	VirtioDevice virtio;
 
 	/* Properties. */
-	bool deflate_on_oom, free_page_reporting;
+	bool deflate_on_oom, free_page_reporting, page_poison;
 	uint32_t polling_interval; /* seconds; 0: off */
 
 	uint32_t num_pages; /* device lock */
 	uint32_t actual;    /* atomic */
+	uint32_t poison;    /* atomic */
 	GSource *timer;	    /* NULL without polling */
 
 	/* Loop thread. */
@@ -191,12 +196,17 @@ static bool handle_pages(VirtioQueue *queue, VirtqueueElement *element)
 	return true;
 }
 
-/* §5.5.6.7: the buffers are the pages. */
+/*
+ * §5.5.6.7: the buffers are the pages. What the host gives later is zeroes (§5.5.6.7.2: only where
+ * the driver expects those).
+ */
 static bool handle_reported(VirtioQueue *queue, VirtqueueElement *element)
 {
 	const GuestMemory *memory = virtio_device_services(queue->device)->memory;
+	VirtioBalloon *balloon = virtio_balloon(queue->device);
+	bool poisoned = __atomic_load_n(&balloon->poison, __ATOMIC_RELAXED) != 0;
 
-	for (unsigned i = 0; i < element->n_in; i++) {
+	for (unsigned i = 0; !poisoned && i < element->n_in; i++) {
 		const struct iovec *range = &element->iov[element->n_out + i];
 
 		guest_memory_discard(memory, range->iov_base, range->iov_len);
@@ -348,6 +358,7 @@ static void balloon_reset(VirtioDevice *device)
 	VirtioBalloon *balloon = virtio_balloon(device);
 
 	__atomic_store_n(&balloon->actual, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&balloon->poison, 0, __ATOMIC_RELAXED);
 	balloon->partial.hva = NULL;
 	balloon->stats_wanted = false;
 	forget_stats(balloon);
@@ -359,6 +370,7 @@ static void balloon_read_config(VirtioDevice *device, uint8_t *bytes)
 	BalloonConfig config = {
 		.num_pages = balloon->num_pages,
 		.actual = __atomic_load_n(&balloon->actual, __ATOMIC_RELAXED),
+		.poison = __atomic_load_n(&balloon->poison, __ATOMIC_RELAXED),
 	};
 
 	memcpy(bytes, &config, sizeof(config));
@@ -381,6 +393,9 @@ static void balloon_write_config(VirtioDevice *device, unsigned offset, uint32_t
 	VirtioBalloon *balloon = virtio_balloon(device);
 	Device *base = &device->pci.device;
 
+	if (offset == offsetof(BalloonConfig, poison) && size == 4 &&
+	    virtio_device_has_feature(device, F_PAGE_POISON))
+		__atomic_store_n(&balloon->poison, value, __ATOMIC_RELAXED);
 	if (offset != offsetof(BalloonConfig, actual) || size != 4 || value == balloon->actual)
 		return;
 	__atomic_store_n(&balloon->actual, value, __ATOMIC_RELAXED);
@@ -408,6 +423,8 @@ static bool balloon_setup(VirtioDevice *device, GError **error)
 	device->offered |= VIRTIO_FEATURE(F_STATS_VQ);
 	if (balloon->deflate_on_oom)
 		device->offered |= VIRTIO_FEATURE(F_DEFLATE_ON_OOM);
+	if (balloon->page_poison)
+		device->offered |= VIRTIO_FEATURE(F_PAGE_POISON);
 	if (balloon->free_page_reporting)
 		device->offered |= VIRTIO_FEATURE(F_PAGE_REPORTING);
 	g_mutex_init(&balloon->stats_lock);
@@ -428,6 +445,7 @@ static const StateField balloon_fields[] = {
 	STATE_PART(VirtioBalloon, virtio, &virtio_device_state),
 	STATE_FIELD(VirtioBalloon, num_pages, STATE_UINT32),
 	STATE_FIELD(VirtioBalloon, actual, STATE_UINT32),
+	STATE_FIELD(VirtioBalloon, poison, STATE_UINT32),
 	STATE_END,
 };
 
@@ -445,8 +463,14 @@ static const Property balloon_properties[] = {
 	  .description = "let the guest take pages back before it runs out of memory" },
 	{ .name = "free-page-reporting",
 	  .kind = PROPERTY_BOOL,
+	  .initial = true,
 	  .offset = offsetof(VirtioBalloon, free_page_reporting),
 	  .description = "give memory that the guest reports as free back to the host" },
+	{ .name = "page-poison",
+	  .kind = PROPERTY_BOOL,
+	  .initial = true,
+	  .offset = offsetof(VirtioBalloon, page_poison),
+	  .description = "let the guest say that its free pages are not zero" },
 	{ .name = POLLING_INTERVAL,
 	  .kind = PROPERTY_UINT32,
 	  .offset = offsetof(VirtioBalloon, polling_interval),
