@@ -131,7 +131,7 @@ bool kvm_reset_chips(Kvm *kvm, GError **error)
 	return KVM_CALL(kvm->vm_fd, KVM_SET_PIT2, &kvm->pit, error);
 }
 
-static bool kvm_create_chips(Kvm *kvm, GError **error)
+bool kvm_create_chips(Kvm *kvm, GError **error)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 	uint64_t identity_map = KVM_IDENTITY_MAP_ADDRESS;
@@ -150,7 +150,7 @@ Kvm *kvm_new(GError **error)
 	kvm->fd = kvm->vm_fd = kvm->stats_fd = -1;
 	g_mutex_init(&kvm->coalesced_lock);
 	g_mutex_init(&kvm->interrupts.lock);
-	if (!kvm_open(kvm, error) || !kvm_create_chips(kvm, error))
+	if (!kvm_open(kvm, error))
 		return NULL;
 	return g_steal_pointer(&kvm);
 }

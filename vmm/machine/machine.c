@@ -250,8 +250,8 @@ static bool machine_create(Machine *machine, GError **error)
 	machine->devices = device_tree_new(machine_device_types, &machine->services);
 	if (!add_objects(machine, error) || !add_chardevs(machine, error) ||
 	    !add_block_nodes(machine, error) || !add_netdevs(machine, error) ||
-	    !machine_create_memory(machine, error) || !machine_create_cpus(machine, error) ||
-	    !machine_create_board(machine, error))
+	    !machine_create_memory(machine, error) || !kvm_create_chips(machine->kvm, error) ||
+	    !machine_create_cpus(machine, error) || !machine_create_board(machine, error))
 		return false;
 	device_tree_reset(machine->devices);
 	return machine_load(machine, error);
