@@ -5,7 +5,7 @@ import hashlib
 
 import libvirt
 
-from lib.guest import Lab, device_count, disk_xml
+from lib.guest import Lab, device_count, disk_xml, network_xml
 from lib.harness import check, test, wait_for
 
 
@@ -71,6 +71,22 @@ def attach_and_detach() -> None:
         # The slot is free again.
         domain.attachDevice(xml)
         wait_for("the disk is back", lambda: "vdb" in console.shell("ls /sys/block").split(), 20)
+
+
+@test()
+def attached_before_first_instruction() -> None:
+    """What is attached to a guest that was started paused is there when its kernel looks."""
+    with Lab() as lab:
+        domain = lab.define(disk_xml(lab.empty_disk(4)))
+        domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+        domain.attachDevice(disk_xml(lab.empty_disk(8), "vdb"))
+        domain.attachDevice(network_xml())
+        domain.resume()
+        console = lab.console(domain)
+        console.login()
+        check(console.shell("cat /sys/block/vdb/size") == str((8 << 20) // 512), "the disk, with its size")
+        console.shell("dd if=/dev/zero of=/dev/vdb bs=4k count=1 conv=fsync")
+        check("eth0" in console.shell("ls /sys/class/net"), "the card")
 
 
 @test()
