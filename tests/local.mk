@@ -178,19 +178,21 @@ tests_device_test_pci_root_port_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_pci_root_port_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 
 # What runs the layers, and the layers that are not built
-dist_noinst_SCRIPTS += tests/run tests/install-deps tests/bench/startup tests/bench/datapath \
+dist_noinst_SCRIPTS += tests/run tests/install-deps tests/bench/startup tests/bench/scale \
+	tests/bench/datapath \
 	tests/kvm-host/run tests/kvm-host/build-emulator tests/kvm-host/guest-kit \
 	tests/system/run tests/system/inside \
 	tests/system/main.py
-EXTRA_DIST += .ci/run tests/bench/report.py tests/bench/guest_load.c tests/kvm-host/lib.sh \
+EXTRA_DIST += .ci/run tests/bench/report.py tests/bench/host.py tests/bench/guest_load.c tests/kvm-host/lib.sh \
 	tests/kvm-host/host-init tests/kvm-host/guest-init \
 	tests/kvm-host/guest-rc tests/system/lib/__init__.py tests/system/lib/console.py \
 	tests/system/lib/daemon.py tests/system/lib/guest.py tests/system/lib/harness.py \
-	tests/system/lib/monitor.py tests/system/hosts.py tests/system/test_bad_xml.py \
+	tests/system/lib/monitor.py tests/system/hosts.py tests/system/test_apparmor.py tests/system/test_session.py \
+	tests/system/test_systemd.py tests/system/test_bad_xml.py \
 	tests/system/test_datapath.py tests/system/test_disk.py \
 	tests/system/test_lifecycle.py tests/system/test_memory.py tests/system/test_monitor.py \
 	tests/system/test_network.py tests/system/test_processors.py \
-	tests/system/test_recovery.py tests/system/test_scale.py tests/system/test_virtio.py
+	tests/system/test_recovery.py tests/system/test_scale.py tests/system/test_settings.py tests/system/test_virtio.py
 
 # The built command as a whole: scripts.
 cli_scripts = \

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Benchmarks that need libvirt's daemons: this script again, on an emulated KVM host."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+TOP = HERE.parent.parent
+sys.path.insert(0, str(TOP / "tests" / "system"))
+
+
+def measure_on_host(script: str, stage: str, arguments: "list[str]", limit: int) -> "list[dict[str, object]]":
+    """Runs tests/bench/SCRIPT --on-host FILE ARGUMENTS there, the staged build installed, within limit
+    seconds; returns the rows that it left in FILE by leave_rows()."""
+    with tempfile.TemporaryDirectory() as directory:
+        subprocess.run([str(TOP / "tests/kvm-host/guest-kit"), f"{directory}/kit"], check=True)
+        subprocess.run([str(TOP / "tests/kvm-host/run"), "--results", f"{directory}/results", "--timeout", str(limit),
+                        "--", str(TOP / "tests/system/inside"), os.path.realpath(stage), f"{directory}/kit", "--",
+                        str(HERE / script), "--on-host", f"{directory}/results/rows", *arguments], check=True)
+        return list(json.loads(pathlib.Path(f"{directory}/results/rows").read_text(encoding="ascii")))
+
+
+def leave_rows(path: str, rows: "list[dict[str, object]]") -> None:
+    pathlib.Path(path).write_text(json.dumps(rows), encoding="ascii")
