@@ -139,6 +139,153 @@ static void test_full_ring(void)
 	fd_close(&reader.fd);
 }
 
+typedef struct Deferral {
+	IoDeferred deferred, cancelled;
+	IoLoop *loop;
+	unsigned n_calls, n_cancelled_calls;
+	unsigned n_callbacks, callbacks_before; /* seen at the last call */
+} Deferral;
+
+static void deferral_run(IoDeferred *deferred)
+{
+	Deferral *deferral = (Deferral *)deferred;
+
+	deferral->callbacks_before = deferral->n_callbacks;
+	g_atomic_int_inc((gint *)&deferral->n_calls);
+}
+
+static void deferral_cancelled(IoDeferred *deferred)
+{
+	Deferral *deferral = (Deferral *)((char *)deferred - G_STRUCT_OFFSET(Deferral, cancelled));
+
+	deferral->n_cancelled_calls++;
+}
+
+static void deferral_callback(gpointer data)
+{
+	Deferral *deferral = data;
+
+	g_assert_cmpuint(deferral->n_calls, ==, 0);
+	deferral->n_callbacks++;
+	io_loop_defer(deferral->loop, &deferral->cancelled);
+	io_loop_defer(deferral->loop, &deferral->deferred);
+	io_loop_defer(deferral->loop, &deferral->deferred);
+	io_deferred_cancel(&deferral->cancelled);
+	io_deferred_cancel(&deferral->cancelled);
+}
+
+static void post_callbacks(gpointer data)
+{
+	Deferral *deferral = data;
+
+	for (unsigned i = 0; i < 10; i++)
+		io_loop_post(deferral->loop, deferral_callback, deferral);
+}
+
+/* What many callbacks of a turn defer is done once, after all of them, and again next time. */
+static void run_deferral(const IoLoopPolling *polling)
+{
+	g_autoptr(IoLoop) loop = new_loop();
+	Deferral deferral = {
+		.deferred = { .func = deferral_run },
+		.cancelled = { .func = deferral_cancelled },
+		.loop = loop,
+	};
+
+	io_loop_set_polling(loop, polling);
+	for (unsigned i = 1; i <= 3; i++) {
+		/* Posted from the loop itself, they run in one turn. */
+		io_loop_run_sync(loop, post_callbacks, &deferral);
+		while (g_atomic_int_get(&deferral.n_calls) < 1)
+			g_usleep(100);
+		io_loop_run_sync(loop, nothing, NULL);
+		g_assert_cmpuint(deferral.n_calls, ==, 1);
+		g_assert_cmpuint(deferral.callbacks_before, ==, 10 * i);
+		g_atomic_int_set(&deferral.n_calls, 0);
+	}
+	g_assert_cmpuint(deferral.n_cancelled_calls, ==, 0);
+}
+
+static void test_deferred(void)
+{
+	run_deferral(&(IoLoopPolling){});
+}
+
+static void test_deferred_while_polling(void)
+{
+	run_deferral(&(IoLoopPolling){ .max_ns = 1000000 });
+}
+
+#define MANY_FILES 70 /* more than the ring has room for */
+
+typedef struct Files {
+	IoLoop *loop;
+	int fd;
+	IoFile *files[MANY_FILES];
+	Reader readers[MANY_FILES];
+	unsigned n_fixed;
+} Files;
+
+static void files_add(gpointer data)
+{
+	Files *files = data;
+
+	for (unsigned i = 0; i < MANY_FILES; i++)
+		files->files[i] = io_loop_add_file(files->loop, files->fd);
+}
+
+static void files_read(gpointer data)
+{
+	Files *files = data;
+
+	for (unsigned i = 0; i < MANY_FILES; i++) {
+		Reader *reader = &files->readers[i];
+		struct io_uring_sqe *sqe = io_loop_get_sqe(files->loop, &reader->io);
+
+		reader->io.complete = reader_complete;
+		memset(reader->buffer, 'x', sizeof(reader->buffer));
+		io_uring_prep_read(sqe, -1, reader->buffer, sizeof(reader->buffer), 0);
+		io_file_use(files->files[i], sqe);
+		if (sqe->flags & IOSQE_FIXED_FILE)
+			files->n_fixed++;
+	}
+}
+
+static void files_remove(gpointer data)
+{
+	Files *files = data;
+
+	for (unsigned i = 0; i < MANY_FILES; i++)
+		io_file_remove(files->files[i]);
+}
+
+/* Registered or not, a file is the same; and one removed at once leaves nothing behind. */
+static void test_files(void)
+{
+	g_autoptr(IoLoop) loop = new_loop();
+	Files files = { .loop = loop };
+
+	files.fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	for (unsigned round = 0; round < 3; round++) {
+		files.n_fixed = 0;
+		io_loop_run_sync(loop, files_add, &files);
+		io_loop_run_sync(loop, nothing, NULL);
+		io_loop_run_sync(loop, files_read, &files);
+		for (unsigned i = 0; i < MANY_FILES; i++) {
+			while (g_atomic_int_get(&files.readers[i].completed) < (int)round + 1)
+				io_loop_run_sync(loop, nothing, NULL);
+			g_assert_cmpint(files.readers[i].result, ==, 16);
+			g_assert_cmpint(files.readers[i].buffer[15], ==, 0);
+		}
+		g_assert_cmpuint(files.n_fixed, >, 0);
+		g_assert_cmpuint(files.n_fixed, <, MANY_FILES);
+		io_loop_run_sync(loop, files_remove, &files);
+	}
+	io_loop_run_sync(loop, files_add, &files);
+	io_loop_run_sync(loop, files_remove, &files);
+	fd_close(&files.fd);
+}
+
 static void open_submit(gpointer data)
 {
 	Reader *reader = data;
@@ -467,6 +614,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/io-loop/thread-init", test_thread_init);
 	g_test_add_func("/io-loop/posts-keep-order", test_posts_keep_order);
 	g_test_add_func("/io-loop/full-ring", test_full_ring);
+	g_test_add_func("/io-loop/deferred", test_deferred);
+	g_test_add_func("/io-loop/deferred-while-polling", test_deferred_while_polling);
+	g_test_add_func("/io-loop/files", test_files);
 	g_test_add_func("/io-loop/ring-is-restricted", test_ring_is_restricted);
 	g_test_add_func("/io-loop/watch", test_watch);
 	g_test_add_func("/io-loop/watch-is-level-triggered", test_watch_is_level_triggered);

@@ -10,6 +10,9 @@
  * the kernel says that completions wait for the thread to come and make them (TASKRUN): without a
  * system call until something is there.
  *
+ * Files are registered by an operation of the ring itself, into a table that is empty at first: the
+ * system call for it would have to be on the filter's list.
+ *
  * The ring is restricted to the operations below before it is enabled, and the thread's seccomp
  * filter has no io_uring_setup(): what the filter forbids cannot be had through the ring either.
  *
@@ -32,6 +35,8 @@
 /* One page of entries; a full ring is submitted early, so this bounds a batch, not the load. */
 #define SUBMISSION_ENTRIES 64
 #define COMPLETION_ENTRIES 256
+/* Room for registered files. */
+#define FILES_MAX 64
 
 /* How polling begins, and grows by default. */
 #define POLL_START_NS	  INT64_C(4000)
@@ -44,10 +49,14 @@
 #endif
 
 static const uint8_t allowed_operations[] = {
-	IORING_OP_NOP,	    IORING_OP_READV,	      IORING_OP_WRITEV,	      IORING_OP_FSYNC,
-	IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE,    IORING_OP_SENDMSG,      IORING_OP_RECVMSG,
-	IORING_OP_TIMEOUT,  IORING_OP_TIMEOUT_REMOVE, IORING_OP_ASYNC_CANCEL, IORING_OP_FALLOCATE,
-	IORING_OP_READ,	    IORING_OP_WRITE,	      IORING_OP_URING_CMD,
+	IORING_OP_NOP,		IORING_OP_READV,
+	IORING_OP_WRITEV,	IORING_OP_FSYNC,
+	IORING_OP_POLL_ADD,	IORING_OP_POLL_REMOVE,
+	IORING_OP_SENDMSG,	IORING_OP_RECVMSG,
+	IORING_OP_TIMEOUT,	IORING_OP_TIMEOUT_REMOVE,
+	IORING_OP_ASYNC_CANCEL, IORING_OP_FALLOCATE,
+	IORING_OP_READ,		IORING_OP_WRITE,
+	IORING_OP_URING_CMD,	IORING_OP_FILES_UPDATE,
 };
 
 typedef struct IoPost {
@@ -81,7 +90,20 @@ struct IoLoop {
 	int64_t poll_ns;    /* for how long it polls now */
 	GPtrArray *pollers; /* IoPoller, owned */
 	bool pollers_begun;
+	IoDeferred *deferred; /* the last one deferred is the first in the list */
+	uint64_t free_files;  /* a bit for each free place in the table of files */
 };
+
+struct IoFile {
+	IoOperation update;
+	IoLoop *loop;
+	int fd;
+	int32_t place;	    /* in the table; -1: in none */
+	unsigned n_updates; /* with the kernel */
+	bool registered;
+	bool removed;
+};
+G_STATIC_ASSERT(FILES_MAX <= 64);
 
 struct IoPoller {
 	IoLoop *loop;
@@ -107,8 +129,12 @@ static __thread IoLoop *current_loop;
 
 static int ring_restrict(struct io_uring *ring)
 {
-	struct io_uring_restriction restrictions[G_N_ELEMENTS(allowed_operations)] = {};
+	struct io_uring_restriction restrictions[G_N_ELEMENTS(allowed_operations) + 1] = {};
 
+	restrictions[G_N_ELEMENTS(allowed_operations)] = (struct io_uring_restriction){
+		.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+		.sqe_flags = IOSQE_FIXED_FILE,
+	};
 	for (unsigned i = 0; i < G_N_ELEMENTS(allowed_operations); i++) {
 		restrictions[i].opcode = IORING_RESTRICTION_SQE_OP;
 		restrictions[i].sqe_op = allowed_operations[i];
@@ -118,8 +144,20 @@ static int ring_restrict(struct io_uring *ring)
 				 G_N_ELEMENTS(restrictions));
 }
 
+/* Make room for registered files; a kernel that will not gives none. Returns a bit for each. */
+static uint64_t ring_make_file_table(struct io_uring *ring)
+{
+	int files[FILES_MAX];
+
+	for (unsigned i = 0; i < FILES_MAX; i++)
+		files[i] = -1;
+	if (io_uring_register(ring->ring_fd, IORING_REGISTER_FILES, files, FILES_MAX) < 0)
+		return 0;
+	return UINT64_MAX >> (64 - FILES_MAX);
+}
+
 /* Returns 0 or a negative errno. On the loop thread: SINGLE_ISSUER binds the ring to it. */
-static int ring_open(struct io_uring *ring)
+static int ring_open(struct io_uring *ring, uint64_t *free_files)
 {
 	/* Completion work runs when the thread asks for it (6.1), or at least without IPIs (5.19).
 	 */
@@ -141,6 +179,7 @@ static int ring_open(struct io_uring *ring)
 	if (result < 0)
 		return result;
 
+	*free_files = ring_make_file_table(ring);
 	result = ring_restrict(ring);
 	if (result == 0)
 		result = io_uring_register(ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
@@ -163,6 +202,17 @@ struct io_uring_sqe *io_loop_get_sqe(IoLoop *loop, IoOperation *operation)
 	/* liburing 2.3's io_uring_prep_*() leave user_data as it is. */
 	io_uring_sqe_set_data(sqe, operation);
 	return sqe;
+}
+
+unsigned io_loop_n_prepared(const IoLoop *loop)
+{
+	return io_uring_sq_ready(&loop->ring);
+}
+
+void io_loop_submit(IoLoop *loop)
+{
+	/* What is not taken now is submitted before the loop waits. */
+	io_uring_submit(&loop->ring);
 }
 
 static void wake_arm(IoLoop *loop)
@@ -192,6 +242,44 @@ static void wake_complete(IoOperation *operation, int result)
 	g_array_set_size(posts, 0);
 	if (!loop->stopping)
 		wake_arm(loop);
+}
+
+void io_loop_defer(IoLoop *loop, IoDeferred *deferred)
+{
+	if (deferred->link)
+		return;
+	deferred->next = loop->deferred;
+	deferred->link = &loop->deferred;
+	if (deferred->next)
+		deferred->next->link = &deferred->next;
+	loop->deferred = deferred;
+}
+
+void io_deferred_cancel(IoDeferred *deferred)
+{
+	if (!deferred->link)
+		return;
+	*deferred->link = deferred->next;
+	if (deferred->next)
+		deferred->next->link = deferred->link;
+	deferred->link = NULL;
+}
+
+static void run_deferred(IoLoop *loop)
+{
+	while (loop->deferred) {
+		IoDeferred *deferred = loop->deferred;
+
+		io_deferred_cancel(deferred);
+		deferred->func(deferred);
+	}
+}
+
+/* Everything that is to be done before waiting is; returns 0 or a negative errno. */
+static int submit_and_wait(IoLoop *loop, unsigned n_wait)
+{
+	run_deferred(loop);
+	return io_uring_submit_and_wait(&loop->ring, n_wait);
 }
 
 static int64_t now_ns(void)
@@ -248,6 +336,7 @@ static bool poll_pollers(IoLoop *loop)
 /* Poll, from @start on; returns whether a poller found something, and did it. */
 static bool loop_poll(IoLoop *loop, int64_t start)
 {
+	run_deferred(loop);
 	if (io_uring_sq_ready(&loop->ring) > 0)
 		io_uring_submit(&loop->ring);
 	begin_pollers(loop);
@@ -289,38 +378,42 @@ static int loop_wait(IoLoop *loop)
 
 	if (!loop->polling.max_ns) {
 		end_pollers(loop);
-		return io_uring_submit_and_wait(&loop->ring, 1);
+		return submit_and_wait(loop, 1);
 	}
 	/* Once begun, nobody notifies: pollers have their turn also when completions never end. */
+	run_deferred(loop);
 	if (loop->pollers_begun)
 		found = poll_pollers(loop);
 	if (found || kernel_has_work(loop))
-		return io_uring_submit_and_wait(&loop->ring, found ? 0 : 1);
+		return submit_and_wait(loop, found ? 0 : 1);
 	start = now_ns();
 	if (loop->poll_ns > 0)
 		found = loop_poll(loop, start);
 	/* Ending may find what came last, and prepare requests for it. */
 	if (!found && !kernel_has_work(loop))
 		end_pollers(loop);
-	result = io_uring_submit_and_wait(&loop->ring, found ? 0 : 1);
+	result = submit_and_wait(loop, found ? 0 : 1);
 	adapt_polling(loop, now_ns() - start);
 	return result;
 }
 
 static void loop_turn(IoLoop *loop)
 {
-	struct io_uring_cqe *cqe;
-	unsigned head;
 	int result = loop_wait(loop);
 
 	if (result < 0 && result != -EINTR && result != -EBUSY && result != -EAGAIN)
 		g_usleep(1000); /* out of memory: nothing else can fail on a good ring */
 
-	io_uring_for_each_cqe(&loop->ring, head, cqe)
-	{
-		IoOperation *operation = io_uring_cqe_get_data(cqe);
-		int completed = cqe->res;
+	/* What is there now is a batch; what comes meanwhile is the next one's. */
+	for (unsigned n = io_uring_cq_ready(&loop->ring); n > 0; n--) {
+		struct io_uring_cqe *cqe;
+		IoOperation *operation;
+		int completed;
 
+		if (io_uring_peek_cqe(&loop->ring, &cqe) < 0)
+			break;
+		operation = io_uring_cqe_get_data(cqe);
+		completed = cqe->res;
 		/* Free the entry first: the callback may submit. */
 		io_uring_cq_advance(&loop->ring, 1);
 		if (operation)
@@ -345,7 +438,7 @@ static void *loop_main(void *data)
 
 	pthread_setname_np(pthread_self(), loop->name);
 	current_loop = loop;
-	result = ring_open(&loop->ring);
+	result = ring_open(&loop->ring, &loop->free_files);
 	if (result == 0 && loop->thread_init)
 		loop->thread_init(loop->init_data);
 	loop_report_start(loop, -result);
@@ -625,4 +718,63 @@ void io_watch_remove(IoWatch *watch)
 	} else if (!watch->in_callback) {
 		g_free(watch);
 	}
+}
+
+/* Registered files */
+
+static const int no_file = -1;
+
+/* The kernel reads *@descriptor, and acts, when this is submitted. */
+static void file_update(IoFile *file, const int *descriptor)
+{
+	struct io_uring_sqe *sqe = io_loop_get_sqe(file->loop, &file->update);
+
+	io_uring_prep_files_update(sqe, (int *)descriptor, 1, file->place);
+	file->n_updates++;
+}
+
+static void file_updated(IoOperation *operation, int result)
+{
+	IoFile *file = (IoFile *)((char *)operation - G_STRUCT_OFFSET(IoFile, update));
+
+	file->n_updates--;
+	file->registered = result == 1;
+	if (!file->removed || file->n_updates > 0)
+		return;
+	file->loop->free_files |= UINT64_C(1) << file->place;
+	g_free(file);
+}
+
+IoFile *io_loop_add_file(IoLoop *loop, int fd)
+{
+	IoFile *file = g_new0(IoFile, 1);
+
+	file->update.complete = file_updated;
+	file->loop = loop;
+	file->fd = fd;
+	file->place = loop->free_files ? __builtin_ctzll(loop->free_files) : -1;
+	if (file->place >= 0) {
+		loop->free_files &= ~(UINT64_C(1) << file->place);
+		file_update(file, &file->fd);
+	}
+	return file;
+}
+
+void io_file_use(const IoFile *file, struct io_uring_sqe *sqe)
+{
+	sqe->fd = file->registered ? file->place : file->fd;
+	if (file->registered)
+		sqe->flags |= IOSQE_FIXED_FILE;
+}
+
+void io_file_remove(IoFile *file)
+{
+	if (file->place < 0) {
+		g_free(file);
+		return;
+	}
+	file->removed = true;
+	file_update(file, &no_file);
+	/* Now, as the caller closes the descriptor, which the table would keep open. */
+	io_uring_submit(&file->loop->ring);
 }

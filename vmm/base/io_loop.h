@@ -3,7 +3,8 @@
  *
  * Virtqueues, disks and network back ends live on one of these. Operations are prepared into the
  * ring while callbacks run and submitted together when the loop next waits, so one system call
- * serves a whole batch.
+ * serves a whole batch. What callbacks want to say to others once for a batch (interrupts) they
+ * defer to that point, too.
  *
  * A loop can be told to poll before it sleeps, for as long as experience says that something comes
  * soon enough (io_loop_set_polling()): that saves the wake-up, and, where a poller looks at a queue
@@ -25,6 +26,8 @@ typedef struct IoLoop IoLoop;
 typedef struct IoWatch IoWatch;
 typedef struct IoOperation IoOperation;
 typedef struct IoPoller IoPoller;
+typedef struct IoDeferred IoDeferred;
+typedef struct IoFile IoFile;
 
 /* Runs on the loop thread. */
 typedef void (*IoLoopFunc)(gpointer data);
@@ -33,6 +36,14 @@ typedef void (*IoLoopFunc)(gpointer data);
 struct IoOperation {
 	/* Loop thread; @result is the CQE's: bytes or negative errno. */
 	void (*complete)(IoOperation *operation, int result);
+};
+
+/* Something to do before the loop next waits; embedded in its owner, zeroed but for @func. */
+struct IoDeferred {
+	void (*func)(IoDeferred *deferred); /* loop thread */
+	/* The loop's own. */
+	IoDeferred *next;
+	IoDeferred **link; /* what points here; NULL: not deferred */
 };
 
 /*
@@ -64,6 +75,34 @@ void io_loop_run_sync(IoLoop *loop, IoLoopFunc func, gpointer data);
  * thread. Never NULL: a full ring is submitted first.
  */
 struct io_uring_sqe *io_loop_get_sqe(IoLoop *loop, IoOperation *operation);
+
+/* How many operations are prepared and not submitted yet. Loop thread. */
+unsigned io_loop_n_prepared(const IoLoop *loop);
+
+/* Submit what is prepared now, where that is worth a system call of its own. Loop thread. */
+void io_loop_submit(IoLoop *loop);
+
+/*
+ * Have @deferred->func called once, after the callbacks of everything that is complete by now and
+ * before the loop waits or polls. Nothing where it is deferred already. Loop thread.
+ */
+void io_loop_defer(IoLoop *loop, IoDeferred *deferred);
+
+/* It is not called, if it was going to be. Loop thread. */
+void io_deferred_cancel(IoDeferred *deferred);
+
+/*
+ * Register @fd with the ring, so that operations on it do not look it up each time; it stays the
+ * caller's, and open until io_file_remove(). Loop thread. Never NULL: where the ring has no room
+ * or the kernel refuses, operations name the descriptor as ever.
+ */
+IoFile *io_loop_add_file(IoLoop *loop, int fd);
+
+/* Make @sqe, prepared with any descriptor, an operation on @file. Loop thread. */
+void io_file_use(const IoFile *file, struct io_uring_sqe *sqe);
+
+/* Unregister and free @file; nothing of it is in flight. Loop thread. */
+void io_file_remove(IoFile *file);
 
 /*
  * Call @func(@data) whenever @fd is readable (eventfds are not read for the caller), until

@@ -193,8 +193,7 @@ static void start_on_loop(gpointer data)
 				   virtio_device_has_feature(device, VIRTIO_F_EVENT_IDX),
 				   virtio_device_has_feature(device, VIRTIO_F_INDIRECT_DESC)))
 			continue;
-		queue->watch =
-			io_loop_watch_event(device->loop, queue->kick_fd, kick_seen, queue);
+		queue->watch = io_loop_watch_event(device->loop, queue->kick_fd, kick_seen, queue);
 		if (type->is_polled)
 			queue->poller = io_loop_add_poller(device->loop, &poller_ops, queue);
 	}
@@ -234,13 +233,29 @@ static void stop_on_loop(gpointer data)
 		report_drained(device);
 }
 
+static void publish(IoDeferred *deferred)
+{
+	VirtioQueue *queue =
+		(VirtioQueue *)((char *)deferred - G_STRUCT_OFFSET(VirtioQueue, publish));
+
+	if (virtqueue_publish(&queue->ring))
+		virtio_pci_notify_queue(queue);
+}
+
 static void unmap_on_loop(gpointer data)
 {
 	VirtioDevice *device = data;
 
 	device->draining = false;
-	for (uint32_t i = 0; i < device->n_queues; i++)
-		virtqueue_unmap(&device->queues[i].ring);
+	for (uint32_t i = 0; i < device->n_queues; i++) {
+		VirtioQueue *queue = &device->queues[i];
+
+		/* The last requests may have come back in this very turn. */
+		if (queue->publish.link)
+			publish(&queue->publish);
+		io_deferred_cancel(&queue->publish);
+		virtqueue_unmap(&queue->ring);
+	}
 }
 
 void virtio_device_begin_request(VirtioDevice *device)
@@ -256,8 +271,7 @@ void virtio_device_end_request(VirtioDevice *device)
 
 void virtio_queue_publish(VirtioQueue *queue)
 {
-	if (virtqueue_publish(&queue->ring))
-		virtio_pci_notify_queue(queue);
+	io_loop_defer(queue->device->loop, &queue->publish);
 }
 
 static void continue_queue(gpointer data)
@@ -443,6 +457,7 @@ bool virtio_device_add_queues(VirtioDevice *device, unsigned n, unsigned maximum
 		if (queue->kick_fd < 0)
 			return false;
 		queue->device = device;
+		queue->publish.func = publish;
 		virtqueue_init(&queue->ring, virtio_device_services(device)->memory, i,
 			       maximum_size);
 		queue->ring.owner = device;

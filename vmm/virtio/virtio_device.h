@@ -85,12 +85,13 @@ typedef struct VirtioDeviceType {
 struct VirtioQueue {
 	Virtqueue ring;
 	VirtioDevice *device;
-	int kick_fd;	   /* eventfd: the driver's notifications */
-	IoWatch *watch;	   /* of kick_fd; loop thread */
-	uint64_t bound_at; /* guest-physical address that signals kick_fd; 0: none */
-	bool continuing;   /* a turn was cut short and goes on from a post; loop thread */
-	IoPoller *poller;  /* loop thread; NULL: the type is not polled */
-	bool polling;	   /* the loop looks for chains, the driver need not notify; loop thread */
+	int kick_fd;	    /* eventfd: the driver's notifications */
+	IoWatch *watch;	    /* of kick_fd; loop thread */
+	uint64_t bound_at;  /* guest-physical address that signals kick_fd; 0: none */
+	bool continuing;    /* a turn was cut short and goes on from a post; loop thread */
+	IoPoller *poller;   /* loop thread; NULL: the type is not polled */
+	bool polling;	    /* the loop looks for chains, the driver need not notify; loop thread */
+	IoDeferred publish; /* loop thread */
 };
 
 struct VirtioDevice {
@@ -186,7 +187,10 @@ static inline bool virtio_device_has_feature(const VirtioDevice *device, unsigne
  */
 void virtio_device_config_changed(VirtioDevice *device);
 
-/* Publish what was pushed to @queue and interrupt if the driver wants it. Loop thread. */
+/*
+ * Publish what was pushed to @queue and interrupt if the driver wants it: once for all that the
+ * loop does before it next waits. Loop thread.
+ */
 void virtio_queue_publish(VirtioQueue *queue);
 
 /*
