@@ -143,6 +143,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_blk.c vmm/virtio/virtio_blk.h \
 	vmm/virtio/virtio_console.c vmm/virtio/virtio_console.h \
 	vmm/virtio/virtio_console_port.c vmm/virtio/virtio_console_port.h \
+	vmm/virtio/interrupt_moderation.c vmm/virtio/interrupt_moderation.h \
 	vmm/virtio/virtio_device.c vmm/virtio/virtio_device.h \
 	vmm/virtio/virtio_net.c vmm/virtio/virtio_net.h  \
 	vmm/virtio/virtio_net_filter.c vmm/virtio/virtio_net_filter.h \

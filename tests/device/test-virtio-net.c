@@ -427,6 +427,85 @@ static void test_send(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(n_sent(fixture), ==, 11);
 }
 
+static bool take_interrupt(Fixture *fixture, unsigned vector)
+{
+	MsiMessage message;
+	bool found = false;
+
+	while (fake_machine_take_msi(fixture->fake, &message))
+		found |= message.data == vector;
+	return found;
+}
+
+typedef struct Turn {
+	Fixture *fixture;
+	bool looks; /* the driver finds by itself what was sent */
+	bool interrupted;
+} Turn;
+
+/* Offer and send a frame within one turn of the loop, so that no time passes in it. */
+static void send_in_a_turn(gpointer data)
+{
+	Turn *turn = data;
+	Fixture *fixture = turn->fixture;
+	VirtioDevice *device = (VirtioDevice *)fixture->device;
+	VirtioRing *ring = &fixture->driver.rings[TX];
+	uint32_t id, length;
+
+	virtio_ring_offer(ring, 0);
+	virtio_device_type(device)->queue_ready(device, &device->queues[TX]);
+	g_assert_true(virtio_ring_take_used(ring, &id, &length));
+	turn->interrupted = take_interrupt(fixture, TX + 1);
+	/* The next interrupt is wanted for the next chain; or for the last, if it was not seen. */
+	if (turn->looks)
+		virtio_ring_set_interrupt(ring, true);
+}
+
+/* What was received spares the interrupt for what is sent, if the driver looks; else puts it off.
+ */
+static void test_spared_interrupts(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	Turn turn = { .fixture = fixture };
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	offer_buffers(fixture, 0, 8, 1000);
+	virtio_ring_describe(&driver->rings[TX], 0, virtio_driver_alloc(driver, 100), 100, 0, 0);
+	virtio_ring_set_interrupt(&driver->rings[TX], true);
+	for (unsigned i = 0; i < 4; i++) {
+		bool received = i > 0;
+
+		virtio_ring_set_interrupt(&driver->rings[RX], true);
+		if (received) {
+			arrive(fixture, MAC, 0x800, 0, 100);
+			virtio_driver_wait(driver, RX, NULL);
+			g_assert_true(virtio_driver_wait_interrupt(driver, RX + 1));
+		}
+		turn.looks = i != 3;
+		io_loop_run_sync(fixture->loop, send_in_a_turn, &turn);
+		g_assert_true(turn.interrupted == !received);
+		g_usleep(turn.looks ? 20000 : 0);
+		if (turn.looks)
+			g_assert_false(take_interrupt(fixture, TX + 1));
+		else
+			g_assert_true(virtio_driver_wait_interrupt(driver, TX + 1));
+	}
+	/* Nothing was received since the last: no more is put off, nor when the device stops. */
+	virtio_ring_set_interrupt(&driver->rings[TX], true);
+	io_loop_run_sync(fixture->loop, send_in_a_turn, &turn);
+	g_assert_true(turn.interrupted);
+	virtio_ring_set_interrupt(&driver->rings[TX], true);
+	arrive(fixture, MAC, 0x800, 0, 100);
+	virtio_driver_wait(driver, RX, NULL);
+	virtio_driver_settle(fixture->loop);
+	virtio_driver_offer(driver, TX, 0);
+	virtio_driver_wait(driver, TX, NULL);
+	fixture->device->type->pause(fixture->device);
+	g_assert_true(take_interrupt(fixture, TX + 1));
+	fixture->device->type->resume(fixture->device);
+}
+
 /* Run control command @class @code with @size bytes of @data; returns the answer. */
 static uint8_t control(Fixture *fixture, uint8_t class, uint8_t code, gconstpointer data,
 		       uint32_t size)
@@ -661,6 +740,7 @@ int main(int argc, char **argv)
 	add("larger-than-queue", test_larger_than_queue, "rx_queue_size=64");
 	add("no-buffers", test_no_buffers, NULL);
 	add("send", test_send, NULL);
+	add("spared-interrupts", test_spared_interrupts, NULL);
 	add("filter", test_filter, NULL);
 	add("bad-commands", test_bad_commands, NULL);
 	add("offloads", test_offloads, NULL);
@@ -675,6 +755,7 @@ int main(int argc, char **argv)
 	add("packed/larger-than-queue", test_larger_than_queue, "packed=on,rx_queue_size=64");
 	add("packed/no-buffers", test_no_buffers, "packed=on");
 	add("packed/send", test_send, "packed=on");
+	add("packed/spared-interrupts", test_spared_interrupts, "packed=on");
 	add("packed/filter", test_filter, "packed=on");
 	add("packed/pause", test_pause, "packed=on");
 	add("packed/unplug-while-busy", test_unplug_while_busy, "packed=on");

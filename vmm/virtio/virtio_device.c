@@ -283,8 +283,8 @@ static void continue_queue(gpointer data)
 		virtio_device_type(queue->device)->queue_ready(queue->device, queue);
 }
 
-void virtio_queue_process(VirtioQueue *queue,
-			  bool (*handle)(VirtioQueue *queue, VirtqueueElement *element))
+void virtio_queue_take(VirtioQueue *queue,
+		       bool (*handle)(VirtioQueue *queue, VirtqueueElement *element))
 {
 	unsigned budget = queue->ring.size;
 
@@ -309,6 +309,12 @@ void virtio_queue_process(VirtioQueue *queue,
 			break;
 		virtqueue_set_notification(&queue->ring, false);
 	}
+}
+
+void virtio_queue_process(VirtioQueue *queue,
+			  bool (*handle)(VirtioQueue *queue, VirtqueueElement *element))
+{
+	virtio_queue_take(queue, handle);
 	virtio_queue_publish(queue);
 }
 

@@ -203,6 +203,10 @@ void virtio_queue_publish(VirtioQueue *queue);
 void virtio_queue_process(VirtioQueue *queue,
 			  bool (*handle)(VirtioQueue *queue, VirtqueueElement *element));
 
+/* The same, but for publishing, which the caller does in its own way. Loop thread. */
+void virtio_queue_take(VirtioQueue *queue,
+		       bool (*handle)(VirtioQueue *queue, VirtqueueElement *element));
+
 /* Mark a request as being with a back end, and as back. Loop thread. */
 void virtio_device_begin_request(VirtioDevice *device);
 void virtio_device_end_request(VirtioDevice *device);

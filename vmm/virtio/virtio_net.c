@@ -22,6 +22,7 @@
 
 #include "qapi-events.h"
 #include "vmm/base/error.h"
+#include "vmm/virtio/interrupt_moderation.h"
 #include "vmm/virtio/virtio_net_filter.h"
 #include "vmm/virtio/virtio_pci.h"
 
@@ -116,6 +117,7 @@ typedef struct VirtioNet {
 
 	Netdev *netdev;
 	RxPair rx;
+	InterruptModeration tx_moderation;
 	NetFilter filter; /* its address under mac_lock: vCPUs read it in configuration space */
 	GMutex mac_lock;  /* a leaf: held for a copy only */
 	uint64_t guest_offloads; /* feature bits, once the driver has set them */
@@ -304,7 +306,10 @@ static void rx_run(VirtioNet *net)
 		if (!rx_one(net))
 			break;
 	}
-	virtio_queue_publish(queue);
+	if (virtqueue_publish(&queue->ring)) {
+		virtio_pci_notify_queue(queue);
+		interrupt_moderation_spare(&net->tx_moderation);
+	}
 }
 
 static void netdev_is_readable(void *opaque)
@@ -337,12 +342,20 @@ static bool handle_tx(VirtioQueue *queue, VirtqueueElement *element)
 	return true;
 }
 
+static void tx_run(VirtioNet *net)
+{
+	/* A driver that sends again has had a look at what was sent before. */
+	interrupt_moderation_decide(&net->tx_moderation);
+	virtio_queue_take(&net->virtio.queues[QUEUE_TX], handle_tx);
+	interrupt_moderation_publish(&net->tx_moderation);
+}
+
 static void netdev_is_writable(void *opaque)
 {
 	VirtioNet *net = opaque;
 
 	if (net->virtio.active && net->virtio.queues[QUEUE_TX].ring.ops)
-		virtio_queue_process(&net->virtio.queues[QUEUE_TX], handle_tx);
+		tx_run(net);
 }
 
 /* Control queue (§5.1.6.5) */
@@ -483,7 +496,7 @@ static void net_queue_ready(VirtioDevice *device, VirtioQueue *queue)
 		rx_run(net);
 		break;
 	case QUEUE_TX:
-		virtio_queue_process(queue, handle_tx);
+		tx_run(net);
 		break;
 	case QUEUE_CTRL:
 		virtio_queue_process(queue, handle_ctrl);
@@ -499,6 +512,7 @@ static void net_start(VirtioDevice *device)
 		net->guest_offloads = device->accepted & guest_offload_mask();
 	netdev_set_offloads(net->netdev, offloads_of(net->guest_offloads));
 	net->filter.filters_vlans = virtio_device_has_feature(device, F_CTRL_VLAN);
+	interrupt_moderation_start(&net->tx_moderation);
 }
 
 static void net_stop(VirtioDevice *device)
@@ -506,6 +520,7 @@ static void net_stop(VirtioDevice *device)
 	VirtioNet *net = virtio_net(device);
 	RxPair *rx = &net->rx;
 
+	interrupt_moderation_stop(&net->tx_moderation);
 	netdev_watch_readable(net->netdev, false);
 	while (rx->n)
 		virtqueue_unpop(&device->queues[QUEUE_RX].ring, rx->window[rx->first + --rx->n]);
@@ -617,6 +632,7 @@ static bool net_setup(VirtioDevice *device, GError **error)
 	choose_mac(net);
 	offer_features(net);
 	g_mutex_init(&net->mac_lock);
+	net->tx_moderation.queue = &device->queues[QUEUE_TX];
 	net->rx.spill = g_malloc(NET_FRAME_MAX);
 	net->filter_event = 1;
 	net_reset(device);

@@ -381,11 +381,37 @@ void virtqueue_push(Virtqueue *queue, VirtqueueElement *element, uint32_t writte
 	element_release(queue, element);
 }
 
-bool virtqueue_publish(Virtqueue *queue)
+void virtqueue_publish_quietly(Virtqueue *queue)
 {
 	if (!queue->ops || queue->broken || queue->published_used == queue->next_used)
+		return;
+	queue->ops->publish(queue);
+	queue->published_used = queue->next_used;
+}
+
+bool virtqueue_wants_interrupt(Virtqueue *queue)
+{
+	uint16_t old = queue->signalled_used;
+	bool old_is_valid = queue->signalled_valid;
+
+	if (!queue->ops || queue->broken || (old_is_valid && old == queue->published_used))
 		return false;
-	return queue->ops->publish(queue);
+	/*
+	 * Full barrier: what was used must be out before we look whether the driver wants to hear
+	 * of it; the driver does the same the other way round, so one of us sees the other.
+	 */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	queue->signalled_used = queue->published_used;
+	queue->signalled_valid = true;
+	return queue->ops->wants_interrupt(queue, old, old_is_valid);
+}
+
+bool virtqueue_publish(Virtqueue *queue)
+{
+	if (queue->published_used == queue->next_used)
+		return false;
+	virtqueue_publish_quietly(queue);
+	return virtqueue_wants_interrupt(queue);
 }
 
 bool virtqueue_has_available(Virtqueue *queue)

@@ -136,6 +136,14 @@ void virtqueue_push(Virtqueue *queue, VirtqueueElement *element, uint32_t writte
 bool virtqueue_publish(Virtqueue *queue);
 
 /*
+ * The two halves of virtqueue_publish(), for who wants to look later whether an interrupt is still
+ * wanted: the driver may have found what was used by itself by then. Each look is about all that
+ * was published since the one before.
+ */
+void virtqueue_publish_quietly(Virtqueue *queue);
+bool virtqueue_wants_interrupt(Virtqueue *queue);
+
+/*
  * Ask the driver to notify of new chains, or not to (a hint, §2.7.10). Returns whether chains
  * wait: after enabling, true means go on popping, as no notification will come for them.
  */

@@ -201,9 +201,15 @@ static void packed_push(Virtqueue *queue, const VirtqueueElement *element, uint3
 		__atomic_store_n(&used->flags, flags, __ATOMIC_RELEASE);
 }
 
-/* Whether the driver wants to hear that used descriptors go from position @old to @new (§2.8.10).
- */
-static bool wants_interrupt(const Virtqueue *queue, unsigned old, unsigned new, bool old_valid)
+static void packed_publish(Virtqueue *queue)
+{
+	/* Release: whoever sees the flags sees the rest of the batch and the data. */
+	__atomic_store_n(&descriptor_at(queue, queue->published_used)->flags,
+			 queue->unpublished_flags, __ATOMIC_RELEASE);
+}
+
+/* §2.8.10 */
+static bool packed_wants_interrupt(Virtqueue *queue, uint16_t old, bool old_is_valid)
 {
 	const EventSuppression *event = queue->driver_hva;
 	uint16_t flags = __atomic_load_n(&event->flags, __ATOMIC_ACQUIRE) & EVENT_FLAGS_MASK;
@@ -212,30 +218,14 @@ static bool wants_interrupt(const Virtqueue *queue, unsigned old, unsigned new, 
 
 	if (flags == EVENT_DISABLE)
 		return false;
-	if (flags != EVENT_DESCRIPTOR || !queue->event_idx || !old_valid)
+	if (flags != EVENT_DESCRIPTOR || !queue->event_idx || !old_is_valid)
 		return true;
 	descriptor = __atomic_load_n(&event->descriptor, __ATOMIC_RELAXED);
 	offset = descriptor & (EVENT_WRAP - 1);
 	if (offset >= queue->size)
 		return true;
 	position = descriptor & EVENT_WRAP ? offset : offset + queue->size;
-	return distance(queue, old, position) < distance(queue, old, new);
-}
-
-static bool packed_publish(Virtqueue *queue)
-{
-	unsigned old = queue->signalled_used;
-	bool valid = queue->signalled_valid;
-
-	/* Release: whoever sees the flags sees the rest of the batch and the data. */
-	__atomic_store_n(&descriptor_at(queue, queue->published_used)->flags,
-			 queue->unpublished_flags, __ATOMIC_RELEASE);
-	queue->published_used = queue->next_used;
-	/* Full barrier, as for split rings: one of us sees the other. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	queue->signalled_used = queue->next_used;
-	queue->signalled_valid = true;
-	return wants_interrupt(queue, old, queue->next_used, valid);
+	return distance(queue, old, position) < distance(queue, old, queue->published_used);
 }
 
 static void packed_set_notification(Virtqueue *queue, bool enabled)
@@ -292,6 +282,7 @@ const VirtqueueRingOps virtqueue_packed_ops = {
 	.fetch = packed_fetch,
 	.push = packed_push,
 	.publish = packed_publish,
+	.wants_interrupt = packed_wants_interrupt,
 	.set_notification = packed_set_notification,
 	.unmap = packed_unmap,
 };

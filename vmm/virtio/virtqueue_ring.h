@@ -26,8 +26,10 @@ struct VirtqueueRingOps {
 	bool (*fetch)(Virtqueue *queue, VirtqueueElement *element, uint16_t head, bool again);
 	/* Write the used entry of @element; next_used moves on after it. */
 	void (*push)(Virtqueue *queue, const VirtqueueElement *element, uint32_t written);
-	/* Make pushed entries visible; returns whether to interrupt. */
-	bool (*publish)(Virtqueue *queue);
+	/* Make pushed entries visible. */
+	void (*publish)(Virtqueue *queue);
+	/* Whether the driver wants an interrupt for those from position @old to published_used. */
+	bool (*wants_interrupt)(Virtqueue *queue, uint16_t old, bool old_is_valid);
 	void (*set_notification)(Virtqueue *queue, bool enabled);
 	/* Before the areas are forgotten: leave chains in flight where they can be refetched. May
 	   be NULL. */

@@ -159,28 +159,24 @@ static inline bool event_is_passed(uint16_t event, uint16_t new, uint16_t old)
 	return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
 }
 
-static bool split_publish(Virtqueue *queue)
+static void split_publish(Virtqueue *queue)
 {
-	AvailableRing *available = queue->driver_hva;
 	UsedRing *used = queue->device_hva;
-	uint16_t old = queue->signalled_used;
-	bool valid = queue->signalled_valid;
 
 	/* Release: whoever sees the index sees the entries and the data (§2.7.8.2). */
 	__atomic_store_n(&used->index, queue->next_used, __ATOMIC_RELEASE);
-	queue->published_used = queue->next_used;
-	/*
-	 * Full barrier: the index must be out before we look whether the driver wants to hear of
-	 * it; the driver does the same the other way round, so one of us sees the other.
-	 */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	queue->signalled_used = queue->next_used;
-	queue->signalled_valid = true;
+}
+
+static bool split_wants_interrupt(Virtqueue *queue, uint16_t old, bool old_is_valid)
+{
+	AvailableRing *available = queue->driver_hva;
+
 	if (!queue->event_idx)
 		return !(__atomic_load_n(&available->flags, __ATOMIC_RELAXED) &
 			 AVAILABLE_NO_INTERRUPT);
-	return !valid || event_is_passed(__atomic_load_n(used_event(queue), __ATOMIC_RELAXED),
-					 queue->next_used, old);
+	return !old_is_valid ||
+	       event_is_passed(__atomic_load_n(used_event(queue), __ATOMIC_RELAXED),
+			       queue->published_used, old);
 }
 
 static void split_set_notification(Virtqueue *queue, bool enabled)
@@ -204,5 +200,6 @@ const VirtqueueRingOps virtqueue_split_ops = {
 	.fetch = split_fetch,
 	.push = split_push,
 	.publish = split_publish,
+	.wants_interrupt = split_wants_interrupt,
 	.set_notification = split_set_notification,
 };
