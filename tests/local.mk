@@ -146,7 +146,10 @@ tests_unit_test_state_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_state_LDADD = $(TEST_LIBS)
 
 # CPUs
-unit_tests += tests/unit/test-cpuid
+unit_tests += tests/unit/test-cpuid tests/unit/test-cpu-models
+tests_unit_test_cpu_models_SOURCES = tests/unit/test-cpu-models.c
+tests_unit_test_cpu_models_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_cpu_models_LDADD = $(TEST_LIBS)
 tests_unit_test_cpuid_SOURCES = tests/unit/test-cpuid.c
 tests_unit_test_cpuid_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_cpuid_LDADD = $(TEST_LIBS)

@@ -35,7 +35,8 @@ libvmm_a_SOURCES += \
 	vmm/config/options.c vmm/config/options.h \
 	vmm/config/property.c vmm/config/property.h \
 	vmm/config/vm_config.c vmm/config/vm_config.h vmm/config/vm_config_internal.h \
-	vmm/config/vm_config_chardev.c vmm/config/vm_config_machine.c
+	vmm/config/vm_config_chardev.c vmm/config/vm_config_cpu.c \
+	vmm/config/vm_config_machine.c
 
 # kvm
 libvmm_a_SOURCES += \
@@ -55,6 +56,8 @@ libvmm_a_SOURCES += \
 	vmm/x86/acpi.c vmm/x86/acpi.h vmm/x86/acpi_layout.h vmm/x86/acpi_tables.h \
 	vmm/x86/boot.c vmm/x86/boot.h vmm/x86/boot_internal.h \
 	vmm/x86/boot_elf.c vmm/x86/boot_linux.c vmm/x86/boot_multiboot.c vmm/x86/boot_pvh.c \
+	vmm/x86/cpu_features.c vmm/x86/cpu_features.h \
+	vmm/x86/cpu_models.c vmm/x86/cpu_models.h \
 	vmm/x86/cpuid.c vmm/x86/cpuid.h \
 	vmm/x86/memory_map.c vmm/x86/memory_map.h
 nodist_libvmm_a_SOURCES = vmm/x86/dsdt.hex
@@ -67,14 +70,18 @@ vmm/x86/dsdt.hex: $(srcdir)/vmm/x86/acpi/dsdt.asl $(srcdir)/vmm/x86/acpi_layout.
 	$(IASL) -we -vs -I $(srcdir)/vmm/x86 -p vmm/x86/dsdt -tc $(srcdir)/vmm/x86/acpi/dsdt.asl \
 		>vmm/x86/dsdt.log || { cat vmm/x86/dsdt.log; rm -f $@; exit 1; }
 
-nodist_libvmm_a_SOURCES += vmm/x86/cpu-features.inc
-BUILT_SOURCES += vmm/x86/cpu-features.inc
-CLEANFILES += vmm/x86/cpu-features.inc
+nodist_libvmm_a_SOURCES += vmm/x86/cpu-features.inc vmm/x86/cpu-models.inc
+BUILT_SOURCES += vmm/x86/cpu-features.inc vmm/x86/cpu-models.inc
+CLEANFILES += vmm/x86/cpu-features.inc vmm/x86/cpu-models.inc
 EXTRA_DIST += vmm/x86/cpu-features-gen
 
 vmm/x86/cpu-features.inc: $(srcdir)/vmm/x86/cpu-features-gen $(CPU_MAP)
 	$(AM_V_GEN)$(MKDIR_P) vmm/x86 && \
-	$(PYTHON) $(srcdir)/vmm/x86/cpu-features-gen $(CPU_MAP) >$@ || { rm -f $@; exit 1; }
+	$(PYTHON) $(srcdir)/vmm/x86/cpu-features-gen features $(CPU_MAP) >$@ || { rm -f $@; exit 1; }
+
+vmm/x86/cpu-models.inc: $(srcdir)/vmm/x86/cpu-features-gen $(CPU_MAP)
+	$(AM_V_GEN)$(MKDIR_P) vmm/x86 && \
+	$(PYTHON) $(srcdir)/vmm/x86/cpu-features-gen models $(CPU_MAP) >$@ || { rm -f $@; exit 1; }
 
 # block
 libvmm_a_SOURCES += \
@@ -158,7 +165,7 @@ libvmm_a_SOURCES += \
 libvmm_a_SOURCES += \
 	vmm/machine/device_types.c vmm/machine/device_types.h \
 	vmm/machine/machine.c vmm/machine/machine.h vmm/machine/machine_internal.h \
-	vmm/machine/machine_board.c \
+	vmm/machine/machine_board.c vmm/machine/machine_cpu_model.c \
 	vmm/machine/machine_memory.c \
 	vmm/machine/machine_objects.c vmm/machine/machine_objects.h \
 	vmm/machine/quiesce.c \
@@ -169,7 +176,7 @@ libvmm_a_SOURCES += \
 libvmm_a_SOURCES += \
 	vmm/monitor/monitor.c vmm/monitor/monitor.h \
 	vmm/monitor/monitor_block.c \
-	vmm/monitor/monitor_char.c \
+	vmm/monitor/monitor_char.c vmm/monitor/monitor_cpu.c \
 	vmm/monitor/monitor_control.c \
 	vmm/monitor/monitor_machine.c \
 	vmm/monitor/monitor_misc.c \

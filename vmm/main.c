@@ -22,7 +22,7 @@
 #include "vmm/machine/device_types.h"
 #include "vmm/machine/machine.h"
 #include "vmm/monitor/monitor.h"
-#include "vmm/x86/cpuid.h"
+#include "vmm/x86/cpu_models.h"
 
 static int fail(const GError *error)
 {

@@ -80,7 +80,8 @@ static void test_refusals(void)
 		{ "-machine q35,usb=on", "there is no 'usb' here" },
 		{ "-accel tcg", "no accelerator but kvm" },
 		{ "-cpu host,vmx", "use +vmx" },
-		{ "-cpu host,vmx=maybe", "use on or off" },
+		{ "-cpu host,vmx=maybe", "use on, off or force" },
+		{ "-cpu host,enforce=maybe", "enforce" },
 		{ "-uuid 1234", "is no UUID" },
 		{ "-action reboot=explode", "'reboot'" },
 		{ "-action watchdog=none", "there is no 'watchdog' here" },
@@ -135,9 +136,9 @@ static void test_values(void)
 	vmx = config->cpu_features->pdata[0];
 	avx = config->cpu_features->pdata[1];
 	g_assert_cmpstr(vmx->name, ==, "vmx");
-	g_assert_false(vmx->enabled);
+	g_assert_cmpint(vmx->state, ==, CPU_FEATURE_OFF);
 	g_assert_cmpstr(avx->name, ==, "avx");
-	g_assert_true(avx->enabled);
+	g_assert_cmpint(avx->state, ==, CPU_FEATURE_ON);
 	g_assert_cmpint(config->actions.reboot, ==, QAPI_REBOOT_ACTION_SHUTDOWN);
 	g_assert_cmpint(config->actions.shutdown, ==, QAPI_SHUTDOWN_ACTION_PAUSE);
 	g_assert_cmpint(config->actions.panic, ==, QAPI_PANIC_ACTION_NONE);

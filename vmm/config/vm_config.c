@@ -181,9 +181,9 @@ static const VmOption options[] = {
 	{ "-M", "[type=]q35[,...]", "the same", vm_config_parse_machine, 0, NULL },
 	{ "-accel", "kvm", "what runs the guest", vm_config_parse_accel, 0, NULL },
 	{ "-enable-kvm", NULL, "the same", parse_truth, 0, NULL },
-	{ "-cpu", "host|max[,+FEATURE][,-FEATURE][,FEATURE=on|off]",
-	  "the CPU model; -cpu help lists features", vm_config_parse_cpu, 0, NULL },
-	{ "-smp", "[cpus=]N[,sockets=N][,dies=N][,cores=N][,threads=N]",
+	{ "-cpu", "MODEL[,+FEATURE][,-FEATURE][,FEATURE=on|off|force][,check=on|off][,enforce=on|off]",
+	  "the CPU model; -cpu help lists models and features", vm_config_parse_cpu, 0, NULL },
+	{ "-smp", "[cpus=]N[,maxcpus=N][,sockets=N][,dies=N][,cores=N][,threads=N]",
 	  "virtual CPUs and their topology", vm_config_parse_smp, 0, NULL },
 	{ "-m", "[size=]MEGABYTES", "size of RAM (suffixes k, M, G, T)", vm_config_parse_memory, 0,
 	  NULL },
@@ -263,7 +263,8 @@ static VmConfig *vm_config_new(void)
 		*lists[i] = g_ptr_array_new_with_free_func(vm_config_item_free);
 	config->cpu_topology = (CpuTopology){ 1, 1, 1, 1, 1, 1 };
 	config->cpu_model = g_strdup("host");
-	config->cpu_features = g_ptr_array_new();
+	config->cpu_features = g_ptr_array_new_with_free_func(cpu_feature_setting_free);
+	config->cpu_check = true;
 	config->actions.panic = QAPI_PANIC_ACTION_SHUTDOWN;
 	config->sandbox = true;
 	return config;
@@ -281,12 +282,6 @@ void vm_config_free(VmConfig *config)
 	g_ptr_array_unref(config->serials);
 	g_ptr_array_unref(config->monitors);
 	g_ptr_array_unref(config->add_fds);
-	for (unsigned i = 0; i < config->cpu_features->len; i++) {
-		CpuFeatureSetting *setting = config->cpu_features->pdata[i];
-
-		g_free(setting->name);
-		g_free(setting);
-	}
 	g_ptr_array_unref(config->cpu_features);
 	g_free(config->help_argument);
 	g_free(config->name);

@@ -29,7 +29,7 @@ typedef struct VmConfigItem {
 	json_object *options; /* as it was understood */
 } VmConfigItem;
 
-/* -smp; every level is at least 1 and their product is max_cpus. */
+/* -smp; every level is at least 1 and their product is max_cpus, which is at least cpus. */
 typedef struct CpuTopology {
 	unsigned cpus;	   /* present at start */
 	unsigned max_cpus;
@@ -39,11 +39,20 @@ typedef struct CpuTopology {
 	unsigned threads; /* per core */
 } CpuTopology;
 
-/* +feature, -feature, feature=on|off of -cpu, in order. */
+/* +feature, -feature, feature=on|off|force of -cpu, in order. */
+typedef enum CpuFeatureState {
+	CPU_FEATURE_OFF,
+	CPU_FEATURE_ON,	   /* and the host must be able to give it */
+	CPU_FEATURE_FORCE, /* whatever the host says */
+} CpuFeatureState;
+
 typedef struct CpuFeatureSetting {
 	char *name;
-	bool enabled;
+	CpuFeatureState state;
 } CpuFeatureSetting;
+
+/* Free @data, a CpuFeatureSetting. */
+void cpu_feature_setting_free(gpointer data);
 
 /* What a guest's own wish leads to (-action, set-action). */
 typedef struct RunActions {
@@ -77,8 +86,10 @@ typedef struct VmConfig {
 	char *memory_backend; /* -machine memory-backend=; NULL: plain -m */
 	uint64_t memory_size; /* bytes; 0: not given */
 	CpuTopology cpu_topology;
-	char *cpu_model;	/* "host" or "max" */
+	char *cpu_model;
 	GPtrArray *cpu_features; /* CpuFeatureSetting * */
+	bool cpu_check;		 /* warn of what the host lacks of the model */
+	bool cpu_enforce;	 /* or do not start then */
 
 	char *kernel, *initrd, *append; /* NULL if not given */
 

@@ -37,10 +37,6 @@ bool vm_config_parse_machine(VmConfig *config, const VmOption *option, const cha
 			     GError **error);
 bool vm_config_parse_accel(VmConfig *config, const VmOption *option, const char *text,
 			   GError **error);
-bool vm_config_parse_smp(VmConfig *config, const VmOption *option, const char *text,
-			 GError **error);
-bool vm_config_parse_cpu(VmConfig *config, const VmOption *option, const char *text,
-			 GError **error);
 bool vm_config_parse_memory(VmConfig *config, const VmOption *option, const char *text,
 			    GError **error);
 bool vm_config_parse_name(VmConfig *config, const VmOption *option, const char *text,
@@ -51,6 +47,12 @@ bool vm_config_parse_rtc(VmConfig *config, const VmOption *option, const char *t
 			 GError **error);
 bool vm_config_parse_action(VmConfig *config, const VmOption *option, const char *text,
 			    GError **error);
+
+/* vm_config_cpu.c */
+bool vm_config_parse_smp(VmConfig *config, const VmOption *option, const char *text,
+			 GError **error);
+bool vm_config_parse_cpu(VmConfig *config, const VmOption *option, const char *text,
+			 GError **error);
 
 /* vm_config_chardev.c */
 bool vm_config_parse_serial(VmConfig *config, const VmOption *option, const char *text,

@@ -1,5 +1,5 @@
 /*
- * vm_config_machine.c: the options for the machine itself: CPUs, memory, name, actions
+ * vm_config_machine.c: the options for the machine itself: type, memory, name, actions
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -9,7 +9,6 @@
 #include "vmm/base/error.h"
 #include "vmm/config/options.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 typedef struct MachineOptions {
@@ -65,107 +64,6 @@ bool vm_config_parse_accel(VmConfig *config, const VmOption *option, const char 
 	(void)config, (void)option;
 	return strcmp(text, "kvm") == 0 ||
 	       error_fail(error, "there is no accelerator but kvm, and it has no properties");
-}
-
-/*
- * Fill in what -smp left out: cores first, then sockets (as QEMU does since 6.2). Four levels of 16
- * bits have a product of 64.
- */
-static bool complete_topology(CpuTopology *topology, GError **error)
-{
-	uint64_t inner, cpus;
-
-	topology->dies = MAX(topology->dies, 1);
-	topology->threads = MAX(topology->threads, 1);
-	inner = (uint64_t)topology->dies * topology->threads;
-	cpus = topology->cpus;
-	if (cpus == 0)
-		cpus = MAX(topology->sockets, 1) * inner * MAX(topology->cores, 1);
-	if (cpus > MACHINE_MAX_CPUS)
-		return error_fail(error,
-				  "%" PRIu64 " CPUs are more than the %u that a machine can have", cpus,
-				  MACHINE_MAX_CPUS);
-	topology->cpus = (unsigned)cpus;
-	if (topology->max_cpus == 0)
-		topology->max_cpus = topology->cpus;
-	if (topology->cores == 0) {
-		topology->sockets = MAX(topology->sockets, 1);
-		topology->cores = topology->max_cpus / (topology->sockets * inner);
-	} else if (topology->sockets == 0) {
-		topology->sockets = topology->max_cpus / (topology->cores * inner);
-	}
-	if (topology->max_cpus != topology->cpus)
-		return error_fail(error, "maxcpus must be the number of CPUs: none can be added later");
-	if ((uint64_t)topology->sockets * topology->cores * inner != cpus)
-		return error_fail(error,
-				  "sockets (%u) * dies (%u) * cores (%u) * threads (%u) must be the "
-				  "number of CPUs (%u)",
-				  topology->sockets, topology->dies, topology->cores,
-				  topology->threads, topology->cpus);
-	return true;
-}
-
-bool vm_config_parse_smp(VmConfig *config, const VmOption *option, const char *text, GError **error)
-{
-	/* A level has at least one; what is not given stays 0 until complete_topology(). */
-#define LEVEL(text_name, field)                                                                    \
-	{                                                                                          \
-		.name = text_name, .kind = PROPERTY_UINT32, .minimum = 1, .maximum = 65535,        \
-		.offset = offsetof(CpuTopology, field)                                             \
-	}
-	static const Property properties[] = {
-		LEVEL("cpus", cpus),   LEVEL("maxcpus", max_cpus), LEVEL("sockets", sockets),
-		LEVEL("dies", dies),   LEVEL("cores", cores),	   LEVEL("threads", threads),
-		PROPERTY_END,
-	};
-#undef LEVEL
-	CpuTopology topology = { 0 };
-
-	(void)option;
-	if (!vm_config_parse_properties(properties, &topology, text, "cpus", error) ||
-	    !complete_topology(&topology, error))
-		return false;
-	config->cpu_topology = topology;
-	return true;
-}
-
-static bool parse_cpu_feature(VmConfig *config, const char *text, GError **error)
-{
-	const char *equals = strchr(text, '=');
-	CpuFeatureSetting *setting;
-	bool enabled = *text != '-';
-
-	if (*text == '+' || *text == '-') {
-		text++;
-	} else if (equals) {
-		enabled = strcmp(equals, "=on") == 0;
-		if (!enabled && strcmp(equals, "=off") != 0)
-			return error_fail(error, "'%s': use on or off", text);
-	} else {
-		return error_fail(error, "'%s': use +%s, -%s, %s=on or %s=off", text, text, text,
-				  text, text);
-	}
-	setting = g_new0(CpuFeatureSetting, 1);
-	setting->name = equals ? g_strndup(text, (gsize)(equals - text)) : g_strdup(text);
-	setting->enabled = enabled;
-	g_ptr_array_add(config->cpu_features, setting);
-	return true;
-}
-
-bool vm_config_parse_cpu(VmConfig *config, const VmOption *option, const char *text, GError **error)
-{
-	g_auto(GStrv) parts = g_strsplit(text, ",", -1);
-
-	(void)option;
-	if (!parts[0] || *parts[0] == '\0')
-		return error_fail(error, "names no model");
-	g_free(config->cpu_model);
-	config->cpu_model = g_strdup(parts[0]);
-	for (unsigned i = 1; parts[i]; i++) {
-		if (!parse_cpu_feature(config, parts[i], error))
-			return false;
-	}
-	return true;
 }
 
 bool vm_config_parse_memory(VmConfig *config, const VmOption *option, const char *text,

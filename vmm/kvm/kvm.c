@@ -169,13 +169,19 @@ void kvm_free(Kvm *kvm)
 	g_free(kvm);
 }
 
-/* KVM offers the TSC deadline timer by a capability, not in its list (KVM API §4.46). */
-static void kvm_add_tsc_deadline(Kvm *kvm)
+/*
+ * What KVM's list leaves out: that there is a hypervisor, and the TSC deadline timer, which it
+ * offers by a capability (KVM API §4.46).
+ */
+static void kvm_complete_cpuid(Kvm *kvm)
 {
 	for (uint32_t i = 0; i < kvm->supported_cpuid->nent; i++) {
 		struct kvm_cpuid_entry2 *entry = &kvm->supported_cpuid->entries[i];
 
-		if (entry->function == 1 && kvm_check(kvm, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+		if (entry->function != 1)
+			continue;
+		entry->ecx |= 1u << 31;
+		if (kvm_check(kvm, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
 			entry->ecx |= 1u << 24;
 	}
 }
@@ -190,7 +196,7 @@ const struct kvm_cpuid2 *kvm_supported_cpuid(Kvm *kvm, GError **error)
 		cpuid->nent = room;
 		if (kvm_ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, cpuid) == 0) {
 			kvm->supported_cpuid = g_steal_pointer(&cpuid);
-			kvm_add_tsc_deadline(kvm);
+			kvm_complete_cpuid(kvm);
 		} else if (errno != E2BIG) {
 			break;
 		}
@@ -198,6 +204,19 @@ const struct kvm_cpuid2 *kvm_supported_cpuid(Kvm *kvm, GError **error)
 	if (!kvm->supported_cpuid)
 		error_fail_errno(error, errno, "KVM_GET_SUPPORTED_CPUID");
 	return kvm->supported_cpuid;
+}
+
+uint64_t kvm_feature_msr(const Kvm *kvm, uint32_t index)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msrs = { .head.nmsrs = 1, .entry.index = index };
+
+	if (kvm_check(kvm, KVM_CAP_GET_MSR_FEATURES) <= 0 ||
+	    kvm_ioctl(kvm->fd, KVM_GET_MSRS, &msrs) != 1)
+		return 0;
+	return msrs.entry.data;
 }
 
 const struct kvm_msr_list *kvm_msr_list(Kvm *kvm, GError **error)

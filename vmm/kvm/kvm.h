@@ -43,6 +43,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Kvm, kvm_free)
 /* What KVM can offer a guest's CPUID (KVM_GET_SUPPORTED_CPUID). NULL and @error. Borrowed. */
 const struct kvm_cpuid2 *kvm_supported_cpuid(Kvm *kvm, GError **error);
 
+/*
+ * What KVM can give of the MSR @index, which lists features (KVM API §4.126); 0 where it does not
+ * say. Any thread.
+ */
+uint64_t kvm_feature_msr(const Kvm *kvm, uint32_t index);
+
 /* The most vCPUs this host's KVM runs in a VM. */
 unsigned kvm_max_vcpus(const Kvm *kvm);
 

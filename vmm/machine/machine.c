@@ -12,7 +12,6 @@
 #include "vmm/chardev/chardev_config.h"
 #include "vmm/chipset/chipset.h"
 #include "vmm/net/net.h"
-#include "vmm/x86/cpuid.h"
 
 #include "qapi-events.h"
 
@@ -237,10 +236,6 @@ static bool add_netdevs(Machine *machine, GError **error)
 
 static bool machine_create(Machine *machine, GError **error)
 {
-	if (!cpu_model_check(machine->config->cpu_model, error)) {
-		g_prefix_error(error, "-cpu %s: ", machine->config->cpu_model);
-		return false;
-	}
 	machine->kvm = kvm_new(error);
 	if (!machine->kvm)
 		return false;
@@ -309,6 +304,7 @@ void machine_free(Machine *machine)
 	guest_memory_free(machine->memory);
 	machine_free_memory(machine);
 	machine_objects_free(machine->objects);
+	cpu_description_clear(&machine->cpu);
 	g_mutex_clear(&machine->cpu_lock);
 	g_cond_clear(&machine->cpu_changed);
 	g_main_loop_unref(machine->loop);

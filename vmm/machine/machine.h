@@ -22,6 +22,7 @@
 #include "vmm/config/vm_config.h"
 #include "vmm/device/device.h"
 #include "vmm/machine/machine_objects.h"
+#include "vmm/x86/cpu_features.h"
 
 typedef struct BlockNodes BlockNodes;
 typedef struct Chardevs Chardevs;
@@ -108,6 +109,12 @@ typedef struct MachineCpuInfo {
 	unsigned socket, die, core, thread;
 	char path[32]; /* "/machine/unattached/cpu[0]" */
 } MachineCpuInfo;
+
+/*
+ * What this host's KVM can give a guest: CPUID and the MSRs that list features, to be freed with
+ * cpu_description_clear(). False and @error.
+ */
+bool machine_host_cpu(Machine *machine, CpuDescription *host, GError **error);
 
 /* How many vCPUs there are. */
 unsigned machine_n_cpus(const Machine *machine);

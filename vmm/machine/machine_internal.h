@@ -15,6 +15,7 @@
 #include "vmm/memory/address_space.h"
 #include "vmm/memory/guest_memory.h"
 #include "vmm/x86/boot.h"
+#include "vmm/x86/cpu_models.h"
 #include "vmm/x86/memory_map.h"
 
 typedef struct MachineCpu {
@@ -61,6 +62,7 @@ struct Machine {
 	Device *acpi_pm, *host_bridge;
 	bool ram_written; /* something was loaded into RAM before */
 
+	CpuDescription cpu; /* what every vCPU's CPUID says, but for cpuid_set_cpu() */
 	MachineCpu *cpus;
 	unsigned n_cpus;
 	GMutex cpu_lock;
@@ -76,6 +78,17 @@ struct Machine {
 	bool ended; /* machine_run() is to return */
 	int exit_status;
 };
+
+/*
+ * machine_cpu_model.c: describe the guest's CPU in machine->cpu, as -cpu says. @tsc_khz may be 0
+ * (unknown). False and @error naming the option.
+ */
+bool machine_describe_cpu(Machine *machine, unsigned tsc_khz, GError **error);
+/*
+ * Give @vcpu, of number @index, its CPUID and the MSRs that list features. Before it runs for the
+ * first time.
+ */
+bool machine_set_cpu_model(Machine *machine, KvmVcpu *vcpu, unsigned index, GError **error);
 
 /* vcpu.c: create and start the threads of all vCPUs, which then wait; end and free them. */
 bool machine_create_cpus(Machine *machine, GError **error);

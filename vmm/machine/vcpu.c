@@ -221,28 +221,15 @@ static void ignore_signal(int number)
 	(void)number;
 }
 
-static bool vcpu_create(Machine *machine, MachineCpu *cpu, struct kvm_cpuid2 **cpuid,
-			GError **error)
+static bool vcpu_create(Machine *machine, MachineCpu *cpu, GError **error)
 {
-	const CpuTopology *topology = &machine->config->cpu_topology;
-	const struct kvm_cpuid2 *supported;
-
 	cpu->kvm = kvm_vcpu_new(machine->kvm, cpu->apic_id, error);
 	if (!cpu->kvm)
 		return false;
-	if (!*cpuid) {
-		supported = kvm_supported_cpuid(machine->kvm, error);
-		if (!supported)
-			return false;
-		*cpuid = cpuid_new(supported, topology, machine->config->cpu_features,
-				   kvm_vcpu_tsc_khz(cpu->kvm), error);
-		if (!*cpuid) {
-			g_prefix_error(error, "-cpu %s: ", machine->config->cpu_model);
-			return false;
-		}
-	}
-	cpuid_set_cpu(*cpuid, topology, cpu->index);
-	if (!kvm_vcpu_set_cpuid(cpu->kvm, *cpuid, error))
+	if (!machine->cpu.cpuid &&
+	    !machine_describe_cpu(machine, kvm_vcpu_tsc_khz(cpu->kvm), error))
+		return false;
+	if (!machine_set_cpu_model(machine, cpu->kvm, cpu->index, error))
 		return false;
 	cpu->power_on = kvm_vcpu_get_state(cpu->kvm, error);
 	return cpu->power_on != NULL;
@@ -268,7 +255,6 @@ bool machine_create_cpus(Machine *machine, GError **error)
 {
 	const CpuTopology *topology = &machine->config->cpu_topology;
 	struct sigaction ignore = { .sa_handler = ignore_signal };
-	g_autofree struct kvm_cpuid2 *cpuid = NULL;
 
 	if (topology->cpus > kvm_max_vcpus(machine->kvm))
 		return error_fail(error, "-smp %u: this host's KVM runs at most %u vCPUs",
@@ -283,7 +269,7 @@ bool machine_create_cpus(Machine *machine, GError **error)
 		cpu->index = i;
 		cpu->apic_id = cpu_apic_id(topology, i);
 		machine->n_cpus = i + 1;
-		if (!vcpu_create(machine, cpu, &cpuid, error) ||
+		if (!vcpu_create(machine, cpu, error) ||
 		    !vcpu_start_thread(machine, cpu, error))
 			return false;
 	}

@@ -12,7 +12,6 @@
 #include "vmm/memory/guest_memory.h"
 #include "vmm/memory/memory_backend.h"
 #include "vmm/virtio/virtio_balloon.h"
-#include "vmm/x86/cpuid.h"
 
 QapiTargetInfo *qmp_query_target(G_GNUC_UNUSED QmpContext *ctx, G_GNUC_UNUSED GError **error)
 {
@@ -43,82 +42,6 @@ GPtrArray *qmp_query_machines(G_GNUC_UNUSED QmpContext *ctx, G_GNUC_UNUSED GErro
 	info->is_default = true;
 	info->cpu_max = MACHINE_MAX_CPUS;
 	g_ptr_array_add(list, info);
-	return list;
-}
-
-static QapiCpuInstanceProperties *cpu_properties(const MachineCpuInfo *cpu)
-{
-	QapiCpuInstanceProperties *properties = g_new0(QapiCpuInstanceProperties, 1);
-
-	properties->has_socket_id = true;
-	properties->socket_id = cpu->socket;
-	properties->has_die_id = true;
-	properties->die_id = cpu->die;
-	properties->has_core_id = true;
-	properties->core_id = cpu->core;
-	properties->has_thread_id = true;
-	properties->thread_id = cpu->thread;
-	return properties;
-}
-
-GPtrArray *qmp_query_cpus_fast(QmpContext *ctx, G_GNUC_UNUSED GError **error)
-{
-	const Machine *machine = qmp_context_machine(ctx);
-	GPtrArray *list = qapi_list_new_CpuInfoFast();
-
-	for (unsigned i = 0; i < machine_n_cpus(machine); i++) {
-		QapiCpuInfoFast *info = g_new0(QapiCpuInfoFast, 1);
-		MachineCpuInfo cpu;
-
-		machine_get_cpu_info(machine, i, &cpu);
-		info->cpu_index = cpu.index;
-		info->qom_path = g_strdup(cpu.path);
-		info->thread_id = cpu.thread_id;
-		info->props = cpu_properties(&cpu);
-		info->target = QAPI_SYS_EMU_TARGET_X86_64;
-		g_ptr_array_add(list, info);
-	}
-	return list;
-}
-
-static char *cpu_type_name(const char *model)
-{
-	return g_strdup_printf("%s-x86_64-cpu", model);
-}
-
-GPtrArray *qmp_query_hotpluggable_cpus(QmpContext *ctx, G_GNUC_UNUSED GError **error)
-{
-	const Machine *machine = qmp_context_machine(ctx);
-	GPtrArray *list = qapi_list_new_HotpluggableCPU();
-
-	for (unsigned i = 0; i < machine_n_cpus(machine); i++) {
-		QapiHotpluggableCPU *info = g_new0(QapiHotpluggableCPU, 1);
-		MachineCpuInfo cpu;
-
-		machine_get_cpu_info(machine, i, &cpu);
-		info->type = cpu_type_name(machine_config(machine)->cpu_model);
-		info->vcpus_count = 1;
-		info->props = cpu_properties(&cpu);
-		info->qom_path = g_strdup(cpu.path);
-		g_ptr_array_add(list, info);
-	}
-	return list;
-}
-
-GPtrArray *qmp_query_cpu_definitions(G_GNUC_UNUSED QmpContext *ctx, G_GNUC_UNUSED GError **error)
-{
-	GPtrArray *list = qapi_list_new_CpuDefinitionInfo();
-
-	for (unsigned i = 0; cpu_model_names[i]; i++) {
-		QapiCpuDefinitionInfo *info = g_new0(QapiCpuDefinitionInfo, 1);
-
-		info->name = g_strdup(cpu_model_names[i]);
-		info->typename = cpu_type_name(cpu_model_names[i]);
-		/* They follow the host, so none means the same on another one. */
-		info->has_migration_safe = true;
-		info->unavailable_features = qapi_list_new_str();
-		g_ptr_array_add(list, info);
-	}
 	return list;
 }
 

@@ -8,12 +8,6 @@
 #include "config.h"
 
 #include "vmm/x86/cpuid.h"
-#include "vmm/base/error.h"
-
-#include <string.h>
-
-/* Leaves that are added to what KVM lists, at most. */
-#define CPUID_EXTRA_ENTRIES 12u
 
 #define CPUID_HYPERVISOR_BASE	   0x40000000u
 #define CPUID_HYPERVISOR_FREQUENCY 0x40000010u
@@ -24,17 +18,6 @@
 typedef struct ApicIdLayout {
 	unsigned thread_bits, core_bits, die_bits;
 } ApicIdLayout;
-
-typedef struct CpuidFeature {
-	const char *name;
-	uint32_t leaf, subleaf;
-	uint8_t reg; /* 0 to 3: eax, ebx, ecx, edx */
-	uint8_t bit;
-} CpuidFeature;
-
-static const CpuidFeature cpuid_features[] = {
-#include "vmm/x86/cpu-features.inc"
-};
 
 /* The smallest width that can hold @n different values. */
 static unsigned bits_for(unsigned n)
@@ -75,26 +58,13 @@ uint32_t cpu_apic_id(const CpuTopology *topology, unsigned index)
 	return id << layout.thread_bits | place.thread;
 }
 
-const struct kvm_cpuid_entry2 *cpuid_find(const struct kvm_cpuid2 *cpuid, uint32_t leaf,
-					  uint32_t subleaf)
-{
-	for (uint32_t i = 0; i < cpuid->nent; i++) {
-		const struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
-
-		if (entry->function == leaf &&
-		    (entry->index == subleaf || !(entry->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX)))
-			return entry;
-	}
-	return NULL;
-}
-
 static struct kvm_cpuid_entry2 *find_entry(struct kvm_cpuid2 *cpuid, uint32_t leaf,
 					   uint32_t subleaf)
 {
 	return (struct kvm_cpuid_entry2 *)cpuid_find(cpuid, leaf, subleaf);
 }
 
-/* Append a leaf; cpuid_new() has left room for CPUID_EXTRA_ENTRIES of them. */
+/* Append a leaf; there is room for CPUID_EXTRA_ENTRIES of them. */
 static struct kvm_cpuid_entry2 *add_entry(struct kvm_cpuid2 *cpuid, uint32_t leaf)
 {
 	struct kvm_cpuid_entry2 *entry = &cpuid->entries[cpuid->nent++];
@@ -120,53 +90,6 @@ unsigned cpuid_physical_bits(const struct kvm_cpuid2 *cpuid)
 	unsigned bits = entry ? entry->eax & 0xff : 0;
 
 	return bits ? bits : 36;
-}
-
-static uint32_t *entry_register(struct kvm_cpuid_entry2 *entry, unsigned reg)
-{
-	uint32_t *const registers[] = { &entry->eax, &entry->ebx, &entry->ecx, &entry->edx };
-
-	return registers[reg];
-}
-
-/* Names are compared as people write them: "sse4.1", "sse4_1" and "sse4-1" are one. */
-static bool same_feature_name(const char *a, const char *b)
-{
-	for (; *a && *b; a++, b++) {
-		bool separators = strchr("-_.", *a) && strchr("-_.", *b);
-
-		if (!separators && g_ascii_tolower(*a) != g_ascii_tolower(*b))
-			return false;
-	}
-	return *a == *b;
-}
-
-static const CpuidFeature *find_feature(const char *name)
-{
-	for (unsigned i = 0; i < G_N_ELEMENTS(cpuid_features); i++) {
-		if (same_feature_name(cpuid_features[i].name, name))
-			return &cpuid_features[i];
-	}
-	return NULL;
-}
-
-static bool apply_feature(struct kvm_cpuid2 *cpuid, const CpuFeatureSetting *setting,
-			  GError **error)
-{
-	const CpuidFeature *feature = find_feature(setting->name);
-	struct kvm_cpuid_entry2 *entry;
-	uint32_t *value, mask;
-
-	if (!feature)
-		return error_fail(error, "there is no CPU feature '%s'", setting->name);
-	entry = find_entry(cpuid, feature->leaf, feature->subleaf);
-	value = entry ? entry_register(entry, feature->reg) : NULL;
-	mask = UINT32_C(1) << feature->bit;
-	if (setting->enabled && (!value || !(*value & mask)))
-		return error_fail(error, "this host cannot give CPU feature '%s'", setting->name);
-	if (!setting->enabled && value)
-		*value &= ~mask;
-	return true;
 }
 
 /* How many logical CPUs share a cache of @level: those of a core, or for the last level of a die. */
@@ -260,8 +183,6 @@ static void set_package_counts(struct kvm_cpuid2 *cpuid, const CpuTopology *topo
 				MIN(1u << id_bits, 255u) << 16;
 		/* HTT: the count above means something. */
 		features->edx = (features->edx & ~(1u << 28)) | (in_package > 1 ? 1u << 28 : 0);
-		/* A hypervisor is present. */
-		features->ecx |= 1u << 31;
 	}
 	if (amd_features && is_amd) {
 		/* CmpLegacy */
@@ -295,23 +216,12 @@ static void set_hypervisor_leaves(struct kvm_cpuid2 *cpuid, unsigned tsc_khz)
 	frequency->ebx = LAPIC_KHZ;
 }
 
-struct kvm_cpuid2 *cpuid_new(const struct kvm_cpuid2 *supported, const CpuTopology *topology,
-			     const GPtrArray *features, unsigned tsc_khz, GError **error)
+void cpuid_set_machine(struct kvm_cpuid2 *cpuid, const CpuTopology *topology, unsigned tsc_khz)
 {
-	size_t size = sizeof(*supported) + supported->nent * sizeof(supported->entries[0]);
-	g_autofree struct kvm_cpuid2 *cpuid =
-		g_malloc(size + CPUID_EXTRA_ENTRIES * sizeof(supported->entries[0]));
-
-	memcpy(cpuid, supported, size);
-	for (unsigned i = 0; features && i < features->len; i++) {
-		if (!apply_feature(cpuid, features->pdata[i], error))
-			return NULL;
-	}
 	set_caches(cpuid, topology);
 	set_topology_leaves(cpuid, topology);
 	set_package_counts(cpuid, topology);
 	set_hypervisor_leaves(cpuid, tsc_khz);
-	return g_steal_pointer(&cpuid);
 }
 
 void cpuid_set_cpu(struct kvm_cpuid2 *cpuid, const CpuTopology *topology, unsigned index)
@@ -341,37 +251,4 @@ void cpuid_set_cpu(struct kvm_cpuid2 *cpuid, const CpuTopology *topology, unsign
 			break;
 		}
 	}
-}
-
-const char *const cpu_model_names[] = { "host", "max", NULL };
-
-bool cpu_model_check(const char *model, GError **error)
-{
-	if (g_strv_contains(cpu_model_names, model))
-		return true;
-	return error_fail(error, "there is no CPU model '%s'; use host or max, with features "
-				 "taken away by name",
-			  model);
-}
-
-void cpu_models_print_help(FILE *stream)
-{
-	unsigned column = 0;
-
-	fputs("CPU models:\n"
-	      "  host   all that KVM offers of this host's CPU\n"
-	      "  max    the same\n"
-	      "CPU features, for +NAME, -NAME, NAME=on and NAME=off:\n",
-	      stream);
-	for (unsigned i = 0; i < G_N_ELEMENTS(cpuid_features); i++) {
-		int printed = fprintf(stream, "%s%s", column ? " " : "  ", cpuid_features[i].name);
-
-		column += (unsigned)MAX(printed, 0);
-		if (column > 78) {
-			fputc('\n', stream);
-			column = 0;
-		}
-	}
-	if (column)
-		fputc('\n', stream);
 }
