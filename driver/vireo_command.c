@@ -14,11 +14,12 @@
 #include "vireo_alias.h"
 #include "vireo_command.h"
 #include "vireo_device_props.h"
+#include "vireo_memory.h"
 #include "vireo_namespace.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
-static int
+int
 vireoCommandAddJSON(virCommand *cmd,
                     const char *option,
                     virJSONValue *props)
@@ -50,7 +51,10 @@ vireoCommandAddMachine(virCommand *cmd,
     virUUIDFormat(def->uuid, uuid);
     virCommandAddArgList(cmd, "-uuid", uuid, NULL);
     virCommandAddArg(cmd, "-machine");
-    virCommandAddArgFormat(cmd, "%s,memory-backend=%s", def->os.machine, VIREO_ALIAS_MEMORY);
+    if (virDomainNumaGetNodeCount(def->numa) > 0)
+        virCommandAddArg(cmd, def->os.machine);
+    else
+        virCommandAddArgFormat(cmd, "%s,memory-backend=%s", def->os.machine, VIREO_ALIAS_MEMORY);
     virCommandAddArgList(cmd, "-accel", "kvm", NULL);
     if (def->clock.offset == VIR_DOMAIN_CLOCK_OFFSET_LOCALTIME)
         virCommandAddArgList(cmd, "-rtc", "base=localtime", NULL);
@@ -71,19 +75,6 @@ vireoCommandAddCPU(virCommand *cmd,
                                cpu->sockets, cpu->dies, cpu->cores, cpu->threads);
     else
         virCommandAddArgFormat(cmd, "%u,sockets=%u,dies=1,cores=1,threads=1", vcpus, vcpus);
-}
-
-static int
-vireoCommandAddMemory(virCommand *cmd,
-                      const virDomainDef *def,
-                      const vireoCommandInputs *inputs)
-{
-    g_autofree char *path = g_strdup_printf("%s/%s", inputs->dir, VIREO_ALIAS_MEMORY);
-
-    virCommandAddArg(cmd, "-m");
-    virCommandAddArgFormat(cmd, "size=%lluk", virDomainDefGetMemoryInitial(def));
-
-    return vireoCommandAddJSON(cmd, "-object", vireoDevicePropsMemory(def, path));
 }
 
 static void
@@ -339,7 +330,7 @@ vireoCommandBuild(virDomainDef *def,
     virCommandAddEnvPassCommon(cmd);
     vireoCommandAddMachine(cmd, def);
     vireoCommandAddCPU(cmd, def);
-    if (vireoCommandAddMemory(cmd, def, inputs) < 0)
+    if (vireoMemoryAddArgs(cmd, def, inputs->dir) < 0)
         return NULL;
     vireoCommandAddMonitor(cmd, inputs);
     vireoCommandAddActions(cmd, def);

@@ -8,6 +8,7 @@
 
 #include "domain_conf.h"
 #include "vircommand.h"
+#include "virjson.h"
 
 /* What a start has opened for its monitor process. */
 typedef struct _vireoCommandInputs vireoCommandInputs;
@@ -16,6 +17,17 @@ struct _vireoCommandInputs {
     int monitorFD;       /* listening socket; -1: listen on dir/monitor.sock */
     int *tapFDs;         /* of tap or passt, one for each <interface>, -1: by name; or NULL */
 };
+
+/**
+ * vireoCommandAddJSON:
+ * @props: an object, taken over; NULL: what was to make it failed
+ *
+ * Adds @option with @props as its argument. Returns 0, or -1 with an error reported.
+ */
+int
+vireoCommandAddJSON(virCommand *cmd,
+                    const char *option,
+                    virJSONValue *props);
 
 /**
  * vireoCommandBuild:

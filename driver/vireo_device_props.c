@@ -467,34 +467,3 @@ vireoDevicePropsController(const virDomainDef *def,
 
     return 0;
 }
-
-virJSONValue *
-vireoDevicePropsMemory(const virDomainDef *def,
-                       const char *path)
-{
-    g_autoptr(virJSONValue) props = NULL;
-    const virDomainMemtune *mem = &def->mem;
-    unsigned long long pagesize = mem->nhugepages > 0 ? mem->hugepages[0].size : 0;
-    const char *type = "memory-backend-ram";
-
-    if (mem->source == VIR_DOMAIN_MEMORY_SOURCE_FILE)
-        type = "memory-backend-file";
-    else if (mem->source == VIR_DOMAIN_MEMORY_SOURCE_MEMFD || mem->nhugepages > 0 ||
-             mem->access == VIR_DOMAIN_MEMORY_ACCESS_SHARED)
-        type = "memory-backend-memfd";
-
-    if (virJSONValueObjectAdd(&props,
-                              "s:qom-type", type,
-                              "s:id", VIREO_ALIAS_MEMORY,
-                              "U:size", virDomainDefGetMemoryInitial(def) * 1024,
-                              "S:mem-path", STREQ(type, "memory-backend-file") ? path : NULL,
-                              "B:share", mem->access == VIR_DOMAIN_MEMORY_ACCESS_SHARED,
-                              "B:prealloc", mem->allocation == VIR_DOMAIN_MEMORY_ALLOCATION_IMMEDIATE ||
-                              mem->nhugepages > 0,
-                              "B:hugetlb", mem->nhugepages > 0,
-                              "P:hugetlbsize", pagesize * 1024,
-                              NULL) < 0)
-        return NULL;
-
-    return g_steal_pointer(&props);
-}

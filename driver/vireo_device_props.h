@@ -62,13 +62,3 @@ vireoDevicePropsNetdev(virDomainNetDef *net,
 /* -object / object-add: the source of random numbers */
 virJSONValue *
 vireoDevicePropsRNGObject(virDomainRNGDef *rng);
-
-/**
- * vireoDevicePropsMemory:
- * @path: where the file of a file-backed guest is to be made
- *
- * -object: the guest's RAM
- */
-virJSONValue *
-vireoDevicePropsMemory(const virDomainDef *def,
-                       const char *path);

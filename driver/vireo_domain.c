@@ -182,6 +182,12 @@ vireoDomainDefPostParse(virDomainDef *def,
         def->memballoon->model = VIR_DOMAIN_MEMBALLOON_MODEL_VIRTIO;
     }
 
+    /* A virtual CPU that no cell names is in the first one. */
+    if (virDomainNumaGetNodeCount(def->numa) > 0 &&
+        virDomainNumaGetCPUCountTotal(def->numa) < virDomainDefGetVcpusMax(def) &&
+        virDomainNumaFillCPUsInNode(def->numa, 0, virDomainDefGetVcpusMax(def)) < 0)
+        return -1;
+
     return vireoAddressAddControllers(def);
 }
 

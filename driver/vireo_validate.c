@@ -83,7 +83,7 @@ vireoValidateCPU(const virDomainDef *def)
         { cpu->addr != NULL, "<cpu><maxphysaddr>" },
         { cpu->vendor_id != NULL, "<cpu><model vendor_id>" },
         { cpu->migratable == VIR_TRISTATE_SWITCH_ON, "<cpu migratable='on'>" },
-        { virDomainNumaGetNodeCount(def->numa) > 0, "<cpu><numa>" },
+        { virDomainNumaHasHMAT(def->numa), "<cpu><numa><cell><cache> and <interconnects>" },
     };
 
     if (virDomainDefGetVcpusMax(def) > VIREO_MAX_VCPUS) {
@@ -113,21 +113,30 @@ vireoValidateHasScheduler(const virDomainDef *def)
     return def->cputune.emulatorsched != NULL;
 }
 
+static bool
+vireoValidateHasRestrictive(const virDomainDef *def)
+{
+    virDomainNumatuneMemMode mode;
+    ssize_t cell;
+
+    for (cell = -1; cell < (ssize_t) virDomainNumaGetNodeCount(def->numa); cell++) {
+        if (virDomainNumatuneGetMode(def->numa, cell, &mode) == 0 &&
+            mode == VIR_DOMAIN_NUMATUNE_MEM_RESTRICTIVE)
+            return true;
+    }
+
+    return false;
+}
+
 static int
 vireoValidateTuning(const virDomainDef *def)
 {
-    virDomainNumatuneMemMode mode;
     size_t i;
     const vireoValidateRefusal refusals[] = {
         { virDomainDefHasMemoryHotplug(def), "<maxMemory>" },
-        { def->mem.locked, "<memoryBacking><locked>" },
-        { def->mem.nosharepages, "<memoryBacking><nosharepages>" },
-        { def->mem.discard == VIR_TRISTATE_BOOL_YES, "<memoryBacking><discard>" },
-        { def->mem.allocation_threads > 0, "<memoryBacking><allocation threads>" },
-        { def->mem.dump_core != VIR_TRISTATE_SWITCH_ABSENT, "<memory dumpCore>" },
         { def->mem.min_guarantee > 0, "<memtune><min_guarantee>" },
-        { def->mem.nhugepages > 1, "more than one <hugepages><page>" },
-        { virDomainNumatuneGetMode(def->numa, -1, &mode) == 0, "<numatune>" },
+        { virDomainNumatuneHasPlacementAuto(def->numa), "<numatune><memory placement='auto'>" },
+        { vireoValidateHasRestrictive(def), "<numatune> mode='restrictive'" },
         { vireoValidateHasScheduler(def), "<cputune> scheduler settings" },
         { def->nresctrls > 0, "<cputune><cachetune> and <memorytune>" },
         { def->defaultIOThread != NULL, "<defaultiothread>" },

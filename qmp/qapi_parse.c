@@ -381,6 +381,9 @@ static bool kind_accepts(QapiKind kind, enum json_type have)
 	return true;
 }
 
+/* The most integers that a range in an option may stand for. */
+#define RANGE_MAX 65536u
+
 static bool is_scalar(QapiKind kind)
 {
 	return kind == QAPI_KIND_NUMBER || kind == QAPI_KIND_INT || kind == QAPI_KIND_UINT ||
@@ -418,6 +421,26 @@ static bool parse_alternate(Parser *parser, const Place *place, const QapiType *
 	return fail_type(parser, place, expected->str);
 }
 
+/* The integers that "N" or "N-M" stands for, as an array; NULL where @text is neither. */
+static json_object *expand_range(const char *text)
+{
+	json_object *array;
+	char *end;
+	uint64_t first, last;
+
+	if (!g_ascii_isdigit(*text))
+		return NULL;
+	first = last = g_ascii_strtoull(text, &end, 10);
+	if (*end == '-' && g_ascii_isdigit(end[1]))
+		last = g_ascii_strtoull(end + 1, &end, 10);
+	if (*end || last < first || last - first >= RANGE_MAX || last > INT64_MAX)
+		return NULL;
+	array = json_object_new_array();
+	for (uint64_t i = first; i <= last; i++)
+		json_object_array_add(array, json_object_new_int64((int64_t)i));
+	return array;
+}
+
 static bool parse_array(Parser *parser, const Place *place, const QapiType *type, json_object *in,
 			void *out)
 {
@@ -427,6 +450,14 @@ static bool parse_array(Parser *parser, const Place *place, const QapiType *type
 	GArray *values = NULL;
 	size_t length;
 
+	if (parser->mode == QAPI_PARSE_KEYVAL && json_object_is_type(in, json_type_string) &&
+	    (element->kind == QAPI_KIND_INT || element->kind == QAPI_KIND_UINT)) {
+		json_object *expanded = expand_range(json_object_get_string(in));
+		bool done = expanded && parse_array(parser, place, type, expanded, out);
+
+		json_object_put(expanded);
+		return expanded ? done : fail_value(parser, place, "a number or a range N-M");
+	}
 	if (!json_object_is_type(in, json_type_array))
 		return fail_type(parser, place, "array");
 	length = json_object_array_length(in);

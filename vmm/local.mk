@@ -35,8 +35,9 @@ libvmm_a_SOURCES += \
 	vmm/config/options.c vmm/config/options.h \
 	vmm/config/property.c vmm/config/property.h \
 	vmm/config/vm_config.c vmm/config/vm_config.h vmm/config/vm_config_internal.h \
-	vmm/config/vm_config_chardev.c vmm/config/vm_config_cpu.c \
-	vmm/config/vm_config_machine.c
+vmm/config/vm_config_chardev.c vmm/config/vm_config_cpu.c \
+	vmm/config/vm_config_machine.c \
+	vmm/config/numa_config.c vmm/config/numa_config.h
 
 # kvm
 libvmm_a_SOURCES += \
@@ -54,6 +55,7 @@ libvmm_a_SOURCES += \
 # x86
 libvmm_a_SOURCES += \
 	vmm/x86/acpi.c vmm/x86/acpi.h vmm/x86/acpi_layout.h vmm/x86/acpi_tables.h \
+	vmm/x86/acpi_numa.c vmm/x86/acpi_numa.h \
 	vmm/x86/boot.c vmm/x86/boot.h vmm/x86/boot_internal.h \
 	vmm/x86/boot_elf.c vmm/x86/boot_linux.c vmm/x86/boot_multiboot.c vmm/x86/boot_pvh.c \
 	vmm/x86/cpu_features.c vmm/x86/cpu_features.h \

@@ -50,9 +50,9 @@ REFUSED_BY_VIREO: "list[tuple[str, Change, str]]" = [
     ("sound", device("<sound model='ich9'/>"), "sound"),
     ("e1000_card", device(network_xml().replace("type='virtio'", "type='e1000'")), "interface <model type='e1000'"),
     ("smm", replaced("<acpi/>", "<acpi/><smm state='on'/>"), "smm"),
-    ("numa", replaced("<cpu mode='host-passthrough'/>",
-                      "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='160' unit='MiB'/></numa></cpu>"),
-     "numa"),
+    ("numatune_auto", replaced("<cpu mode='host-passthrough'/>",
+                               "<numatune><memory placement='auto'/></numatune><cpu mode='host-passthrough'/>"),
+     "numatune"),
 ]
 REFUSED_BY_START: "list[tuple[str, Change, str]]" = [
     ("missing_kernel", replaced(f"{KIT}/vmlinux<", "/nonexistent/kernel<"), "/nonexistent/kernel"),

@@ -40,10 +40,15 @@ def balloon_and_its_statistics() -> None:
         domain.destroy()
 
 
+def process_file(domain: libvirt.virDomain, name: str) -> str:
+    """What is in a file of /proc of the domain's process."""
+    pid = pathlib.Path(f"/run/libvirt/vireo/{domain.name()}.pid").read_text().strip()
+    return pathlib.Path(f"/proc/{pid}/{name}").read_text()
+
+
 def memory_of(domain: libvirt.virDomain) -> int:
     """MiB of the host that the domain's process has, huge pages among them."""
-    pid = pathlib.Path(f"/run/libvirt/vireo/{domain.name()}.pid").read_text().strip()
-    fields = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+    fields = dict(line.split(":", 1) for line in process_file(domain, "status").splitlines())
     return (int(fields["VmRSS"].split()[0]) + int(fields["HugetlbPages"].split()[0])) >> 10
 
 
@@ -97,3 +102,39 @@ def what_a_guest_frees_leaves_the_huge_pages() -> None:
     with huge_pages(82), Lab() as lab:
         gives_back(lab, *lab.boot("<memballoon model='virtio'/>", body="""<memoryBacking>
             <hugepages><page size='2' unit='M'/></hugepages></memoryBacking>"""))
+
+
+NODES = """
+<numatune><memory mode='strict' nodeset='0'/><memnode cellid='1' mode='interleave' nodeset='0'/></numatune>
+<memoryBacking><nosharepages/><locked/></memoryBacking>
+"""
+CELLS = """<cpu mode='host-passthrough'><numa>
+  <cell id='0' cpus='0' memory='128' unit='MiB'>
+    <distances><sibling id='0' value='10'/><sibling id='1' value='23'/></distances>
+  </cell>
+  <cell id='1' cpus='1' memory='96' unit='MiB'/>
+</numa></cpu>"""
+
+
+@test(limit=90)
+def guest_nodes_on_host_nodes() -> None:
+    """The guest sees its nodes, and each one's memory is where the host was told to have it."""
+    with Lab() as lab:
+        xml = domain_xml(lab.name(), memory=224, vcpus=2, body=NODES)
+        domain = lab.connection.defineXML(xml.replace("<cpu mode='host-passthrough'/>", CELLS))
+        domain.create()
+        policies = [line.split()[1] for line in process_file(domain, "numa_maps").splitlines()]
+        check("bind:0" in policies and "interleave:0" in policies, f"the host was told where: {set(policies)}")
+        check("VmLck:\t       0 kB" not in process_file(domain, "status"), "memory is locked")
+        smaps = process_file(domain, "smaps")
+        check(not any(" mg" in line for line in smaps.splitlines() if line.startswith("VmFlags")),
+              "none of it is merged")
+
+        console = lab.console(domain)
+        console.login()
+        nodes = "/sys/devices/system/node"
+        for node, (cpus, distance, size) in enumerate((("0", "10 23", 128), ("1", "23 10", 96))):
+            check(console.shell(f"cat {nodes}/node{node}/cpulist").strip() == cpus, f"CPU {cpus} is in node {node}")
+            check(console.shell(f"cat {nodes}/node{node}/distance").strip() == distance, f"it is {distance} away")
+            total = int(console.shell(f"grep MemTotal {nodes}/node{node}/meminfo").split()[3])
+            check(size * 1024 * 0.6 < total <= size * 1024, f"node {node} has {total} KiB of {size} MiB")

@@ -160,7 +160,7 @@ void boot_guest_init(BootGuest *guest, uint64_t size, uint8_t fill)
 	g_autoptr(GError) error = NULL;
 	GuestMemoryRegion region = { .size = size, .fd = -1 };
 
-	memory_map_init(&guest->map, size, 40, &error);
+	memory_map_init(&guest->map, size, 0, 40, &error);
 	g_assert_no_error(error);
 	guest->size = size;
 	guest->ram = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

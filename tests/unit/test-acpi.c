@@ -14,11 +14,23 @@
 
 #define RAM_SIZE (4u << 20)
 
+static const AcpiMemory memory[] = {
+	{ .address = 0, .size = 0x80000000, .node = 0 },
+	{ .address = 0x100000000, .size = 0x40000000, .node = 0 },
+	{ .address = 0x140000000, .size = 0x80000000, .node = 1 },
+	{ .address = 0x200000000, .size = 0x100000000, .node = 1, .hotpluggable = true },
+};
+static const uint8_t distances[] = { 10, 21, 31, 10 };
+
 static void build(BootGuest *guest, const AcpiCpu *cpus, unsigned n_cpus, AcpiRsdp *rsdp)
 {
 	g_autoptr(GError) error = NULL;
 	uint64_t root = 0;
 	const AcpiConfig config = {
+		.memory = memory,
+		.n_memory = G_N_ELEMENTS(memory),
+		.n_nodes = 2,
+		.distances = distances,
 		.map = &guest->map,
 		.cpus = cpus,
 		.n_cpus = n_cpus,
@@ -78,7 +90,7 @@ static const AcpiHeader *find_table(const BootGuest *guest, const AcpiRsdp *rsdp
 
 static void test_tables(void)
 {
-	const AcpiCpu cpus[] = { { 0, true }, { 1, true }, { 4, false }, { 300, true } };
+	const AcpiCpu cpus[] = { { 0, true, 0 }, { 1, true, 0 }, { 4, false, 1 }, { 300, true, 1 } };
 	g_auto(BootGuest) guest = { 0 };
 	AcpiRsdp rsdp;
 	const AcpiFadt *fadt;
@@ -136,7 +148,7 @@ static void test_many_cpus(void)
 
 	boot_guest_init(&guest, RAM_SIZE, 0);
 	for (uint32_t i = 0; i < 20000; i++)
-		cpus[i] = (AcpiCpu){ i, true };
+		cpus[i] = (AcpiCpu){ i, true, i % 2 };
 	acpi_build(&config, guest.memory, &root, &error);
 	g_assert_no_error(error);
 	config.n_cpus = 20000;
@@ -165,8 +177,8 @@ static void run_iasl(const char *directory, char **argv)
 /* Take each table apart and put it together again: iasl must get the same bytes. */
 static void test_iasl(void)
 {
-	static const char *const signatures[] = { "FACP", "APIC", "MCFG" };
-	const AcpiCpu cpus[] = { { 0, true }, { 1, true }, { 300, true } };
+	static const char *const signatures[] = { "FACP", "APIC", "MCFG", "SRAT", "SLIT" };
+	const AcpiCpu cpus[] = { { 0, true, 0 }, { 1, true, 0 }, { 300, true, 1 } };
 	g_auto(BootGuest) guest = { 0 };
 	g_autoptr(GError) error = NULL;
 	g_autofree char *directory = g_dir_make_tmp("vireo-acpi-XXXXXX", &error);
@@ -200,11 +212,51 @@ static void test_iasl(void)
 	g_assert_cmpint(g_rmdir(directory), ==, 0);
 }
 
+static void test_numa(void)
+{
+	const AcpiCpu cpus[] = { { 0, true, 0 }, { 7, true, 1 }, { 300, true, 1 } };
+	g_auto(BootGuest) guest = { 0 };
+	AcpiRsdp rsdp;
+	const AcpiHeader *srat, *slit;
+	const uint8_t *at;
+
+	boot_guest_init(&guest, RAM_SIZE, 0);
+	build(&guest, cpus, G_N_ELEMENTS(cpus), &rsdp);
+	srat = find_table(&guest, &rsdp, "SRAT");
+	g_assert_cmpuint(srat->length, ==, 48 + 2 * 16 + 24 + 4 * 40);
+	at = (const uint8_t *)srat + 48;
+	g_assert_cmpuint(at[0], ==, 0);
+	g_assert_cmpuint(at[2], ==, 0);
+	g_assert_cmpuint(at[16 + 2], ==, 1);
+	g_assert_cmpuint(at[16 + 3], ==, 7);
+	g_assert_cmpuint(at[16 + 4], ==, 1);
+	at += 32;
+	g_assert_cmpuint(at[0], ==, 2);
+	g_assert_cmpuint(at[4], ==, 1);
+	g_assert_cmpuint(at[8] | at[9] << 8, ==, 300);
+	at += 24;
+	for (unsigned i = 0; i < G_N_ELEMENTS(memory); i++) {
+		AcpiSratMemory entry;
+
+		memcpy(&entry, at + i * sizeof(entry), sizeof(entry));
+		g_assert_cmpuint(entry.type, ==, 1);
+		g_assert_cmpuint(entry.length, ==, 40);
+		g_assert_cmpuint(entry.node, ==, memory[i].node);
+		g_assert_cmphex(entry.address, ==, memory[i].address);
+		g_assert_cmphex(entry.size, ==, memory[i].size);
+		g_assert_cmphex(entry.flags, ==, memory[i].hotpluggable ? 3 : 1);
+	}
+	slit = find_table(&guest, &rsdp, "SLIT");
+	g_assert_cmpuint(slit->length, ==, 44 + 4);
+	g_assert_cmpmem((const uint8_t *)slit + 44, 4, distances, 4);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/acpi/tables", test_tables);
 	g_test_add_func("/acpi/many-cpus", test_many_cpus);
+	g_test_add_func("/acpi/numa", test_numa);
 	g_test_add_func("/acpi/iasl", test_iasl);
 	return g_test_run();
 }

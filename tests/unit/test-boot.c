@@ -405,19 +405,19 @@ static void test_memory_map(void)
 	const uint64_t gib = 1ull << 30;
 	unsigned n;
 
-	g_assert_false(memory_map_init(&map, 0, 40, &error));
+	g_assert_false(memory_map_init(&map, 0, 0, 40, &error));
 	g_clear_error(&error);
-	g_assert_false(memory_map_init(&map, gib + 1, 40, &error));
+	g_assert_false(memory_map_init(&map, gib + 1, 0, 40, &error));
 	g_clear_error(&error);
-	g_assert_false(memory_map_init(&map, UINT64_MAX - 4095, 52, &error));
+	g_assert_false(memory_map_init(&map, UINT64_MAX - 4095, 0, 52, &error));
 	g_clear_error(&error);
-	g_assert_false(memory_map_init(&map, 64 * gib, 36, &error));
+	g_assert_false(memory_map_init(&map, 64 * gib, 0, 36, &error));
 	g_clear_error(&error);
 
-	g_assert_true(memory_map_init(&map, 2 * gib + 768 * 1048576ull, 36, &error));
+	g_assert_true(memory_map_init(&map, 2 * gib + 768 * 1048576ull, 0, 36, &error));
 	g_assert_cmpuint(map.high_ram_size, ==, 0);
 	g_assert_cmpuint(map.low_ram_size, ==, 0xb0000000);
-	g_assert_true(memory_map_init(&map, 16 * gib, 40, &error));
+	g_assert_true(memory_map_init(&map, 16 * gib, 0, 40, &error));
 	g_assert_cmpuint(map.low_ram_size, ==, 2 * gib);
 	g_assert_cmpuint(map.high_ram_size, ==, 14 * gib);
 	g_assert_cmpuint(map.pci64_base, >=, 18 * gib);

@@ -141,12 +141,15 @@ static const testRefusal testRefusals[] = {
     { "cpu-host-model", "", "<cpu mode='host-model'/>", "", "<cpu mode='host-model'>" },
     { "cpu-feature", "", "<cpu mode='host-passthrough'><feature policy='disable' name='avx'/></cpu>",
       "", "<cpu><feature>" },
-    { "numa", "", "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='65536'/></numa>"
-      "</cpu>", "", "<cpu><numa>" },
+    { "numa-caches", "", "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='65536'>"
+      "<cache level='1' associativity='direct' policy='writeback'><size value='8' unit='KiB'/>"
+      "<line value='5' unit='B'/></cache></cell></numa></cpu>", "", "<cpu><numa><cell><cache>" },
     { "vcpus-300", "", "<vcpu>300</vcpu>", "", "<vcpu>300" },
     { "vcpus-offline", "", "<vcpu current='1'>2</vcpu>", "", "<vcpu current>" },
-    { "memory-locked", "", "<memoryBacking><locked/></memoryBacking>", "", "<locked>" },
-    { "numatune", "", "<numatune><memory mode='strict' nodeset='0'/></numatune>", "", "<numatune>" },
+    { "numatune-auto", "", "<numatune><memory mode='strict' placement='auto'/></numatune>", "",
+      "placement='auto'" },
+    { "numatune-restrictive", "", "<numatune><memory mode='restrictive' nodeset='0'/></numatune>",
+      "", "mode='restrictive'" },
     { "scheduler", "", "<cputune><vcpusched vcpus='0' scheduler='fifo' priority='1'/></cputune>", "",
       "<cputune>" },
     { "hyperv", "", "<features><hyperv><relaxed state='on'/></hyperv></features>", "", "<hyperv>" },

@@ -73,7 +73,35 @@ static void test_refusals(void)
 		{ "-m 0", "-m 0: a machine needs memory" },
 		{ "-m 1x", "1x" },
 		{ "-m 99999999999T", "-m 99999999999T: " },
-		{ "-m 512,slots=4", "no memory can be added later" },
+		{ "-m 512,slots=4", "slots without a maxmem" },
+		{ "-m 512,maxmem=256", "maxmem is less" },
+		{ "-m 512,maxmem=1G,slots=257", "the most is 256" },
+		{ "-m 512,colour=red", "there is no 'colour' here" },
+		{ "-numa cpu,node-id=0", "there is 'node' and 'dist'" },
+		{ "-numa node,mem=128M", "use memdev" },
+		{ "-numa node,cpus=x", "cpus=x is no number" },
+		{ "-numa node,cpus=3-1", "the last is before the first" },
+		{ "-numa node,cpus=0-999", "the most is 255" },
+		{ "-numa node,nodeid=128", "the most is 127" },
+		{ "-numa node,memdev", "'memdev' has no value" },
+		{ "-numa node,memdev=a,memdev=b", "there is no 'memdev=b' here" },
+		{ "-numa node,nodeid=0 -numa node,nodeid=0", "node 0 is there already" },
+		{ "-numa node,cpus=0 -numa node,cpus=0", "CPU 0 is in node 0 already" },
+		{ "-numa node,nodeid=1,cpus=0,memdev=a", "node 0 is missing" },
+		{ "-numa node,cpus=0", "no node has memory" },
+		{ "-numa node,memdev=a", "CPU 0 is in no node" },
+		{ "-numa node,cpus=0-1,memdev=a", "there is no CPU 1" },
+		{ "-numa dist,src=0,dst=1,val=9", "others are more" },
+		{ "-numa dist,src=0,dst=1,val=256", "the most is 255" },
+		{ "-numa dist,src=0,dst=0,val=11", "others are more" },
+		{ "-numa dist,src=0,dst=1", "needs src, dst and val" },
+		{ "-numa dist,src=0,dst=1,val=20", "dist needs nodes" },
+		{ "-numa node,cpus=0,memdev=a -numa node,memdev=b -numa dist,src=0,dst=2,val=20",
+		  "there is no node 2" },
+		{ "-numa node,cpus=0,memdev=a -numa node -numa node -numa dist,src=0,dst=2,val=20",
+		  "dist from node 0 to 1 is missing" },
+		{ "-numa node,cpus=0,memdev=a -M q35,memory-backend=b", "nodes (-numa) have theirs" },
+		{ "-overcommit cpu-pm=on", "there is no 'cpu-pm' here" },
 		{ "-machine pc", "there is no machine type 'pc'" },
 		{ "-machine q35,accel=tcg", "there is no accelerator 'tcg'" },
 		{ "-machine q35,kernel-irqchip=off", "always KVM's" },
@@ -150,6 +178,32 @@ static void test_values(void)
 			"{\"driver\":\"virtio-blk-pci\",\"drive\":\"d0\"}");
 }
 
+static void test_numa(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(VmConfig) config =
+		parse("-smp 6 -m 1G,maxmem=4G,slots=2 -M q35,mem-merge=off -overcommit mem-lock=on "
+		      "-numa node,cpus=0-1,cpus=5,memdev=a -numa node,nodeid=1,cpus=2-4 "
+		      "-numa dist,src=0,dst=1,val=21",
+		      &error);
+	static const uint8_t nodes[] = { 0, 0, 1, 1, 1, 0, NUMA_NO_NODE };
+	const NumaConfig *numa;
+
+	g_assert_no_error(error);
+	numa = config->numa;
+	g_assert_cmpuint(config->memory_maximum, ==, 4ULL << 30);
+	g_assert_cmpuint(config->memory_slots, ==, 2);
+	g_assert_false(config->memory_merge);
+	g_assert_true(config->dump_guest_core && config->memory_lock);
+	g_assert_cmpuint(numa->n_nodes, ==, 2);
+	g_assert_cmpstr(numa->nodes[0].memdev, ==, "a");
+	g_assert_null(numa->nodes[1].memdev);
+	g_assert_cmpmem(numa->node_of_cpu, sizeof(nodes), nodes, sizeof(nodes));
+	g_assert_cmpuint(numa->distances[0][0], ==, 10);
+	g_assert_cmpuint(numa->distances[0][1], ==, 21);
+	g_assert_cmpuint(numa->distances[1][0], ==, 21);
+}
+
 /* Help ends the reading: nothing behind it is looked at. */
 static void test_help(void)
 {
@@ -182,6 +236,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/vm-config/topology", test_topology);
 	g_test_add_func("/vm-config/refusals", test_refusals);
 	g_test_add_func("/vm-config/values", test_values);
+	g_test_add_func("/vm-config/numa", test_numa);
 	g_test_add_func("/vm-config/help", test_help);
 	return g_test_run();
 }

@@ -176,7 +176,8 @@ static bool parse_version(VmConfig *config, const VmOption *option, const char *
 #define FIELD(name) offsetof(VmConfig, name)
 
 static const VmOption options[] = {
-	{ "-machine", "[type=]q35[,memory-backend=ID][,accel=kvm][,kernel-irqchip=on]",
+	{ "-machine", "[type=]q35[,memory-backend=ID][,accel=kvm][,kernel-irqchip=on][,mem-merge=on|off]"
+	  "[,dump-guest-core=on|off]",
 	  "the machine type", vm_config_parse_machine, 0, NULL },
 	{ "-M", "[type=]q35[,...]", "the same", vm_config_parse_machine, 0, NULL },
 	{ "-accel", "kvm", "what runs the guest", vm_config_parse_accel, 0, NULL },
@@ -185,8 +186,14 @@ static const VmOption options[] = {
 	  "the CPU model; -cpu help lists models and features", vm_config_parse_cpu, 0, NULL },
 	{ "-smp", "[cpus=]N[,maxcpus=N][,sockets=N][,dies=N][,cores=N][,threads=N]",
 	  "virtual CPUs and their topology", vm_config_parse_smp, 0, NULL },
-	{ "-m", "[size=]MEGABYTES", "size of RAM (suffixes k, M, G, T)", vm_config_parse_memory, 0,
+	{ "-m", "[size=]MEGABYTES[,maxmem=SIZE][,slots=N]",
+	  "size of RAM (suffixes k, M, G, T), and with what can be added",
+	  vm_config_parse_memory, 0, NULL },
+	{ "-numa", "node[,nodeid=N][,cpus=N[-N]...][,memdev=ID] | dist,src=N,dst=N,val=N",
+	  "a NUMA node of the guest; how far it is from one to another", vm_config_parse_numa, 0,
 	  NULL },
+	{ "-overcommit", "mem-lock=on|off", "whether all memory is locked",
+	  vm_config_parse_overcommit, 0, NULL },
 	{ "-kernel", "FILE", "a kernel to boot: bzImage, PVH or Multiboot", parse_string,
 	  FIELD(kernel), NULL },
 	{ "-initrd", "FILE", "its initial RAM disk (Multiboot: modules)", parse_string,
@@ -267,6 +274,7 @@ static VmConfig *vm_config_new(void)
 	config->cpu_check = true;
 	config->actions.panic = QAPI_PANIC_ACTION_SHUTDOWN;
 	config->sandbox = true;
+	config->memory_merge = config->dump_guest_core = true;
 	return config;
 }
 
@@ -286,6 +294,7 @@ void vm_config_free(VmConfig *config)
 	g_free(config->help_argument);
 	g_free(config->name);
 	g_free(config->memory_backend);
+	numa_config_free(config->numa);
 	g_free(config->cpu_model);
 	g_free(config->kernel);
 	g_free(config->initrd);
@@ -330,10 +339,19 @@ static const VmOption *find_option(const char *text)
 }
 
 /* What only all options together can say. */
-static void vm_config_finish(VmConfig *config)
+static bool vm_config_finish(VmConfig *config, GError **error)
 {
 	if (config->nographic && config->serials->len == 0)
 		vm_config_parse_serial(config, find_option("-serial"), "stdio", NULL);
+	if (config->numa && config->memory_backend)
+		return error_fail(error, "-machine memory-backend=%s: nodes (-numa) have theirs",
+				  config->memory_backend);
+	if (config->numa &&
+	    !numa_config_complete(config->numa, config->cpu_topology.max_cpus, error)) {
+		g_prefix_error(error, "-numa: ");
+		return false;
+	}
+	return true;
 }
 
 VmConfig *vm_config_parse(int argc, char **argv, GError **error)
@@ -363,6 +381,7 @@ VmConfig *vm_config_parse(int argc, char **argv, GError **error)
 			return NULL;
 		}
 	}
-	vm_config_finish(config);
+	if (config->help == VM_HELP_NONE && !vm_config_finish(config, error))
+		return NULL;
 	return g_steal_pointer(&config);
 }

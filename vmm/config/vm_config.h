@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "qapi-types.h"
+#include "vmm/config/numa_config.h"
 
 /* The machine type, its alias, and the most vCPUs it can have (APIC ids have 8 bits). */
 #define MACHINE_TYPE_NAME  "vireo-q35-1.0"
@@ -85,6 +86,11 @@ typedef struct VmConfig {
 
 	char *memory_backend; /* -machine memory-backend=; NULL: plain -m */
 	uint64_t memory_size; /* bytes; 0: not given */
+	uint64_t memory_maximum; /* bytes, with what may be added later; 0: not given */
+	unsigned memory_slots;	 /* the most memory devices; 0: as many as there is room for */
+	bool memory_merge, dump_guest_core; /* what memory backends do unless told otherwise */
+	bool memory_lock;		    /* -overcommit mem-lock= */
+	NumaConfig *numa;		    /* NULL: no nodes */
 	CpuTopology cpu_topology;
 	char *cpu_model;
 	GPtrArray *cpu_features; /* CpuFeatureSetting * */

@@ -39,6 +39,10 @@ bool vm_config_parse_accel(VmConfig *config, const VmOption *option, const char 
 			   GError **error);
 bool vm_config_parse_memory(VmConfig *config, const VmOption *option, const char *text,
 			    GError **error);
+bool vm_config_parse_numa(VmConfig *config, const VmOption *option, const char *text,
+			  GError **error);
+bool vm_config_parse_overcommit(VmConfig *config, const VmOption *option, const char *text,
+				GError **error);
 bool vm_config_parse_name(VmConfig *config, const VmOption *option, const char *text,
 			  GError **error);
 bool vm_config_parse_uuid(VmConfig *config, const VmOption *option, const char *text,

@@ -11,9 +11,11 @@
 
 #include <string.h>
 
+#define MAX_MEMORY_SLOTS 256u
+
 typedef struct MachineOptions {
 	char *type, *memory_backend, *accel;
-	bool kernel_irqchip;
+	bool kernel_irqchip, mem_merge, dump_guest_core;
 } MachineOptions;
 
 static bool check_machine(const MachineOptions *machine, GError **error)
@@ -41,6 +43,10 @@ bool vm_config_parse_machine(VmConfig *config, const VmOption *option, const cha
 		  .offset = offsetof(MachineOptions, accel) },
 		{ .name = "kernel-irqchip", .kind = PROPERTY_BOOL, .initial = true,
 		  .offset = offsetof(MachineOptions, kernel_irqchip) },
+		{ .name = "mem-merge", .kind = PROPERTY_BOOL, .initial = true,
+		  .offset = offsetof(MachineOptions, mem_merge) },
+		{ .name = "dump-guest-core", .kind = PROPERTY_BOOL, .initial = true,
+		  .offset = offsetof(MachineOptions, dump_guest_core) },
 		PROPERTY_END,
 	};
 	MachineOptions machine = { 0 };
@@ -50,6 +56,10 @@ bool vm_config_parse_machine(VmConfig *config, const VmOption *option, const cha
 	properties_init(properties, &machine);
 	done = vm_config_parse_properties(properties, &machine, text, "type", error) &&
 	       check_machine(&machine, error);
+	if (done) {
+		config->memory_merge = machine.mem_merge;
+		config->dump_guest_core = machine.dump_guest_core;
+	}
 	if (done && machine.memory_backend) {
 		g_free(config->memory_backend);
 		config->memory_backend = g_steal_pointer(&machine.memory_backend);
@@ -69,23 +79,63 @@ bool vm_config_parse_accel(VmConfig *config, const VmOption *option, const char 
 bool vm_config_parse_memory(VmConfig *config, const VmOption *option, const char *text,
 			    GError **error)
 {
-	json_object *size;
 	json_object *parsed = options_parse(text, "size", error);
-	bool done;
+	bool done = parsed != NULL;
+	uint64_t slots = 0;
 
 	(void)option;
 	if (!parsed)
 		return false;
-	if (json_object_object_length(parsed) != 1 ||
-	    !json_object_object_get_ex(parsed, "size", &size))
-		done = error_fail(error, "takes a size and nothing else: no memory can be added later");
-	else
-		done = options_parse_size(json_object_get_string(size), 'M', &config->memory_size,
-					  error);
+	json_object_object_foreach(parsed, key, value)
+	{
+		const char *number = json_object_get_string(value);
+
+		if (!done)
+			continue;
+		if (strcmp(key, "size") == 0)
+			done = options_parse_size(number, 'M', &config->memory_size, error);
+		else if (strcmp(key, "maxmem") == 0)
+			done = options_parse_size(number, 'M', &config->memory_maximum, error);
+		else if (strcmp(key, "slots") == 0)
+			done = options_parse_size(number, 'B', &slots, error);
+		else
+			done = error_fail(error, "there is no '%s' here", key);
+	}
 	json_object_put(parsed);
-	if (done && config->memory_size == 0)
+	if (!done)
+		return false;
+	if (config->memory_size == 0)
 		return error_fail(error, "a machine needs memory");
-	return done;
+	if (config->memory_maximum && config->memory_maximum < config->memory_size)
+		return error_fail(error, "maxmem is less than the size");
+	if (slots > 0 && config->memory_maximum <= config->memory_size)
+		return error_fail(error, "slots without a maxmem that is more than the size");
+	if (slots > MAX_MEMORY_SLOTS)
+		return error_fail(error, "slots: the most is %u", MAX_MEMORY_SLOTS);
+	config->memory_slots = (unsigned)slots;
+	return true;
+}
+
+bool vm_config_parse_numa(VmConfig *config, const VmOption *option, const char *text,
+			  GError **error)
+{
+	(void)option;
+	if (!config->numa)
+		config->numa = numa_config_new();
+	return numa_config_parse(config->numa, text, error);
+}
+
+bool vm_config_parse_overcommit(VmConfig *config, const VmOption *option, const char *text,
+				GError **error)
+{
+	static const Property properties[] = {
+		{ .name = "mem-lock", .kind = PROPERTY_BOOL,
+		  .offset = offsetof(VmConfig, memory_lock) },
+		PROPERTY_END,
+	};
+
+	(void)option;
+	return vm_config_parse_properties(properties, config, text, NULL, error);
 }
 
 typedef struct NameOptions {

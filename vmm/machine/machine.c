@@ -236,6 +236,8 @@ static bool add_netdevs(Machine *machine, GError **error)
 
 static bool machine_create(Machine *machine, GError **error)
 {
+	if (machine->config->memory_lock && !machine_lock_memory(error))
+		return false;
 	machine->kvm = kvm_new(error);
 	if (!machine->kvm)
 		return false;

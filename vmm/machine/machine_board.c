@@ -137,13 +137,50 @@ static void describe_device(Device *device, gpointer data)
 	}
 }
 
+/*
+ * What is in which NUMA node. Where memory can be added a guest is told so even if it has no
+ * nodes: it must know how far its addresses go.
+ */
+static void describe_numa(const Machine *machine, AcpiCpu *cpus, GArray *ranges,
+			  GByteArray *distances, AcpiConfig *acpi)
+{
+	const NumaConfig *numa = machine->config->numa;
+	const MemoryMap *map = &machine->map;
+	unsigned n_nodes = numa ? numa->n_nodes : 1;
+	const AcpiMemory added = {
+		.address = map->devices_base,
+		.size = map->devices_size,
+		.node = n_nodes - 1, /* where a device does not say its own */
+		.hotpluggable = true,
+	};
+
+	if (!numa && map->devices_size == 0)
+		return;
+	g_array_append_vals(ranges, machine->ranges->data, machine->ranges->len);
+	if (map->devices_size > 0)
+		g_array_append_val(ranges, added);
+	acpi->memory = (const AcpiMemory *)(const void *)ranges->data;
+	acpi->n_memory = ranges->len;
+	acpi->n_nodes = n_nodes;
+	if (!numa)
+		return;
+	for (unsigned i = 0; i < acpi->n_cpus; i++)
+		cpus[i].node = numa->node_of_cpu[i];
+	for (unsigned i = 0; numa->has_distances && i < n_nodes; i++)
+		g_byte_array_append(distances, numa->distances[i], n_nodes);
+	acpi->distances = distances->len ? distances->data : NULL;
+}
+
 static bool build_acpi(Machine *machine, uint64_t *rsdp, GError **error)
 {
 	g_autofree AcpiCpu *cpus = g_new0(AcpiCpu, machine->n_cpus);
+	g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(AcpiMemory));
+	g_autoptr(GByteArray) distances = g_byte_array_new();
 	AcpiConfig acpi = { .map = &machine->map, .cpus = cpus, .n_cpus = machine->n_cpus };
 
 	for (unsigned i = 0; i < machine->n_cpus; i++)
 		cpus[i] = (AcpiCpu){ .apic_id = machine->cpus[i].apic_id, .present = true };
+	describe_numa(machine, cpus, ranges, distances, &acpi);
 	device_tree_foreach(machine->devices, false, describe_device, &acpi);
 	return acpi_build(&acpi, machine->memory, rsdp, error);
 }

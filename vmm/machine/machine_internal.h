@@ -14,6 +14,7 @@
 #include "vmm/machine/machine.h"
 #include "vmm/memory/address_space.h"
 #include "vmm/memory/guest_memory.h"
+#include "vmm/x86/acpi.h"
 #include "vmm/x86/boot.h"
 #include "vmm/x86/cpu_models.h"
 #include "vmm/x86/memory_map.h"
@@ -54,6 +55,7 @@ struct Machine {
 	IoLoop *default_io_loop; /* NULL until a device asks */
 	MemoryBackend *own_memory; /* plain -m */
 	MemoryMap map;
+	GArray *ranges; /* AcpiMemory: RAM by NUMA node; of node 0 without nodes */
 	GuestMemory *memory;
 	AddressSpace *mmio, *pio;
 	DeviceTree *devices;
@@ -109,8 +111,10 @@ void machine_with_parked_cpus(Machine *machine, void (*func)(Machine *, gpointer
 /* Ask the main thread for @request (RunRequest or MACHINE_REQUEST_*). Any thread. */
 void machine_request(Machine *machine, unsigned request);
 
-/* machine_memory.c: RAM from -m or the named backend, given to KVM. */
+/* machine_memory.c: RAM from -m or the named backends, given to KVM. */
 bool machine_create_memory(Machine *machine, GError **error);
+/* Lock what the process has and will have in RAM (-overcommit mem-lock=on). */
+bool machine_lock_memory(GError **error);
 void machine_free_memory(Machine *machine);
 
 /* machine_board.c: the fixed devices, those of -serial and -device, and what to boot. */

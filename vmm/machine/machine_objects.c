@@ -10,6 +10,7 @@
 #include "vmm/chardev/rng_backend.h"
 
 #include <inttypes.h>
+#include <linux/mempolicy.h>
 #include <string.h>
 
 /* As in QEMU, for the same trade of processor time for latency. */
@@ -79,9 +80,17 @@ void machine_objects_free(MachineObjects *objects)
 		(config)->prealloc = (properties)->prealloc;                                       \
 		(config)->prealloc_threads =                                                       \
 			(properties)->has_prealloc_threads ? (properties)->prealloc_threads : 1;   \
-		(config)->dump = !(properties)->has_dump || (properties)->dump;                    \
-		(config)->merge = (properties)->merge;                                             \
+		(config)->dump = (properties)->has_dump ? (properties)->dump : (config)->dump;     \
+		(config)->merge = (properties)->has_merge ? (properties)->merge : (config)->merge; \
+		(config)->host_nodes = (properties)->host_nodes;                                   \
+		(config)->policy = (int)(properties)->policy;                                      \
 	} while (0)
+
+/* The schema's values are mbind()'s, so neither needs translating. */
+G_STATIC_ASSERT((int)QAPI_HOST_MEM_POLICY_DEFAULT == (int)MPOL_DEFAULT);
+G_STATIC_ASSERT((int)QAPI_HOST_MEM_POLICY_PREFERRED == (int)MPOL_PREFERRED);
+G_STATIC_ASSERT((int)QAPI_HOST_MEM_POLICY_BIND == (int)MPOL_BIND);
+G_STATIC_ASSERT((int)QAPI_HOST_MEM_POLICY_INTERLEAVE == (int)MPOL_INTERLEAVE);
 
 #define DEFAULT_HUGE_PAGE (UINT64_C(2) << 20)
 
@@ -94,9 +103,14 @@ static bool check_memfd(const QapiMemoryBackendMemfdProperties *memfd, GError **
 	return true;
 }
 
-static MemoryBackend *new_memory_backend(const QapiObjectOptions *options, GError **error)
+static MemoryBackend *new_memory_backend(const QapiObjectOptions *options,
+					 const VmConfig *machine, GError **error)
 {
-	MemoryBackendConfig config = { .id = options->id };
+	MemoryBackendConfig config = {
+		.id = options->id,
+		.dump = machine->dump_guest_core,
+		.merge = machine->memory_merge,
+	};
 
 	if (options->qom_type == QAPI_OBJECT_TYPE_MEMORY_BACKEND_FILE) {
 		const QapiMemoryBackendFileProperties *file = &options->u.memory_backend_file;
@@ -205,7 +219,7 @@ static bool create(MachineObjects *objects, MachineObject *object, GError **erro
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_FILE:
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_MEMFD:
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_RAM:
-		object->memory_backend = new_memory_backend(options, error);
+		object->memory_backend = new_memory_backend(options, objects->machine->config, error);
 		return object->memory_backend != NULL;
 	case QAPI_OBJECT_TYPE_RNG_BUILTIN:
 		object->rng = rng_backend_new_builtin();

@@ -14,9 +14,11 @@
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <linux/memfd.h>
+#include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/vfs.h>
 
@@ -192,6 +194,45 @@ static bool memory_backend_prealloc(MemoryBackend *backend, GError **error)
 	return true;
 }
 
+/* The most NUMA nodes that Linux can be built for. */
+#define HOST_NODES_MAX 1024u
+#define LONG_BITS      (8 * sizeof(unsigned long))
+
+/* Before any page is there: those then come from where the policy says. */
+static bool memory_backend_bind(MemoryBackend *backend, GError **error)
+{
+	const MemoryBackendConfig *config = &backend->config;
+	unsigned long nodes[HOST_NODES_MAX / LONG_BITS] = { 0 };
+	unsigned n_nodes = config->host_nodes ? config->host_nodes->len : 0;
+
+	if (config->policy == MPOL_DEFAULT)
+		return n_nodes == 0 || error_fail(error,
+						  "memory backend '%s': host-nodes needs a policy "
+						  "other than default",
+						  config->id);
+	if (n_nodes == 0)
+		return error_fail(error, "memory backend '%s': policy needs host-nodes",
+				  config->id);
+	if (config->policy == MPOL_PREFERRED && n_nodes > 1)
+		return error_fail(error,
+				  "memory backend '%s': policy preferred takes one of host-nodes",
+				  config->id);
+	for (unsigned i = 0; i < n_nodes; i++) {
+		unsigned node = g_array_index(config->host_nodes, uint16_t, i);
+
+		if (node >= HOST_NODES_MAX)
+			return error_fail(error, "memory backend '%s': there is no host node %u",
+					  config->id, node);
+		nodes[node / LONG_BITS] |= 1ul << (node % LONG_BITS);
+	}
+	/* The kernel looks at one bit less than it is told of. */
+	if (syscall(SYS_mbind, backend->hva, config->size, config->policy, nodes,
+		    (unsigned long)HOST_NODES_MAX + 1, MPOL_MF_STRICT | MPOL_MF_MOVE) < 0)
+		return memory_backend_fail_errno(backend, errno,
+						 "cannot bind it to its host-nodes", error);
+	return true;
+}
+
 /* Hints; the host may lack any of them, and nothing depends on them. */
 static void memory_backend_advise(MemoryBackend *backend)
 {
@@ -230,6 +271,8 @@ static bool memory_backend_open(MemoryBackend *backend, GError **error)
 		return memory_backend_fail_errno(backend, errno, "ftruncate", error);
 	if (!memory_backend_map(backend, error))
 		return false;
+	if (!memory_backend_bind(backend, error))
+		return false;
 	memory_backend_advise(backend);
 	return !config->prealloc || memory_backend_prealloc(backend, error);
 }
@@ -241,6 +284,8 @@ MemoryBackend *memory_backend_new(const MemoryBackendConfig *config, GError **er
 	backend->config = *config;
 	backend->config.id = g_strdup(config->id);
 	backend->config.path = g_strdup(config->path);
+	if (config->host_nodes)
+		backend->config.host_nodes = g_array_copy(config->host_nodes);
 	backend->fd = -1;
 	backend->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 	if (!memory_backend_open(backend, error))
@@ -258,6 +303,7 @@ void memory_backend_free(MemoryBackend *backend)
 		munmap(backend->hva, backend->config.size);
 	}
 	fd_close(&backend->fd);
+	g_clear_pointer(&backend->config.host_nodes, g_array_unref);
 	g_free(backend->config.id);
 	g_free(backend->config.path);
 	g_free(backend);

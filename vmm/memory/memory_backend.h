@@ -24,6 +24,8 @@ typedef struct MemoryBackendConfig {
 	bool share;
 	bool prealloc;
 	uint32_t prealloc_threads;
+	int policy;		 /* MPOL_*, for host_nodes */
+	GArray *host_nodes;	 /* uint16_t, of the host's NUMA nodes; NULL: none */
 	bool dump;		 /* false: MADV_DONTDUMP */
 	bool merge;		 /* MADV_MERGEABLE */
 	bool discard_data;	 /* FILE: drop the contents at the end */
@@ -38,7 +40,7 @@ typedef struct MemoryBackend {
 } MemoryBackend;
 
 /*
- * Allocate and map the memory. @config is copied, with its strings. NULL and @error, naming the
+ * Allocate and map the memory. @config is copied, with all it points to. NULL and @error, naming the
  * backend, when the size is no multiple of the page size, the host has too little (all of it is
  * reserved at once when prealloc is set), or the file is unfit. Main thread.
  */

@@ -69,8 +69,9 @@ static void append_memdev(MachineObject *object, gpointer data)
 	info->dump = config->dump;
 	info->prealloc = config->prealloc;
 	info->share = config->share;
-	info->host_nodes = g_array_new(FALSE, FALSE, sizeof(uint16_t));
-	info->policy = QAPI_HOST_MEM_POLICY_DEFAULT;
+	info->host_nodes = config->host_nodes ? g_array_copy(config->host_nodes)
+					      : g_array_new(FALSE, FALSE, sizeof(uint16_t));
+	info->policy = (QapiHostMemPolicy)config->policy;
 	g_ptr_array_add(data, info);
 }
 

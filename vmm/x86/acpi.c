@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "vmm/base/error.h"
+#include "vmm/x86/acpi_numa.h"
 #include "vmm/x86/acpi_tables.h"
 #include "vmm/x86/dsdt.hex"
 
@@ -204,6 +205,16 @@ static uint64_t build_mcfg(GByteArray *block)
 	return append_table(block, &mcfg, sizeof(mcfg), "MCFG", 1);
 }
 
+static uint64_t build_numa_table(GByteArray *block, const AcpiConfig *config,
+				 void (*fill)(GByteArray *, const AcpiConfig *),
+				 const char *signature, uint8_t revision)
+{
+	g_autoptr(GByteArray) table = g_byte_array_new();
+
+	fill(table, config);
+	return append_table(block, table->data, table->len, signature, revision);
+}
+
 static uint64_t build_xsdt(GByteArray *block, const uint64_t *tables, size_t n_tables)
 {
 	g_autoptr(GByteArray) xsdt = g_byte_array_new();
@@ -251,13 +262,18 @@ bool acpi_build(const AcpiConfig *config, GuestMemory *memory, uint64_t *rsdp, G
 	g_autoptr(GByteArray) block = g_byte_array_new();
 	uint64_t facs = build_facs(block);
 	uint64_t dsdt = append(block, dsdt_aml_code, sizeof(dsdt_aml_code), 8);
-	uint64_t tables[3];
+	uint64_t tables[5];
+	unsigned n_tables = 3;
 	uint64_t root;
 
 	tables[0] = build_fadt(block, facs, dsdt);
 	tables[1] = build_madt(block, config);
 	tables[2] = build_mcfg(block);
-	root = build_rsdp(block, build_xsdt(block, tables, G_N_ELEMENTS(tables)));
+	if (config->n_memory > 0)
+		tables[n_tables++] = build_numa_table(block, config, acpi_append_srat, "SRAT", 3);
+	if (config->n_memory > 0 && config->distances)
+		tables[n_tables++] = build_numa_table(block, config, acpi_append_slit, "SLIT", 1);
+	root = build_rsdp(block, build_xsdt(block, tables, n_tables));
 	if (block->len > TABLES_SIZE)
 		return error_fail(error, "ACPI tables of %u bytes do not fit %" PRIu64 " bytes",
 				  block->len, TABLES_SIZE);

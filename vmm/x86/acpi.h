@@ -19,12 +19,25 @@
 typedef struct AcpiCpu {
 	uint32_t apic_id;
 	bool present; /* false: a place for one */
+	uint32_t node; /* its NUMA node, where there are any */
 } AcpiCpu;
+
+/* A range of memory and the NUMA node it is in. */
+typedef struct AcpiMemory {
+	uint64_t address, size; /* bytes */
+	uint32_t node;
+	bool hotpluggable; /* nothing is there at start, or ever */
+} AcpiMemory;
 
 typedef struct AcpiConfig {
 	const MemoryMap *map;
 	const AcpiCpu *cpus; /* in order of their ACPI ids, which are their indices */
 	unsigned n_cpus;
+	/* NUMA: what is where (0: there are no nodes), and how far from one node to another. */
+	const AcpiMemory *memory;
+	unsigned n_memory;
+	unsigned n_nodes;
+	const uint8_t *distances; /* n_nodes rows of n_nodes; NULL: not known */
 	/* ACPI_INFO_COM1 to 4 and ACPI_INFO_PVPANIC: which of these devices exist. */
 	uint32_t devices;
 	uint16_t pvpanic_port; /* with ACPI_INFO_PVPANIC */

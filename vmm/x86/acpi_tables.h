@@ -168,6 +168,61 @@ typedef struct __attribute__((packed)) AcpiMadtX2apicNmi {
 	uint8_t reserved[3];
 } AcpiMadtX2apicNmi;
 
+/* §5.2.16 and its entries */
+typedef struct __attribute__((packed)) AcpiSrat {
+	AcpiHeader header;
+	uint32_t reserved0; /* 1 */
+	uint64_t reserved1;
+} AcpiSrat;
+
+enum {
+	ACPI_SRAT_ENABLED = 1u << 0,
+	ACPI_SRAT_HOTPLUGGABLE = 1u << 1, /* memory only */
+};
+
+typedef struct __attribute__((packed)) AcpiSratApic {
+	uint8_t type; /* 0 */
+	uint8_t length;
+	uint8_t node_0; /* bits 0 to 7 */
+	uint8_t apic_id;
+	uint32_t flags;
+	uint8_t sapic_eid;
+	uint8_t node_8[3]; /* bits 8 to 31 */
+	uint32_t clock_domain;
+} AcpiSratApic;
+G_STATIC_ASSERT(sizeof(AcpiSratApic) == 16);
+
+typedef struct __attribute__((packed)) AcpiSratMemory {
+	uint8_t type; /* 1 */
+	uint8_t length;
+	uint32_t node;
+	uint16_t reserved0;
+	uint64_t address;
+	uint64_t size;
+	uint32_t reserved1;
+	uint32_t flags;
+	uint64_t reserved2;
+} AcpiSratMemory;
+G_STATIC_ASSERT(sizeof(AcpiSratMemory) == 40);
+
+typedef struct __attribute__((packed)) AcpiSratX2apic {
+	uint8_t type; /* 2 */
+	uint8_t length;
+	uint16_t reserved0;
+	uint32_t node;
+	uint32_t x2apic_id;
+	uint32_t flags;
+	uint32_t clock_domain;
+	uint32_t reserved1;
+} AcpiSratX2apic;
+G_STATIC_ASSERT(sizeof(AcpiSratX2apic) == 24);
+
+/* §5.2.17; a byte for each pair of nodes follows */
+typedef struct __attribute__((packed)) AcpiSlit {
+	AcpiHeader header;
+	uint64_t n_nodes;
+} AcpiSlit;
+
 /* PCI Firmware Specification §4.1.2 */
 typedef struct __attribute__((packed)) AcpiMcfg {
 	AcpiHeader header;

@@ -26,10 +26,17 @@
 #define PCI64_SIZE_WANTED  (512 * GIB)
 #define PCI64_SIZE_MINIMUM (1 * GIB)
 
-bool memory_map_init(MemoryMap *map, uint64_t ram_size, unsigned physical_bits, GError **error)
+/* @value up to a multiple of @unit, which is a power of two. */
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+	return (value + unit - 1) & ~(unit - 1);
+}
+
+bool memory_map_init(MemoryMap *map, uint64_t ram_size, uint64_t devices_size,
+		     unsigned physical_bits, GError **error)
 {
 	uint64_t limit = UINT64_C(1) << MIN(physical_bits, 52);
-	uint64_t ram_end;
+	uint64_t memory_end;
 
 	if (ram_size < MINIMUM_RAM)
 		return error_fail(error, "a guest needs at least %" PRIu64 " MiB of memory",
@@ -46,13 +53,21 @@ bool memory_map_init(MemoryMap *map, uint64_t ram_size, unsigned physical_bits, 
 				  "%" PRIu64 " MiB of memory do not fit %u physical address bits",
 				  ram_size / MIB, physical_bits);
 
-	ram_end = MEMORY_MAP_4GIB + map->high_ram_size;
+	map->devices_base = round_up(MEMORY_MAP_4GIB + map->high_ram_size, GIB);
+	if (map->devices_base > limit || devices_size > limit - map->devices_base)
+		return error_fail(error,
+				  "%" PRIu64 " MiB of memory that can be added do not fit %u physical "
+				  "address bits",
+				  devices_size / MIB, physical_bits);
+	map->devices_size = round_up(devices_size, GIB);
+	memory_end = devices_size ? map->devices_base + map->devices_size
+				  : MEMORY_MAP_4GIB + map->high_ram_size;
 	/* Aligned to its own size where there is room: a BAR is aligned to its size. */
 	map->pci64_size = PCI64_SIZE_WANTED;
 	while (map->pci64_size > PCI64_SIZE_MINIMUM &&
-	       ((ram_end + map->pci64_size - 1) / map->pci64_size + 1) * map->pci64_size > limit)
+	       round_up(memory_end, map->pci64_size) + map->pci64_size > limit)
 		map->pci64_size /= 2;
-	map->pci64_base = (ram_end + map->pci64_size - 1) / map->pci64_size * map->pci64_size;
+	map->pci64_base = round_up(memory_end, map->pci64_size);
 	if (map->pci64_base + map->pci64_size > limit)
 		return error_fail(error,
 				  "%" PRIu64 " MiB of memory leave no room for PCI devices in %u "

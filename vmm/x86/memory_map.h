@@ -9,6 +9,7 @@
  *	0xc0000000	window for 32-bit PCI BARs
  *	0xfec00000	I/O APIC, local APICs, firmware
  *	4 GiB		the rest of RAM
+ *	1 GiB aligned	where memory devices are, if any can be
  *	above that	window for 64-bit PCI BARs
  *
  * These are the addresses that q35 firmware knows.
@@ -37,6 +38,8 @@
 typedef struct MemoryMap {
 	uint64_t low_ram_size;	/* bytes at 0, the legacy hole included */
 	uint64_t high_ram_size; /* bytes at 4 GiB; may be 0 */
+	uint64_t devices_base;	/* for memory devices: virtio-mem */
+	uint64_t devices_size;	/* a multiple of 1 GiB; may be 0 */
 	uint64_t pci64_base;	/* the 64-bit window */
 	uint64_t pci64_size;
 } MemoryMap;
@@ -57,11 +60,13 @@ typedef struct MemoryMapEntry {
 #define MEMORY_MAP_MAX_ENTRIES 8
 
 /*
- * Lay out @ram_size bytes of RAM for CPUs with @physical_bits address bits. False and @error when
- * there is too little to boot anything (below 2 MiB), it is no multiple of 4 KiB, or RAM and a
- * 64-bit window do not fit the address bits. Any thread.
+ * Lay out @ram_size bytes of RAM, and room for @devices_size bytes (rounded up) of memory devices,
+ * for CPUs with @physical_bits address bits. False and @error when there is too little to boot
+ * anything (below 2 MiB), it is no multiple of 4 KiB, or all this and a 64-bit window do not fit
+ * the address bits. Any thread.
  */
-bool memory_map_init(MemoryMap *map, uint64_t ram_size, unsigned physical_bits, GError **error);
+bool memory_map_init(MemoryMap *map, uint64_t ram_size, uint64_t devices_size,
+		     unsigned physical_bits, GError **error);
 
 /* Fill in @entries in ascending order; returns how many there are. Any thread. */
 unsigned memory_map_entries(const MemoryMap *map, MemoryMapEntry entries[MEMORY_MAP_MAX_ENTRIES]);
