@@ -14,7 +14,8 @@ QAPI_SCHEMA = \
 	schemas/qom.json \
 	schemas/run-state.json \
 	schemas/sockets.json \
-	schemas/stats.json
+	schemas/stats.json \
+	schemas/ui.json
 QAPI_GEN = schemas/qapi-gen
 QAPI_GEN_FILES = $(QAPI_GEN) \
 	schemas/qapi/__init__.py \

@@ -202,6 +202,7 @@ cli_scripts = \
 	tests/cli/test-bad-input \
 	tests/cli/test-chardev \
 	tests/cli/test-descriptors \
+	tests/cli/test-display \
 	tests/cli/test-internal-error \
 	tests/cli/test-monitor \
 	tests/cli/test-process \

@@ -42,6 +42,7 @@ vmm/config/vm_config_chardev.c vmm/config/vm_config_cpu.c \
 # kvm
 libvmm_a_SOURCES += \
 	vmm/kvm/kvm.c vmm/kvm/kvm.h vmm/kvm/kvm_internal.h \
+	vmm/kvm/kvm_device_memory.c \
 	vmm/kvm/kvm_interrupts.c \
 	vmm/kvm/kvm_stats.c vmm/kvm/kvm_stats.h \
 	vmm/kvm/kvm_vcpu.c vmm/kvm/kvm_vcpu.h
@@ -146,6 +147,15 @@ libvmm_a_SOURCES += \
 	vmm/chipset/rtc_cmos.c \
 	vmm/chipset/serial_16550.c
 
+# display
+libvmm_a_SOURCES += \
+	vmm/display/bochs_display.c vmm/display/bochs_display.h \
+	vmm/display/display.c vmm/display/display.h \
+	vmm/display/display_image.c vmm/display/display_image.h \
+	vmm/display/edid.c vmm/display/edid.h \
+	vmm/display/input.c vmm/display/input.h \
+	vmm/display/input_keys.c vmm/display/input_keys.h
+
 # virtio
 libvmm_a_SOURCES += \
 	vmm/virtio/virtio_balloon.c vmm/virtio/virtio_balloon.h \
@@ -186,7 +196,8 @@ libvmm_a_SOURCES += \
 	vmm/monitor/monitor_pci.c \
 	vmm/monitor/monitor_qom.c \
 	vmm/monitor/monitor_run_state.c \
-	vmm/monitor/monitor_stats.c
+	vmm/monitor/monitor_stats.c \
+	vmm/monitor/monitor_ui.c
 nodist_libvmm_a_SOURCES += $(QAPI_COMMANDS)
 
 bin_PROGRAMS += vireo

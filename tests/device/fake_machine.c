@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "vmm/base/fd.h"
+#include "vmm/display/display.h"
 #include "vmm/config/options.h"
 
 typedef struct FakeRoute {
@@ -180,6 +181,7 @@ FakeMachine *fake_machine_new(uint64_t ram_size)
 		.pio = address_space_new("I/O", 0x10000),
 		.interrupts = &fake->interrupts.controller,
 		.main_context = g_main_context_new(),
+		.display = display_new(),
 		.n_cpus = 1,
 		.request = fake_request,
 		.is_running = fake_is_running,
@@ -200,6 +202,7 @@ FakeMachine *fake_machine_new(uint64_t ram_size)
 
 void fake_machine_free(FakeMachine *fake)
 {
+	display_free(fake->services.display);
 	g_main_context_unref(fake->services.main_context);
 	address_space_free(fake->services.mmio);
 	address_space_free(fake->services.pio);

@@ -41,8 +41,8 @@ static bool gadget_realize(Device *device, GError **error)
 	Gadget *gadget = (Gadget *)device;
 
 	pci_device_init(&gadget->pci);
-	gadget->region = (IoRegion){ "gadget", gadget->size, &gadget_ops, gadget, false, 0, false };
-	gadget->io = (IoRegion){ "gadget", 32, &gadget_ops, gadget, false, 0, false };
+	gadget->region = (IoRegion){ .name = "gadget", .size = gadget->size, .ops = &gadget_ops, .opaque = gadget };
+	gadget->io = (IoRegion){ .name = "gadget", .size = 32, .ops = &gadget_ops, .opaque = gadget };
 	pci_device_add_bar(&gadget->pci, 4, &gadget->region, false, true, true);
 	if (gadget->wants_io)
 		pci_device_add_bar(&gadget->pci, 0, &gadget->io, true, false, false);

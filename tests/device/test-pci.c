@@ -47,10 +47,10 @@ static bool gadget_realize(Device *device, GError **error)
 	Gadget *gadget = (Gadget *)device;
 
 	pci_device_init(&gadget->pci);
-	gadget->io = (IoRegion){ "io", 32, &scratch_ops, gadget, false, 0, false };
-	gadget->memory32 = (IoRegion){ "memory32", 4096, &scratch_ops, gadget, false, 0, false };
+	gadget->io = (IoRegion){ .name = "io", .size = 32, .ops = &scratch_ops, .opaque = gadget };
+	gadget->memory32 = (IoRegion){ .name = "memory32", .size = 4096, .ops = &scratch_ops, .opaque = gadget };
 	gadget->memory64 =
-		(IoRegion){ "memory64", UINT64_C(1) << 33, &scratch_ops, gadget, false, 0, false };
+		(IoRegion){ .name = "memory64", .size = UINT64_C(1) << 33, .ops = &scratch_ops, .opaque = gadget };
 	pci_device_add_bar(&gadget->pci, 0, &gadget->io, true, false, false);
 	pci_device_add_bar(&gadget->pci, 2, &gadget->memory32, false, false, false);
 	pci_device_add_bar(&gadget->pci, 4, &gadget->memory64, false, true, true);

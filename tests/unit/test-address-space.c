@@ -201,7 +201,7 @@ static void test_eventfd(void)
 }
 
 typedef struct Counter {
-	unsigned mapped, unmapped, added, removed;
+	unsigned mapped, unmapped, added, removed, log_changed;
 } Counter;
 
 static bool count_add(void *opaque, uint64_t address, unsigned size, bool match, uint64_t value,
@@ -219,22 +219,77 @@ static void count_remove(void *opaque, uint64_t address, unsigned size, bool mat
 	((Counter *)opaque)->removed++;
 }
 
-static void count_mapped(void *opaque, const IoRegion *region)
+static void count_mapped(void *opaque, IoRegion *region)
 {
 	g_assert_cmphex(region->base, ==, 0x1000);
 	((Counter *)opaque)->mapped++;
 }
 
-static void count_unmapped(void *opaque, const IoRegion *region)
+static void count_unmapped(void *opaque, IoRegion *region)
 {
 	g_assert_true(region->mapped);
 	((Counter *)opaque)->unmapped++;
 }
 
+static void count_log_changed(void *opaque, IoRegion *region)
+{
+	g_assert_true(region->mapped);
+	((Counter *)opaque)->log_changed++;
+}
+
+static bool say_dirty(void *opaque, IoRegion *region, uint64_t *bitmap)
+{
+	(void)opaque, (void)region;
+	bitmap[0] |= 2;
+	return true;
+}
+
+static const AddressSpaceListener listener = {
+	.add_eventfd = count_add,
+	.remove_eventfd = count_remove,
+	.region_mapped = count_mapped,
+	.region_unmapped = count_unmapped,
+	.region_log_changed = count_log_changed,
+	.fetch_dirty = say_dirty,
+};
+
+/* Memory answers by itself; what the guest writes there is the listener's to know. */
+static void test_device_memory(void)
+{
+	static uint8_t bytes[8192];
+	IoRegion region = { .name = "memory", .size = sizeof(bytes), .ram = bytes };
+	g_autoptr(AddressSpace) space = address_space_new("test", 0x10000);
+	g_autoptr(AddressSpace) alone = address_space_new("alone", 0x10000);
+	Counter counter = { 0 };
+	uint64_t dirty = 0;
+
+	address_space_set_listener(space, &listener, &counter);
+	address_space_log_dirty(space, &region, true);
+	g_assert_false(address_space_fetch_dirty(space, &region, &dirty));
+	g_assert_true(address_space_map(space, &region, 0x1000));
+	address_space_write(space, 0x1ffe, 0x11223344, 4);
+	g_assert_cmphex(address_space_read(space, 0x1ffe, 4), ==, 0x11223344);
+	g_assert_cmphex(bytes[0xffe], ==, 0x44);
+	/* Over the edge: the rest is nowhere. */
+	address_space_write(space, 0x2ffe, 0x5566, 4);
+	g_assert_cmphex(address_space_read(space, 0x2ffe, 4), ==, 0xffff5566);
+	g_assert_true(address_space_fetch_dirty(space, &region, &dirty));
+	g_assert_cmphex(dirty, ==, 2);
+	address_space_log_dirty(space, &region, true);
+	g_assert_cmpuint(counter.log_changed, ==, 0);
+	address_space_log_dirty(space, &region, false);
+	g_assert_cmpuint(counter.log_changed, ==, 1);
+	g_assert_false(address_space_fetch_dirty(space, &region, &dirty));
+	address_space_unmap(space, &region);
+	/* Nobody knows of the pages there. */
+	g_assert_true(address_space_map(alone, &region, 0x1000));
+	address_space_log_dirty(alone, &region, true);
+	g_assert_false(address_space_fetch_dirty(alone, &region, &dirty));
+	address_space_unmap(alone, &region);
+}
+
 static void test_listener(void)
 {
-	static const AddressSpaceListener listener = { count_add, count_remove, count_mapped,
-						       count_unmapped };
 	g_autoptr(AddressSpace) space = address_space_new("test", 0x10000);
 	autofd int fd = fd_new_event(NULL);
 	Counter counter = { 0 };
@@ -323,6 +378,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/address-space/sizes", test_sizes);
 	g_test_add_func("/address-space/eventfd", test_eventfd);
 	g_test_add_func("/address-space/listener", test_listener);
+	g_test_add_func("/address-space/device-memory", test_device_memory);
 	g_test_add_func("/address-space/move-while-reading", test_move_while_reading);
 	return g_test_run();
 }

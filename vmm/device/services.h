@@ -15,6 +15,7 @@ typedef struct AddressSpace AddressSpace;
 typedef struct BlockNode BlockNode;
 typedef struct Chardev Chardev;
 typedef struct DeviceServices DeviceServices;
+typedef struct Display Display;
 typedef struct GuestMemory GuestMemory;
 typedef struct IoLoop IoLoop;
 typedef struct Netdev Netdev;
@@ -37,6 +38,7 @@ struct DeviceServices {
 	InterruptController *interrupts;
 	const QmpEventSink *events; /* any thread may emit */
 	GMainContext *main_context; /* where device timers go */
+	Display *display;	    /* screens, keyboards and pointers */
 	unsigned n_cpus;	    /* vCPUs: as many queues are worth having */
 
 	/* Any thread; returns at once, the main thread acts. */

@@ -150,6 +150,7 @@ Kvm *kvm_new(GError **error)
 	kvm->fd = kvm->vm_fd = kvm->stats_fd = -1;
 	g_mutex_init(&kvm->coalesced_lock);
 	g_mutex_init(&kvm->interrupts.lock);
+	g_mutex_init(&kvm->slot_lock);
 	if (!kvm_open(kvm, error))
 		return NULL;
 	return g_steal_pointer(&kvm);
@@ -161,6 +162,7 @@ void kvm_free(Kvm *kvm)
 		return;
 	kvm_interrupts_clear(&kvm->interrupts);
 	g_mutex_clear(&kvm->coalesced_lock);
+	g_mutex_clear(&kvm->slot_lock);
 	fd_close(&kvm->stats_fd);
 	fd_close(&kvm->vm_fd);
 	fd_close(&kvm->fd);
@@ -314,14 +316,36 @@ static void kvm_set_coalesced(KvmListener *listener, const IoRegion *region, uns
 		g_debug("%s: no coalesced zone: %s", region->name, g_strerror(errno));
 }
 
-static void kvm_region_mapped(void *opaque, const IoRegion *region)
+static void kvm_region_mapped(void *opaque, IoRegion *region)
 {
-	kvm_set_coalesced(opaque, region, KVM_REGISTER_COALESCED_MMIO);
+	KvmListener *listener = opaque;
+
+	kvm_set_coalesced(listener, region, KVM_REGISTER_COALESCED_MMIO);
+	if (region->ram)
+		kvm_map_device_memory(listener->kvm, region);
 }
 
-static void kvm_region_unmapped(void *opaque, const IoRegion *region)
+static void kvm_region_unmapped(void *opaque, IoRegion *region)
 {
-	kvm_set_coalesced(opaque, region, KVM_UNREGISTER_COALESCED_MMIO);
+	KvmListener *listener = opaque;
+
+	kvm_set_coalesced(listener, region, KVM_UNREGISTER_COALESCED_MMIO);
+	if (region->ram)
+		kvm_unmap_device_memory(listener->kvm, region);
+}
+
+static void kvm_region_log_changed(void *opaque, IoRegion *region)
+{
+	KvmListener *listener = opaque;
+
+	kvm_log_device_memory(listener->kvm, region);
+}
+
+static bool kvm_region_fetch_dirty(void *opaque, IoRegion *region, uint64_t *bitmap)
+{
+	KvmListener *listener = opaque;
+
+	return kvm_fetch_device_memory_dirty(listener->kvm, region, bitmap);
 }
 
 void kvm_listen(Kvm *kvm, AddressSpace *space, bool is_pio)
@@ -331,6 +355,8 @@ void kvm_listen(Kvm *kvm, AddressSpace *space, bool is_pio)
 		.remove_eventfd = kvm_eventfd_removed,
 		.region_mapped = kvm_region_mapped,
 		.region_unmapped = kvm_region_unmapped,
+		.region_log_changed = kvm_region_log_changed,
+		.fetch_dirty = kvm_region_fetch_dirty,
 	};
 	KvmListener *listener = is_pio ? &kvm->pio_listener : &kvm->mmio_listener;
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "vmm/kvm/kvm.h"
+#include "vmm/memory/address_space.h"
 
 #define KVM_GSI_PINS 24u /* of the IOAPIC; MSI routes have the GSIs above */
 
@@ -18,6 +19,10 @@ typedef struct KvmInterrupts {
 	GArray *routes_used;		  /* gboolean per MSI route, by gsi - KVM_GSI_PINS */
 	unsigned max_gsis;
 } KvmInterrupts;
+
+/* Slots of device memory, apart from RAM's: the last of those that every KVM on x86 has. */
+#define KVM_DEVICE_SLOTS      8u
+#define KVM_FIRST_DEVICE_SLOT (509u - KVM_DEVICE_SLOTS)
 
 /* One of the two address spaces KVM listens to. */
 typedef struct KvmListener {
@@ -44,6 +49,9 @@ struct Kvm {
 	struct kvm_coalesced_mmio_ring *coalesced_ring;
 	GMutex coalesced_lock; /* readers of the ring */
 
+	GMutex slot_lock;
+	uint32_t device_slots; /* bit per slot of device memory that is in use; slot_lock */
+
 	struct kvm_clock_data clock; /* while it is paused */
 	bool clock_paused;
 	struct kvm_irqchip chips[3]; /* power-on state */
@@ -61,6 +69,15 @@ int kvm_ioctl(int fd, unsigned long request, void *argument);
 bool kvm_call(int fd, unsigned long request, const char *name, void *argument, GError **error);
 #define KVM_CALL(fd, request, argument, error)                                                     \
 	kvm_call(fd, request, #request, (void *)(uintptr_t)(argument), error)
+
+/*
+ * kvm_device_memory.c: give the guest the ram of @region, take it away, follow region->log_dirty,
+ * and read what was dirtied (as address_space_fetch_dirty()). Called under the address space's lock.
+ */
+void kvm_map_device_memory(Kvm *kvm, IoRegion *region);
+void kvm_unmap_device_memory(Kvm *kvm, IoRegion *region);
+void kvm_log_device_memory(Kvm *kvm, IoRegion *region);
+bool kvm_fetch_device_memory_dirty(Kvm *kvm, IoRegion *region, uint64_t *bitmap);
 
 /* The stats descriptor of VM or vCPU descriptor @fd; -1 where KVM has none. */
 int kvm_open_stats(const Kvm *kvm, int fd);

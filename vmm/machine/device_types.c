@@ -7,6 +7,7 @@
 
 #include "vmm/machine/device_types.h"
 #include "vmm/chipset/chipset.h"
+#include "vmm/display/bochs_display.h"
 #include "vmm/pci/host_bridge.h"
 #include "vmm/pci/root_port.h"
 #include "vmm/virtio/virtio_balloon.h"
@@ -28,6 +29,7 @@ const DeviceType *const machine_device_types[] = {
 	&port92_type,
 	&rtc_cmos_type,
 	/* PCI */
+	FAMILY(bochs_display_type),
 	FAMILY(root_port_type),
 	/* ISA */
 	&debug_console_type,

@@ -11,6 +11,7 @@
 #include "vmm/chardev/chardev.h"
 #include "vmm/chardev/chardev_config.h"
 #include "vmm/chipset/chipset.h"
+#include "vmm/display/display.h"
 #include "vmm/net/net.h"
 
 #include "qapi-events.h"
@@ -158,6 +159,7 @@ static void machine_init_services(Machine *machine)
 		.interrupts = kvm_interrupts(machine->kvm),
 		.events = machine->events,
 		.main_context = machine->context,
+		.display = machine->display,
 		.n_cpus = machine->config->cpu_topology.cpus,
 		.request = service_request,
 		.is_running = service_is_running,
@@ -270,6 +272,7 @@ Machine *machine_new(const VmConfig *config, const QmpEventSink *events,
 	machine->memory = guest_memory_new();
 	machine->mmio = address_space_new("MMIO", UINT64_MAX);
 	machine->pio = address_space_new("PIO", PIO_SPACE_SIZE);
+	machine->display = display_new();
 	machine->objects = machine_objects_new(object_in_use, machine);
 	machine->chardevs = chardevs_new(machine->context);
 	machine->block_nodes = block_nodes_new();
@@ -293,6 +296,7 @@ void machine_free(Machine *machine)
 		machine_quiesce(machine);
 	machine_free_cpus(machine);
 	device_tree_free(machine->devices);
+	display_free(machine->display);
 	if (machine->isa_bus)
 		isa_bus_free(machine->isa_bus);
 	g_clear_pointer(&machine->default_io_loop, io_loop_free);

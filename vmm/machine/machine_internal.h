@@ -59,6 +59,7 @@ struct Machine {
 	GuestMemory *memory;
 	AddressSpace *mmio, *pio;
 	DeviceTree *devices;
+	Display *display;
 	BootSource *boot; /* NULL: nothing to boot */
 	Bus *isa_bus;
 	Device *acpi_pm, *host_bridge;

@@ -14,6 +14,7 @@
 #include "vmm/base/rcu.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct AddressRange {
 	uint64_t start, last; /* inclusive */
@@ -169,6 +170,29 @@ bool address_space_map(AddressSpace *space, IoRegion *region, uint64_t base)
 	return true;
 }
 
+void address_space_log_dirty(AddressSpace *space, IoRegion *region, bool enable)
+{
+	g_mutex_lock(&space->lock);
+	if (region->log_dirty != enable) {
+		region->log_dirty = enable;
+		if (region->mapped && space->listener && space->listener->region_log_changed)
+			space->listener->region_log_changed(space->listener_opaque, region);
+	}
+	g_mutex_unlock(&space->lock);
+}
+
+bool address_space_fetch_dirty(AddressSpace *space, IoRegion *region, uint64_t *bitmap)
+{
+	bool known;
+
+	g_mutex_lock(&space->lock);
+	known = region->mapped && region->log_dirty && space->listener &&
+		space->listener->fetch_dirty &&
+		space->listener->fetch_dirty(space->listener_opaque, region, bitmap);
+	g_mutex_unlock(&space->lock);
+	return known;
+}
+
 void address_space_unmap(AddressSpace *space, IoRegion *region)
 {
 	g_mutex_lock(&space->lock);
@@ -187,6 +211,19 @@ static uint64_t all_ones(unsigned size)
 	return size >= 8 ? UINT64_MAX : (UINT64_C(1) << (size * 8)) - 1;
 }
 
+/* Where KVM does not map the memory (another region is there in part), accesses come here. */
+static uint64_t ram_access(const IoRegion *region, uint64_t offset, uint64_t value, unsigned size,
+			   bool write)
+{
+	uint64_t result = 0;
+
+	if (write)
+		memcpy(region->ram + offset, &value, size);
+	else
+		memcpy(&result, region->ram + offset, size);
+	return result;
+}
+
 /*
  * Access @size (1, 2, 4 or 8) bytes of one region, in pieces that its callbacks take. A piece that
  * is too narrow becomes the aligned wide one around it; on a write its other bytes are zero.
@@ -195,9 +232,12 @@ static uint64_t region_access(const IoRegion *region, uint64_t offset, uint64_t 
 			      unsigned size, bool write)
 {
 	const IoRegionOps *ops = region->ops;
-	unsigned maximum = ops->maximum_size ? ops->maximum_size : 8;
+	unsigned maximum;
 	uint64_t result = 0;
 
+	if (region->ram)
+		return ram_access(region, offset, value, size, write);
+	maximum = ops->maximum_size ? ops->maximum_size : 8;
 	if (size > maximum) {
 		for (unsigned done = 0; done < size; done += maximum)
 			result |= region_access(region, offset + done, value >> (done * 8), maximum,

@@ -39,9 +39,16 @@ typedef struct IoRegion {
 	const IoRegionOps *ops;
 	void *opaque;
 	bool coalesced; /* writes may be batched by KVM (KVM API §4.116); no read side effects */
+	/*
+	 * Host memory of @size bytes, page-aligned, that answers instead of @ops (NULL then): the
+	 * memory of a device, which the guest accesses without an exit. NULL: no memory.
+	 */
+	uint8_t *ram;
+	bool log_dirty; /* address_space_log_dirty() */
 	/* Set by address_space_map(). */
 	uint64_t base;
 	bool mapped;
+	int slot; /* the listener's, of a region with ram while it is mapped */
 } IoRegion;
 
 /* Told of eventfds as they come and go; KVM's ioeventfd. False: stays with user space. */
@@ -50,8 +57,12 @@ typedef struct AddressSpaceListener {
 			    uint64_t value, int fd);
 	void (*remove_eventfd)(void *opaque, uint64_t address, unsigned size, bool match,
 			       uint64_t value, int fd);
-	void (*region_mapped)(void *opaque, const IoRegion *region);
-	void (*region_unmapped)(void *opaque, const IoRegion *region);
+	void (*region_mapped)(void *opaque, IoRegion *region);
+	void (*region_unmapped)(void *opaque, IoRegion *region);
+	/* region->log_dirty has changed; region->ram is set and it is mapped. */
+	void (*region_log_changed)(void *opaque, IoRegion *region);
+	/* As address_space_fetch_dirty(). */
+	bool (*fetch_dirty)(void *opaque, IoRegion *region, uint64_t *bitmap);
 } AddressSpaceListener;
 
 /* @name is for logs; @size is the first address that does not exist (0x10000 for ports). */
@@ -75,6 +86,19 @@ bool address_space_map(AddressSpace *space, IoRegion *region, uint64_t base);
  * threads when this returns: rcu_synchronize() before freeing. Any thread.
  */
 void address_space_unmap(AddressSpace *space, IoRegion *region);
+
+/*
+ * Keep account (or no longer) of the pages that the guest writes in @region, one with ram. It
+ * costs the guest a fault for each page that it dirties. Any thread.
+ */
+void address_space_log_dirty(AddressSpace *space, IoRegion *region, bool enable);
+
+/*
+ * Set in @bitmap (a bit for each 4 KiB page of @region, rounded up to whole words) the pages that
+ * were written since the last call, and begin anew. False where that is not known, as without KVM:
+ * any may have been. Any thread.
+ */
+bool address_space_fetch_dirty(AddressSpace *space, IoRegion *region, uint64_t *bitmap);
 
 /* Dispatch one access of 1 to 8 bytes; reads of nothing give all ones, writes to nothing vanish. */
 uint64_t address_space_read(AddressSpace *space, uint64_t address, unsigned size);

@@ -1,0 +1,73 @@
+/*
+ * kvm_device_memory.c: memory of devices that the guest accesses without an exit
+ *
+ * A region of MMIO space with memory behind it is a slot of KVM's while it is mapped. Where the
+ * guest puts it on top of something else that has a slot, KVM refuses, and accesses go on to exit.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/kvm/kvm_internal.h"
+
+#include <errno.h>
+
+#define NO_SLOT (-1)
+
+static bool set_slot(Kvm *kvm, const IoRegion *region, int slot, uint64_t size)
+{
+	struct kvm_userspace_memory_region memory = {
+		.slot = KVM_FIRST_DEVICE_SLOT + (uint32_t)slot,
+		.flags = region->log_dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0,
+		.guest_phys_addr = region->base,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)region->ram,
+	};
+
+	if (kvm_ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &memory) == 0)
+		return true;
+	g_debug("%s: no slot: %s", region->name, g_strerror(errno));
+	return false;
+}
+
+void kvm_map_device_memory(Kvm *kvm, IoRegion *region)
+{
+	region->slot = NO_SLOT;
+	g_mutex_lock(&kvm->slot_lock);
+	for (int slot = 0; slot < (int)KVM_DEVICE_SLOTS && region->slot == NO_SLOT; slot++) {
+		if (kvm->device_slots & 1u << slot)
+			continue;
+		if (!set_slot(kvm, region, slot, region->size))
+			break;
+		region->slot = slot;
+		kvm->device_slots |= 1u << slot;
+	}
+	g_mutex_unlock(&kvm->slot_lock);
+}
+
+void kvm_unmap_device_memory(Kvm *kvm, IoRegion *region)
+{
+	if (region->slot == NO_SLOT)
+		return;
+	g_mutex_lock(&kvm->slot_lock);
+	if (set_slot(kvm, region, region->slot, 0))
+		kvm->device_slots &= ~(1u << region->slot);
+	region->slot = NO_SLOT;
+	g_mutex_unlock(&kvm->slot_lock);
+}
+
+void kvm_log_device_memory(Kvm *kvm, IoRegion *region)
+{
+	if (region->slot != NO_SLOT)
+		set_slot(kvm, region, region->slot, region->size);
+}
+
+bool kvm_fetch_device_memory_dirty(Kvm *kvm, IoRegion *region, uint64_t *bitmap)
+{
+	struct kvm_dirty_log log = { .dirty_bitmap = bitmap };
+
+	if (region->slot == NO_SLOT)
+		return false;
+	log.slot = KVM_FIRST_DEVICE_SLOT + (uint32_t)region->slot;
+	return kvm_ioctl(kvm->vm_fd, KVM_GET_DIRTY_LOG, &log) == 0;
+}
