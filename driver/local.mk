@@ -61,6 +61,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_stats.c \
 	driver/vireo_tune.c \
 	driver/vireo_update.c \
+	driver/vireo_vhost.c \
 	driver/vireo_validate.c \
 	driver/vireo_validate_device.c \
 	driver/vireo_address.h \
@@ -87,6 +88,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_stats.h \
 	driver/vireo_tune.h \
 	driver/vireo_update.h \
+	driver/vireo_vhost.h \
 	driver/vireo_validate.h
 
 vireomoduledir = $(LIBVIRT_MODULE_DIR)

@@ -16,6 +16,7 @@
 #include "vireo_device_props.h"
 #include "vireo_memory.h"
 #include "vireo_namespace.h"
+#include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -143,55 +144,6 @@ vireoCommandAddControllers(virCommand *cmd,
     return 0;
 }
 
-static int
-vireoCommandAddDisks(virCommand *cmd,
-                     virDomainDef *def)
-{
-    size_t i;
-
-    for (i = 0; i < def->niothreadids; i++) {
-        virJSONValue *props = NULL;
-        g_autofree char *id = vireoAliasIOThread(def->iothreadids[i]->iothread_id);
-
-        if (virJSONValueObjectAdd(&props, "s:qom-type", "iothread", "s:id", id, NULL) < 0 ||
-            vireoCommandAddJSON(cmd, "-object", props) < 0)
-            return -1;
-    }
-
-    for (i = 0; i < def->ndisks; i++) {
-        if (vireoCommandAddJSON(cmd, "-blockdev", vireoDevicePropsBlockNode(def->disks[i])) < 0 ||
-            vireoCommandAddJSON(cmd, "-device", vireoDevicePropsDisk(def, def->disks[i])) < 0)
-            return -1;
-    }
-
-    return 0;
-}
-
-static int
-vireoCommandAddNets(virCommand *cmd,
-                    virDomainDef *def,
-                    vireoCommandInputs *inputs)
-{
-    size_t i;
-
-    for (i = 0; i < def->nnets; i++) {
-        virDomainNetDef *net = def->nets[i];
-        g_autofree char *fd = NULL;
-        g_autofree char *socket = g_strdup_printf("%s/%s-passt.sock", inputs->dir, net->info.alias);
-
-        if (inputs->tapFDs && inputs->tapFDs[i] >= 0) {
-            fd = g_strdup_printf("%d", inputs->tapFDs[i]);
-            virCommandPassFD(cmd, inputs->tapFDs[i], VIR_COMMAND_PASS_FD_CLOSE_PARENT);
-            inputs->tapFDs[i] = -1;
-        }
-        if (vireoCommandAddJSON(cmd, "-netdev", vireoDevicePropsNetdev(net, fd, socket)) < 0 ||
-            vireoCommandAddJSON(cmd, "-device", vireoDevicePropsNet(def, net)) < 0)
-            return -1;
-    }
-
-    return 0;
-}
-
 static void
 vireoCommandFormatPath(virBuffer *buf,
                        const char *key,
@@ -214,11 +166,10 @@ vireoCommandFormatSocket(virBuffer *buf,
 
 static void
 vireoCommandAddChardev(virCommand *cmd,
-                       const virDomainChrDef *chr)
+                       const char *id,
+                       const virDomainChrSourceDef *source)
 {
-    const virDomainChrSourceDef *source = chr->source;
     g_auto(virBuffer) buf = VIR_BUFFER_INITIALIZER;
-    g_autofree char *id = vireoAliasChardev(chr);
 
     switch ((virDomainChrType)source->type) {
     case VIR_DOMAIN_CHR_TYPE_PTY:
@@ -259,6 +210,63 @@ vireoCommandAddChardev(virCommand *cmd,
 }
 
 static int
+vireoCommandAddDisks(virCommand *cmd,
+                     virDomainDef *def)
+{
+    size_t i;
+
+    for (i = 0; i < def->niothreadids; i++) {
+        virJSONValue *props = NULL;
+        g_autofree char *id = vireoAliasIOThread(def->iothreadids[i]->iothread_id);
+
+        if (virJSONValueObjectAdd(&props, "s:qom-type", "iothread", "s:id", id, NULL) < 0 ||
+            vireoCommandAddJSON(cmd, "-object", props) < 0)
+            return -1;
+    }
+
+    for (i = 0; i < def->ndisks; i++) {
+        virDomainDiskDef *disk = def->disks[i];
+
+        if (vireoVhostIsDisk(disk)) {
+            g_autofree char *chardev = vireoVhostChardevAlias(disk->info.alias);
+
+            vireoCommandAddChardev(cmd, chardev, disk->src->vhostuser);
+        } else if (vireoCommandAddJSON(cmd, "-blockdev", vireoDevicePropsBlockNode(disk)) < 0) {
+            return -1;
+        }
+        if (vireoCommandAddJSON(cmd, "-device", vireoDevicePropsDisk(def, disk)) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+static int
+vireoCommandAddNets(virCommand *cmd,
+                    virDomainDef *def,
+                    vireoCommandInputs *inputs)
+{
+    size_t i;
+
+    for (i = 0; i < def->nnets; i++) {
+        virDomainNetDef *net = def->nets[i];
+        g_autofree char *fd = NULL;
+        g_autofree char *socket = g_strdup_printf("%s/%s-passt.sock", inputs->dir, net->info.alias);
+
+        if (inputs->tapFDs && inputs->tapFDs[i] >= 0) {
+            fd = g_strdup_printf("%d", inputs->tapFDs[i]);
+            virCommandPassFD(cmd, inputs->tapFDs[i], VIR_COMMAND_PASS_FD_CLOSE_PARENT);
+            inputs->tapFDs[i] = -1;
+        }
+        if (vireoCommandAddJSON(cmd, "-netdev", vireoDevicePropsNetdev(net, fd, socket)) < 0 ||
+            vireoCommandAddJSON(cmd, "-device", vireoDevicePropsNet(def, net)) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+static int
 vireoCommandAddChrs(virCommand *cmd,
                     const virDomainDef *def,
                     virDomainChrDef **chrs,
@@ -268,13 +276,15 @@ vireoCommandAddChrs(virCommand *cmd,
 
     for (i = 0; i < nchrs; i++) {
         virDomainChrDef *chr = chrs[i];
+        g_autofree char *id = NULL;
 
         /* the serial port again */
         if (chr->deviceType == VIR_DOMAIN_CHR_DEVICE_TYPE_CONSOLE &&
             chr->targetType == VIR_DOMAIN_CHR_CONSOLE_TARGET_TYPE_SERIAL)
             continue;
 
-        vireoCommandAddChardev(cmd, chr);
+        id = vireoAliasChardev(chr);
+        vireoCommandAddChardev(cmd, id, chr->source);
         if (vireoCommandAddJSON(cmd, "-device", vireoDevicePropsChr(def, chr)) < 0)
             return -1;
     }

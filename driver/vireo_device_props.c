@@ -12,6 +12,7 @@
 
 #include "vireo_alias.h"
 #include "vireo_device_props.h"
+#include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -51,8 +52,7 @@ vireoDevicePropsPCI(const virDomainDef *def,
     return g_steal_pointer(&props);
 }
 
-/* Those, and what every virtio device has. @virtio may be NULL. */
-static virJSONValue *
+virJSONValue *
 vireoDevicePropsVirtio(const virDomainDef *def,
                        const char *type,
                        const virDomainDeviceInfo *info,
@@ -98,6 +98,9 @@ virJSONValue *
 vireoDevicePropsDisk(const virDomainDef *def,
                      virDomainDiskDef *disk)
 {
+    if (vireoVhostIsDisk(disk))
+        return vireoVhostDiskProps(def, disk);
+
     g_autoptr(virJSONValue) props = vireoDevicePropsVirtio(def, "virtio-blk-pci",
                                                            &disk->info, disk->virtio);
     g_autofree char *node = vireoAliasBlockNode(disk);
@@ -336,13 +339,12 @@ vireoDevicePropsSocket(const virDomainChrSourceDef *source)
 }
 
 virJSONValue *
-vireoDevicePropsChardev(const virDomainChrDef *chr)
+vireoDevicePropsChardev(const char *id,
+                        const virDomainChrSourceDef *source)
 {
-    const virDomainChrSourceDef *source = chr->source;
     g_autoptr(virJSONValue) props = NULL;
     g_autoptr(virJSONValue) backend = NULL;
     g_autoptr(virJSONValue) data = virJSONValueNewObject();
-    g_autofree char *id = vireoAliasChardev(chr);
     const char *type = "null";
 
     switch ((virDomainChrType)source->type) {

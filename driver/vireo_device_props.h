@@ -13,9 +13,20 @@
 #include "domain_conf.h"
 #include "virjson.h"
 
-/* chardev-add: what stands behind a port */
+/* chardev-add: @source, called @id, as it stands behind a port or a device of another process */
 virJSONValue *
-vireoDevicePropsChardev(const virDomainChrDef *chr);
+vireoDevicePropsChardev(const char *id,
+                        const virDomainChrSourceDef *source);
+
+/*
+ * The beginning of a virtio device of @type: its id and place, and what all have; @virtio may be
+ * NULL.
+ */
+virJSONValue *
+vireoDevicePropsVirtio(const virDomainDef *def,
+                       const char *type,
+                       const virDomainDeviceInfo *info,
+                       const virDomainVirtioOptions *virtio);
 
 /* -device / device_add */
 virJSONValue *

@@ -12,6 +12,7 @@
 
 #include "vireo_cgroup.h"
 #include "vireo_disk.h"
+#include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -24,6 +25,8 @@ vireoDiskPrepare(virDomainDiskDef *disk)
 
     if (virDomainDiskTranslateSourcePool(disk) < 0)
         return -1;
+    if (vireoVhostIsDisk(disk))
+        return 0;
 
     path = virDomainDiskGetSource(disk);
     if (virDomainDiskGetFormat(disk) != VIR_STORAGE_FILE_RAW) {

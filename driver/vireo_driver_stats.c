@@ -16,6 +16,7 @@
 #include "vireo_driver.h"
 #include "vireo_qmp.h"
 #include "vireo_stats.h"
+#include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -136,7 +137,9 @@ vireoDomainGetBlockStats(virDomainObj *vm,
         }
     }
     if (!found) {
-        virReportError(VIR_ERR_INTERNAL_ERROR, _("the monitor has no statistics of disk '%s'"), path);
+        virReportError(disk && vireoVhostIsDisk(disk) ? VIR_ERR_OPERATION_UNSUPPORTED :
+                       VIR_ERR_INTERNAL_ERROR,
+                       _("the monitor has no statistics of disk '%s'"), path);
         return -1;
     }
 

@@ -25,6 +25,7 @@
 #include "vireo_hotplug.h"
 #include "vireo_interface.h"
 #include "vireo_qmp.h"
+#include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -54,9 +55,26 @@ vireoHotplugRemoveDisk(virDomainObj *vm,
                        virDomainDiskDef *disk)
 {
     g_autofree char *node = vireoAliasBlockNode(disk);
+    g_autofree char *chardev = vireoVhostChardevAlias(disk->info.alias);
 
-    vireoHotplugUndo(vm, "blockdev-del", "node-name", node);
+    if (vireoVhostIsDisk(disk))
+        vireoHotplugUndo(vm, "chardev-remove", "id", chardev);
+    else
+        vireoHotplugUndo(vm, "blockdev-del", "node-name", node);
     vireoDiskRelease(vm, disk);
+}
+
+/* What is behind the device: a chardev to another process, or a node of our own. */
+static int
+vireoHotplugAddDiskSource(virDomainObj *vm,
+                          virDomainDiskDef *disk)
+{
+    g_autofree char *chardev = vireoVhostChardevAlias(disk->info.alias);
+
+    if (!vireoVhostIsDisk(disk))
+        return vireoQmpAdd(vm, "blockdev-add", vireoDevicePropsBlockNode(disk));
+
+    return vireoQmpAdd(vm, "chardev-add", vireoDevicePropsChardev(chardev, disk->src->vhostuser));
 }
 
 static int
@@ -66,7 +84,7 @@ vireoHotplugAttachDisk(virDomainObj *vm,
     if (vireoDiskPrepare(disk) < 0 || vireoDiskAcquire(vm, disk) < 0)
         return -1;
 
-    if (vireoQmpAdd(vm, "blockdev-add", vireoDevicePropsBlockNode(disk)) < 0) {
+    if (vireoHotplugAddDiskSource(vm, disk) < 0) {
         vireoDiskRelease(vm, disk);
         return -1;
     }
@@ -178,7 +196,8 @@ static int
 vireoHotplugAddChardev(virDomainObj *vm,
                        virDomainChrDef *chr)
 {
-    g_autoptr(virJSONValue) args = vireoDevicePropsChardev(chr);
+    g_autofree char *id = vireoAliasChardev(chr);
+    g_autoptr(virJSONValue) args = vireoDevicePropsChardev(id, chr->source);
     g_autoptr(virJSONValue) result = NULL;
     const char *pty;
 

@@ -19,6 +19,7 @@
 #include "vireo_alias.h"
 #include "vireo_qmp.h"
 #include "vireo_stats.h"
+#include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -86,6 +87,12 @@ vireoStatsGetImage(virDomainDiskDef *disk,
     VIR_AUTOCLOSE fd = -1;
     struct stat sb;
     off_t end;
+
+    if (vireoVhostIsDisk(disk)) {
+        virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
+                       _("the image of disk '%s' is another process's"), disk->dst);
+        return -1;
+    }
 
     if (!path || (fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0 || fstat(fd, &sb) < 0) {
         virReportSystemError(errno, _("cannot open the image '%s' of disk '%s'"), NULLSTR(path),

@@ -9,6 +9,7 @@
 #include "virerror.h"
 
 #include "vireo_validate.h"
+#include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -60,10 +61,12 @@ vireoValidateDiskSource(const virDomainDiskDef *disk)
     const virStorageSource *src = disk->src;
     const vireoValidateRefusal refusals[] = {
         { src->type != VIR_STORAGE_TYPE_FILE && src->type != VIR_STORAGE_TYPE_BLOCK &&
-          src->type != VIR_STORAGE_TYPE_VOLUME, "a <disk type> other than file, block or volume" },
+          src->type != VIR_STORAGE_TYPE_VOLUME && src->type != VIR_STORAGE_TYPE_VHOST_USER,
+          "a <disk type> other than file, block, volume or vhostuser" },
         { src->type != VIR_STORAGE_TYPE_VOLUME && src->format != VIR_STORAGE_FILE_RAW,
           "a disk <driver type> other than 'raw'" },
-        { src->type != VIR_STORAGE_TYPE_VOLUME && !src->path, "a <disk> without <source>" },
+        { src->type != VIR_STORAGE_TYPE_VOLUME && src->type != VIR_STORAGE_TYPE_VHOST_USER &&
+          !src->path, "a <disk> without <source>" },
         { src->fdgroup != NULL, "<source fdgroup>" },
         { src->encryption != NULL, "<disk><encryption>" },
         { src->auth != NULL, "<disk><auth>" },
@@ -74,6 +77,33 @@ vireoValidateDiskSource(const virDomainDiskDef *disk)
     };
 
     return vireoValidateRefuse(refusals);
+}
+
+/* What is the back end's to decide. */
+static int
+vireoValidateDiskVhost(const virDomainDiskDef *disk,
+                       const virDomainDef *def)
+{
+    const vireoValidateRefusal refusals[] = {
+        { disk->serial != NULL, "<serial> of a disk of type 'vhostuser'" },
+        { disk->iothread > 0, "<driver iothread> of a disk of type 'vhostuser'" },
+        { disk->cachemode != VIR_DOMAIN_DISK_CACHE_DEFAULT,
+          "<driver cache> of a disk of type 'vhostuser'" },
+        { disk->iomode != VIR_DOMAIN_DISK_IO_DEFAULT, "<driver io> of a disk of type 'vhostuser'" },
+        { disk->discard != VIR_DOMAIN_DISK_DISCARD_DEFAULT,
+          "<driver discard> of a disk of type 'vhostuser'" },
+        { disk->error_policy != VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT ||
+          disk->rerror_policy != VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT,
+          "<driver error_policy> of a disk of type 'vhostuser'" },
+        { disk->blockio.logical_block_size > 0 || disk->blockio.physical_block_size > 0,
+          "<blockio> of a disk of type 'vhostuser'" },
+        { disk->src->readonly, "<readonly> of a disk of type 'vhostuser'" },
+    };
+
+    if (vireoValidateRefuse(refusals) < 0)
+        return -1;
+
+    return vireoVhostCheckMemory(def, "a disk of type 'vhostuser'");
 }
 
 static int
@@ -114,7 +144,8 @@ vireoValidateDisk(const virDomainDiskDef *disk,
 
     if (vireoValidateRefuse(refusals) < 0 ||
         vireoValidateDiskSource(disk) < 0 ||
-        vireoValidateVirtio(disk->virtio) < 0)
+        vireoValidateVirtio(disk->virtio) < 0 ||
+        (vireoVhostIsDisk(disk) && vireoValidateDiskVhost(disk, def) < 0))
         return -1;
 
     if (disk->serial && strlen(disk->serial) > 20) {

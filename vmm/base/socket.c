@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 static bool unix_address(const char *path, bool abstract, struct sockaddr_un *address,
@@ -57,6 +58,10 @@ int socket_open_unix(const char *path, bool abstract, bool server, GError **erro
 	if (fd < 0) {
 		error_fail_errno(error, errno, "cannot make a socket");
 	} else if (!server) {
+		/* A peer that never accepts must not hold us up. */
+		const struct timeval patience = { .tv_sec = 1 };
+
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 		if (connect(fd, (struct sockaddr *)&address, size) == 0)
 			return fd_steal(&fd);
 		error_fail_errno(error, errno, "cannot connect to '%s'", path);

@@ -164,6 +164,11 @@ char *chardev_filename(Chardev *chardev)
 	return g_strdup(chardev_kind_name(chardev->kind));
 }
 
+GMainContext *chardev_context(const Chardev *chardev)
+{
+	return chardev->context;
+}
+
 bool chardev_is_open(const Chardev *chardev)
 {
 	return g_atomic_int_get(&chardev->open);
@@ -194,11 +199,13 @@ static void update_poll(Chardev *chardev)
 	bool blocked;
 
 	if (chardev->in_fd >= 0) {
+		bool reads_itself = chardev->front_end && chardev->front_end->reads_itself;
+
 		if (front_end_room(chardev) > 0)
 			in |= G_IO_IN;
 		if (chardev->in_tag)
 			g_source_modify_unix_fd(chardev->source, chardev->in_tag, in);
-		else if (in & G_IO_IN)
+		else if ((in & G_IO_IN) || reads_itself)
 			chardev->in_tag = g_source_add_unix_fd(chardev->source, chardev->in_fd, in);
 	}
 
@@ -251,6 +258,26 @@ void chardev_disconnect(Chardev *chardev)
 	/* Not at once: the caller may be in the middle of this peer's input. */
 	chardev->disconnecting = true;
 	g_source_set_ready_time(chardev->source, 0);
+}
+
+bool chardev_connect(Chardev *chardev, GError **error)
+{
+	if (chardev->kind != CHARDEV_SOCKET)
+		return error_fail(error, "chardev '%s' is no socket", chardev->id);
+	if (chardev_is_open(chardev) || chardev->ops->connect(chardev, error))
+		return true;
+	g_prefix_error(error, "chardev '%s': ", chardev->id);
+	return false;
+}
+
+bool chardev_reconnects(const Chardev *chardev)
+{
+	return chardev->reconnects;
+}
+
+int chardev_socket(const Chardev *chardev)
+{
+	return chardev->kind == CHARDEV_SOCKET ? chardev->in_fd : -1;
 }
 
 void chardev_accept_input(Chardev *chardev)
@@ -381,7 +408,7 @@ static void hang_up_unread(Chardev *chardev)
 {
 	int unread = 0;
 
-	if (chardev->front_end && ioctl(chardev->in_fd, FIONREAD, &unread) == 0 && unread > 0) {
+	if (chardev->front_end && !chardev->front_end->reads_itself && ioctl(chardev->in_fd, FIONREAD, &unread) == 0 && unread > 0) {
 		g_source_remove_unix_fd(chardev->source, chardev->in_tag);
 		chardev->in_tag = NULL;
 		return;

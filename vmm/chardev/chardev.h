@@ -29,6 +29,8 @@ typedef struct ChardevFrontEnd {
 	void (*event)(void *opaque, ChardevEvent event); /* may be NULL */
 	/* After a short chardev_write(): there is room again. May be NULL. */
 	void (*writable)(void *opaque);
+	/* It reads from chardev_socket() itself: whatever is unread when the peer goes is lost. */
+	bool reads_itself;
 } ChardevFrontEnd;
 
 /*
@@ -64,6 +66,8 @@ ChardevKind chardev_kind(const Chardev *chardev);
 /* What query-chardev shows: "pty:/dev/pts/3", "disconnected:unix:/tmp/s,server=on". Owned. */
 char *chardev_filename(Chardev *chardev);
 bool chardev_is_open(const Chardev *chardev);
+/* The main context that serves it; NULL: the default one. Borrowed. */
+GMainContext *chardev_context(const Chardev *chardev);
 bool chardev_has_front_end(const Chardev *chardev);
 
 /*
@@ -79,6 +83,22 @@ void chardev_detach(Chardev *chardev);
  * CHARDEV_CLOSED follows. Does nothing where there is no peer, and for other kinds. Main thread.
  */
 void chardev_disconnect(Chardev *chardev);
+
+/*
+ * Connect the client socket @chardev now if it is not connected, with patience for about a second;
+ * a server must be connected already. False and @error naming it, also for other kinds. Main
+ * thread.
+ */
+bool chardev_connect(Chardev *chardev, GError **error);
+
+/* Whether a peer that went may come back: a server, or a client with reconnect. Any thread. */
+bool chardev_reconnects(const Chardev *chardev);
+
+/*
+ * The connected socket, non-blocking, for a front end that reads itself (and then writes itself,
+ * too); borrowed until CHARDEV_CLOSED. -1 without a connection. Main thread.
+ */
+int chardev_socket(const Chardev *chardev);
 
 /* Ask again how much the front end can take. Any thread. */
 void chardev_accept_input(Chardev *chardev);

@@ -30,6 +30,9 @@ typedef struct ChardevOps {
 	/* Main thread: the stream's input ended. It has not been stopped yet. */
 	void (*hang_up)(Chardev *chardev);
 
+	/* As chardev_connect(), without the name; it is not open. NULL: not a socket. */
+	bool (*connect)(Chardev *chardev, GError **error);
+
 	/* As chardev_filename(). NULL: the kind's name. */
 	char *(*filename)(Chardev *chardev);
 } ChardevOps;
@@ -57,7 +60,8 @@ struct Chardev {
 	bool write_failed; /* reported once */
 	int log_fd;
 
-	gint open; /* atomic */
+	bool reconnects; /* set by open */
+	gint open;	 /* atomic */
 };
 
 extern const ChardevOps chardev_file_ops;

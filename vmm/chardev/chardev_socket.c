@@ -23,6 +23,8 @@
 
 /* Descriptors that one message may carry. */
 #define MAX_PASSED_FDS 16
+/* How long somebody may wait for chardev_connect(). */
+#define CONNECT_PATIENCE_MS 1000
 
 typedef struct ChardevSocket {
 	Chardev chardev;
@@ -222,6 +224,41 @@ static void client_wait(ChardevSocket *sock)
 
 /* Both */
 
+static bool socket_connect(Chardev *chardev, GError **error)
+{
+	ChardevSocket *sock = (ChardevSocket *)chardev;
+	struct pollfd polled = { .events = POLLOUT };
+	int result = 0;
+	socklen_t size = sizeof(result);
+
+	if (sock->server)
+		return error_fail(error, "nobody has connected to it");
+	if (sock->address == CHARDEV_ADDRESS_FD)
+		return error_fail(error, "the peer has gone");
+	chardev_drop_source(&sock->connect_source);
+	chardev_drop_source(&sock->timer);
+	if (sock->connect_fd < 0)
+		sock->connect_fd = socket_open_address(sock, error);
+	if (sock->connect_fd < 0 || !fd_set_nonblocking(sock->connect_fd, true, error))
+		goto fail;
+	polled.fd = sock->connect_fd;
+	if (poll(&polled, 1, CONNECT_PATIENCE_MS) <= 0) {
+		error_fail(error, "no connection within %d ms", CONNECT_PATIENCE_MS);
+		goto fail;
+	}
+	if (getsockopt(sock->connect_fd, SOL_SOCKET, SO_ERROR, &result, &size) < 0 || result) {
+		error_fail_errno(error, result ? result : errno, "cannot connect");
+		goto fail;
+	}
+	socket_connected(sock, fd_steal(&sock->connect_fd));
+	return true;
+fail:
+	fd_close(&sock->connect_fd);
+	if (sock->reconnect_s)
+		client_wait(sock);
+	return false;
+}
+
 static bool socket_open(Chardev *chardev, const ChardevConfig *config, GError **error)
 {
 	ChardevSocket *sock = (ChardevSocket *)chardev;
@@ -238,6 +275,7 @@ static bool socket_open(Chardev *chardev, const ChardevConfig *config, GError **
 	sock->host = g_strdup(config->host);
 	sock->port = g_strdup(config->port);
 	sock->reconnect_s = config->reconnect_s;
+	chardev->reconnects = sock->server || sock->reconnect_s;
 
 	if (!sock->server && sock->reconnect_s) {
 		client_try(sock);
@@ -329,5 +367,6 @@ const ChardevOps chardev_socket_ops = {
 	.close = socket_close,
 	.read = socket_read,
 	.hang_up = socket_hang_up,
+	.connect = socket_connect,
 	.filename = socket_filename,
 };

@@ -10,6 +10,7 @@
 #include "vmm/display/bochs_display.h"
 #include "vmm/pci/host_bridge.h"
 #include "vmm/pci/root_port.h"
+#include "vmm/virtio/vhost_user_blk.h"
 #include "vmm/virtio/virtio_balloon.h"
 #include "vmm/virtio/virtio_blk.h"
 #include "vmm/virtio/virtio_console.h"
@@ -37,6 +38,7 @@ const DeviceType *const machine_device_types[] = {
 	&pvpanic_type,
 	&serial_16550_type,
 	/* virtio */
+	FAMILY(vhost_user_blk_type),
 	FAMILY(virtio_balloon_type),
 	FAMILY(virtio_blk_type),
 	FAMILY(virtio_console_type),

@@ -23,6 +23,7 @@ typedef struct GuestMemoryTable {
 
 struct GuestMemory {
 	GuestMemoryTable *table; /* under RCU */
+	GSList *listeners;	 /* GuestMemoryListener, borrowed; main thread */
 };
 
 GuestMemory *guest_memory_new(void)
@@ -38,8 +39,28 @@ void guest_memory_free(GuestMemory *memory)
 	if (!memory)
 		return;
 	rcu_synchronize();
+	g_slist_free(memory->listeners);
 	g_free(memory->table);
 	g_free(memory);
+}
+
+void guest_memory_add_listener(GuestMemory *memory, GuestMemoryListener *listener)
+{
+	memory->listeners = g_slist_prepend(memory->listeners, listener);
+}
+
+void guest_memory_remove_listener(GuestMemory *memory, GuestMemoryListener *listener)
+{
+	memory->listeners = g_slist_remove(memory->listeners, listener);
+}
+
+static void tell_listeners(const GuestMemory *memory)
+{
+	for (GSList *link = memory->listeners; link; link = link->next) {
+		const GuestMemoryListener *listener = link->data;
+
+		listener->changed(listener->opaque);
+	}
 }
 
 bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GError **error)
@@ -72,6 +93,7 @@ bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GErr
 	       (old->n_regions - place) * sizeof(*region));
 	g_atomic_pointer_set(&memory->table, table);
 	rcu_retire(old, g_free);
+	tell_listeners(memory);
 	return true;
 }
 

@@ -42,6 +42,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestMemory, guest_memory_free)
  */
 bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GError **error);
 
+/*
+ * Who must know of it when the regions change: vhost. Embedded in its owner. @changed is called on
+ * the main thread, after regions were added and before the memory of removed ones is unmapped.
+ */
+typedef struct GuestMemoryListener {
+	void (*changed)(void *opaque);
+	void *opaque;
+} GuestMemoryListener;
+
+/* Start and end telling @listener. Main thread. */
+void guest_memory_add_listener(GuestMemory *memory, GuestMemoryListener *listener);
+void guest_memory_remove_listener(GuestMemory *memory, GuestMemoryListener *listener);
+
 /* The regions in ascending order of address; valid inside an RCU read section. */
 const GuestMemoryRegion *guest_memory_regions(const GuestMemory *memory, size_t *n_regions);
 

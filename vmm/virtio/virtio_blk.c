@@ -19,21 +19,8 @@
 
 #include "qapi-events.h"
 #include "vmm/base/error.h"
+#include "vmm/virtio/virtio_blk_layout.h"
 #include "vmm/virtio/virtio_pci.h"
-
-#define VIRTIO_ID_BLOCK	  2
-#define PCI_CLASS_STORAGE 0x010000
-
-/* §5.2.3 */
-#define F_SEG_MAX      2
-#define F_RO	       5
-#define F_BLK_SIZE     6
-#define F_FLUSH	       9
-#define F_TOPOLOGY     10
-#define F_CONFIG_WCE   11
-#define F_MQ	       12
-#define F_DISCARD      13
-#define F_WRITE_ZEROES 14
 
 /* §5.2.6 */
 enum {
@@ -65,32 +52,6 @@ typedef struct BlkRange {
 	uint32_t n_sectors;
 	uint32_t flags;
 } BlkRange;
-
-/* §5.2.4 */
-typedef struct BlkConfig {
-	uint64_t capacity; /* sectors */
-	uint32_t size_max;
-	uint32_t seg_max;
-	uint32_t geometry;
-	uint32_t blk_size;
-	uint8_t physical_block_exp;
-	uint8_t alignment_offset;
-	uint16_t min_io_size; /* logical blocks */
-	uint32_t opt_io_size; /* logical blocks */
-	uint8_t writeback;
-	uint8_t unused0;
-	uint16_t num_queues;
-	uint32_t max_discard_sectors;
-	uint32_t max_discard_seg;
-	uint32_t discard_sector_alignment;
-	uint32_t max_write_zeroes_sectors;
-	uint32_t max_write_zeroes_seg;
-	uint8_t write_zeroes_may_unmap;
-	uint8_t unused1[3];
-} BlkConfig;
-
-#define CONFIG_SIZE (offsetof(BlkConfig, unused1) + 3)
-G_STATIC_ASSERT(CONFIG_SIZE == 60);
 
 typedef enum ErrorPolicy {
 	POLICY_AUTO, /* writes: enospc; reads: report */
@@ -250,7 +211,7 @@ static int start_transfer(BlkRequest *request, uint64_t sector, bool write, stru
 static int start_range(BlkRequest *request, bool zeroes, const struct iovec *iov, unsigned n_iov)
 {
 	VirtioBlk *blk = request->blk;
-	unsigned feature = zeroes ? F_WRITE_ZEROES : F_DISCARD;
+	unsigned feature = zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD;
 	BlkRange range;
 
 	if (!virtio_device_has_feature(&blk->virtio, feature))
@@ -364,8 +325,8 @@ static void blk_start(VirtioDevice *device)
 {
 	VirtioBlk *blk = virtio_blk(device);
 	BlkRequest *request = blk->held;
-	bool has_flush = virtio_device_has_feature(device, F_FLUSH) ||
-			 virtio_device_has_feature(device, F_CONFIG_WCE);
+	bool has_flush = virtio_device_has_feature(device, VIRTIO_BLK_F_FLUSH) ||
+			 virtio_device_has_feature(device, VIRTIO_BLK_F_CONFIG_WCE);
 
 	/* §5.2.5.2: a driver that cannot flush must not need to. */
 	block_node_set_write_cache(blk->node, has_flush && blk->writeback);
@@ -426,7 +387,7 @@ static void blk_read_config(VirtioDevice *device, uint8_t *bytes)
 {
 	VirtioBlk *blk = virtio_blk(device);
 	uint64_t block_size = blk->logical_block_size;
-	BlkConfig config = {
+	VirtioBlkConfig config = {
 		.capacity = __atomic_load_n(&blk->size, __ATOMIC_RELAXED) / SECTOR_SIZE,
 		.seg_max = blk->queue_size - HEADER_DESCRIPTORS,
 		.blk_size = block_size,
@@ -438,17 +399,17 @@ static void blk_read_config(VirtioDevice *device, uint8_t *bytes)
 		.write_zeroes_may_unmap = blk->limits.discard_granularity != 0,
 	};
 
-	if (device->offered & VIRTIO_FEATURE(F_DISCARD)) {
+	if (device->offered & VIRTIO_FEATURE(VIRTIO_BLK_F_DISCARD)) {
 		config.max_discard_sectors = RANGE_SECTORS_MAX;
 		config.max_discard_seg = 1;
 		config.discard_sector_alignment =
 			MAX(blk->limits.discard_granularity, block_size) / SECTOR_SIZE;
 	}
-	if (device->offered & VIRTIO_FEATURE(F_WRITE_ZEROES)) {
+	if (device->offered & VIRTIO_FEATURE(VIRTIO_BLK_F_WRITE_ZEROES)) {
 		config.max_write_zeroes_sectors = RANGE_SECTORS_MAX;
 		config.max_write_zeroes_seg = 1;
 	}
-	memcpy(bytes, &config, CONFIG_SIZE);
+	memcpy(bytes, &config, VIRTIO_BLK_CONFIG_SIZE);
 }
 
 static void blk_write_config(VirtioDevice *device, unsigned offset, uint32_t value, unsigned size)
@@ -456,8 +417,8 @@ static void blk_write_config(VirtioDevice *device, unsigned offset, uint32_t val
 	VirtioBlk *blk = virtio_blk(device);
 
 	/* The one field that may be written, if that was negotiated (§5.2.5.1). */
-	if (offset != offsetof(BlkConfig, writeback) || size != 1 ||
-	    !virtio_device_has_feature(device, F_CONFIG_WCE))
+	if (offset != offsetof(VirtioBlkConfig, writeback) || size != 1 ||
+	    !virtio_device_has_feature(device, VIRTIO_BLK_F_CONFIG_WCE))
 		return;
 	blk->writeback = value & 1;
 	block_node_set_write_cache(blk->node, blk->writeback);
@@ -505,19 +466,19 @@ static bool settle_sizes(VirtioBlk *blk, GError **error)
 
 static void offer_features(VirtioBlk *blk)
 {
-	uint64_t features = VIRTIO_FEATURE(F_SEG_MAX) | VIRTIO_FEATURE(F_BLK_SIZE) |
-			    VIRTIO_FEATURE(F_FLUSH) | VIRTIO_FEATURE(F_TOPOLOGY);
+	uint64_t features = VIRTIO_FEATURE(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
+			    VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH) | VIRTIO_FEATURE(VIRTIO_BLK_F_TOPOLOGY);
 
 	if (blk->limits.read_only)
-		features |= VIRTIO_FEATURE(F_RO);
+		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_RO);
 	if (blk->config_wce)
-		features |= VIRTIO_FEATURE(F_CONFIG_WCE);
+		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_CONFIG_WCE);
 	if (blk->num_queues > 1)
-		features |= VIRTIO_FEATURE(F_MQ);
+		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_MQ);
 	if (blk->want_discard && blk->limits.discard_granularity && !blk->limits.read_only)
-		features |= VIRTIO_FEATURE(F_DISCARD);
+		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_DISCARD);
 	if (blk->want_write_zeroes && blk->limits.can_write_zeroes && !blk->limits.read_only)
-		features |= VIRTIO_FEATURE(F_WRITE_ZEROES);
+		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_WRITE_ZEROES);
 	blk->virtio.offered |= features;
 }
 
@@ -742,7 +703,7 @@ const VirtioDeviceType virtio_blk_type = {
 		},
 		VIRTIO_PCI_TYPE(VIRTIO_ID_BLOCK, PCI_CLASS_STORAGE),
 	},
-	.config_size = CONFIG_SIZE,
+	.config_size = VIRTIO_BLK_CONFIG_SIZE,
 	.setup = blk_setup,
 	.teardown = blk_teardown,
 	.reset = blk_reset,

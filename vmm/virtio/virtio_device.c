@@ -59,6 +59,11 @@ static void unlock(VirtioDevice *device)
 	g_mutex_unlock(&device->pci.device.lock);
 }
 
+void virtio_device_act_soon(VirtioDevice *device)
+{
+	g_source_set_ready_time(device->path_source, 0);
+}
+
 /* Saved state */
 
 static const StateField queue_fields[] = {
@@ -188,7 +193,7 @@ static void start_on_loop(gpointer data)
 		VirtioQueue *queue = &device->queues[i];
 
 		queue->ring.packed = virtio_device_has_feature(device, VIRTIO_F_RING_PACKED);
-		if (!queue->ring.enabled ||
+		if (!queue->ring.enabled || queue->outside ||
 		    !virtqueue_map(&queue->ring,
 				   virtio_device_has_feature(device, VIRTIO_F_EVENT_IDX),
 				   virtio_device_has_feature(device, VIRTIO_F_INDIRECT_DESC)))
@@ -319,18 +324,26 @@ void virtio_queue_process(VirtioQueue *queue,
 }
 
 /* §2.1.2: a device that cannot go on says so, and interrupts once it has been told DRIVER_OK. */
-static void queue_broken(Virtqueue *ring, const char *reason)
+void virtio_device_set_needs_reset(VirtioDevice *device, const char *reason)
 {
-	VirtioDevice *device = ring->owner;
 	Device *base = &device->pci.device;
 
 	/* Once for each device: the guest must not be able to fill the log. */
 	if (!device->broken_logged)
-		g_message("%s: queue %u: %s; the device needs a reset",
-			  base->id ? base->id : base->type->name, ring->index, reason);
+		g_message("%s: %s; the device needs a reset",
+			  base->id ? base->id : base->type->name, reason);
 	device->broken_logged = true;
 	__atomic_store_n(&device->needs_reset, 1, __ATOMIC_SEQ_CST);
 	virtio_device_config_changed(device);
+	if (device->path)
+		virtio_device_act_soon(device);
+}
+
+static void queue_broken(Virtqueue *ring, const char *reason)
+{
+	g_autofree char *text = g_strdup_printf("queue %u: %s", ring->index, reason);
+
+	virtio_device_set_needs_reset(ring->owner, text);
 }
 
 void virtio_queue_set_broken(VirtioQueue *queue, const char *reason)
@@ -343,11 +356,15 @@ void virtio_queue_set_broken(VirtioQueue *queue, const char *reason)
 static void device_start(VirtioDevice *device)
 {
 	device->running = true;
-	io_loop_run_sync(device->loop, start_on_loop, device);
+	if (device->loop)
+		io_loop_run_sync(device->loop, start_on_loop, device);
 }
 
 static void device_stop(VirtioDevice *device)
 {
+	device->running = false;
+	if (!device->loop)
+		return;
 	device->drained = false;
 	io_loop_run_sync(device->loop, stop_on_loop, device);
 	g_mutex_lock(&device->drain_lock);
@@ -355,10 +372,34 @@ static void device_stop(VirtioDevice *device)
 		g_cond_wait(&device->drain_cond, &device->drain_lock);
 	g_mutex_unlock(&device->drain_lock);
 	io_loop_run_sync(device->loop, unmap_on_loop, device);
-	device->running = false;
 }
 
-void virtio_device_update(VirtioDevice *device)
+static void path_stop(VirtioDevice *device)
+{
+	if (device->path_running)
+		device->path->stop(device);
+	device->path_running = false;
+}
+
+/* Main thread, if there is a path that would have to start or stop. */
+static void update_path(VirtioDevice *device)
+{
+	bool run = device->running && device->path_ready &&
+		   !__atomic_load_n(&device->needs_reset, __ATOMIC_SEQ_CST);
+	g_autoptr(GError) error = NULL;
+
+	if (!run || device->path_restarting)
+		path_stop(device);
+	device->path_restarting = false;
+	if (!run || device->path_running)
+		return;
+	device->path_running = device->path->start(device, &error);
+	if (!device->path_running && error)
+		virtio_device_set_needs_reset(device, error->message);
+}
+
+/* What virtio_device_update() comes to, at once: the main thread, or a device without a path. */
+static void update_now(VirtioDevice *device)
 {
 	bool run = !device->dead && !device->paused && (device->status & VIRTIO_STATUS_DRIVER_OK) &&
 		   pci_device_is_bus_master(&device->pci);
@@ -367,7 +408,25 @@ void virtio_device_update(VirtioDevice *device)
 		device_start(device);
 	else if (!run && device->running)
 		device_stop(device);
+	if (device->path)
+		update_path(device);
 	virtio_pci_update_notifiers(device);
+}
+
+void virtio_device_update(VirtioDevice *device)
+{
+	if (!device->path) {
+		update_now(device);
+		return;
+	}
+	virtio_device_act_soon(device);
+	virtio_pci_update_notifiers(device);
+}
+
+static void reset_queue(VirtioQueue *queue)
+{
+	virtqueue_reset(&queue->ring);
+	queue->resetting = false;
 }
 
 /* Everything the driver did is undone (§2.4.1); lock held. */
@@ -376,11 +435,12 @@ static void reset_locked(VirtioDevice *device)
 	const VirtioDeviceType *type = virtio_device_type(device);
 
 	device->status = 0;
-	virtio_device_update(device);
+	device->resetting = false;
+	update_now(device);
 	if (type->reset)
 		type->reset(device);
 	for (uint32_t i = 0; i < device->n_queues; i++)
-		virtqueue_reset(&device->queues[i].ring);
+		reset_queue(&device->queues[i]);
 	device->accepted = 0;
 	device->device_feature_select = device->driver_feature_select = 0;
 	device->config_vector = VIRTIO_NO_VECTOR;
@@ -393,6 +453,13 @@ void virtio_device_set_status(VirtioDevice *device, uint8_t status)
 {
 	uint8_t added;
 
+	if (device->resetting)
+		return;
+	if (status == 0 && device->path_running) {
+		device->resetting = true;
+		virtio_device_act_soon(device);
+		return;
+	}
 	if (status == 0) {
 		reset_locked(device);
 		return;
@@ -411,12 +478,91 @@ void virtio_device_set_status(VirtioDevice *device, uint8_t status)
 		virtio_device_update(device);
 }
 
+/* The part of the main thread in what vCPUs did to a device with a path. */
+static gboolean path_act(gpointer data)
+{
+	VirtioDevice *device = data;
+	const VirtioDeviceType *type = virtio_device_type(device);
+
+	lock(device);
+	g_source_set_ready_time(device->path_source, -1);
+	if (device->resetting)
+		reset_locked(device);
+	for (uint32_t i = 0; i < device->n_queues; i++) {
+		VirtioQueue *queue = &device->queues[i];
+
+		if (!queue->resetting)
+			continue;
+		path_stop(device);
+		if (type->queue_reset)
+			type->queue_reset(device, queue);
+		reset_queue(queue);
+	}
+	update_now(device);
+	if (device->path->act)
+		device->path->act(device);
+	unlock(device);
+	return G_SOURCE_CONTINUE;
+}
+
+void virtio_device_set_path_ready(VirtioDevice *device, bool ready)
+{
+	lock(device);
+	device->path_ready = ready;
+	/* While it was not there the driver may have been told to reset: see what it wants now. */
+	update_now(device);
+	unlock(device);
+}
+
+void virtio_device_restart_path(VirtioDevice *device)
+{
+	device->path_restarting = true;
+	virtio_device_act_soon(device);
+}
+
+static gboolean dispatch_path(GSource *source, GSourceFunc callback, gpointer data)
+{
+	(void)source;
+	return callback(data);
+}
+
+static GSourceFuncs path_source_funcs = { .dispatch = dispatch_path };
+
+void virtio_device_set_path(VirtioDevice *device, const VirtioPath *path, gpointer data)
+{
+	device->path = path;
+	device->path_data = data;
+	device->path_source = g_source_new(&path_source_funcs, sizeof(GSource));
+	g_source_set_callback(device->path_source, path_act, device, NULL);
+	g_source_attach(device->path_source, virtio_device_services(device)->main_context);
+}
+
+static void forget_path(VirtioDevice *device)
+{
+	if (!device->path)
+		return;
+	g_source_destroy(device->path_source);
+	g_clear_pointer(&device->path_source, g_source_unref);
+	device->path = NULL;
+}
+
 /* Stop, have @change done to @queue, and go on. Rare enough to take the whole device along. */
 static void change_queue(VirtioDevice *device, VirtioQueue *queue, bool enable)
 {
 	const VirtioDeviceType *type = virtio_device_type(device);
 	bool was_running = device->running;
 
+	if (queue->outside && device->path_running) {
+		if (enable) {
+			queue->ring.enabled = true;
+			device->path_restarting = true;
+		} else {
+			queue->resetting = true;
+		}
+		virtio_device_act_soon(device);
+		virtio_pci_update_notifiers(device);
+		return;
+	}
 	if (was_running)
 		device_stop(device);
 	if (enable) {
@@ -424,7 +570,7 @@ static void change_queue(VirtioDevice *device, VirtioQueue *queue, bool enable)
 	} else {
 		if (type->queue_reset)
 			type->queue_reset(device, queue);
-		virtqueue_reset(&queue->ring);
+		reset_queue(queue);
 	}
 	if (was_running)
 		device_start(device);
@@ -500,8 +646,12 @@ bool virtio_device_realize(Device *base, GError **error)
 	VirtioDevice *device = virtio(base);
 	const VirtioDeviceType *type = virtio_device_type(device);
 
-	if (!find_loop(device, error))
+	if (virtio_device_type(device)->needs_no_loop) {
+		if (device->iothread)
+			return error_fail(error, "the queues are not served by an iothread");
+	} else if (!find_loop(device, error)) {
 		return false;
+	}
 	g_mutex_init(&device->drain_lock);
 	g_cond_init(&device->drain_cond);
 	device->config_vector = VIRTIO_NO_VECTOR;
@@ -520,6 +670,7 @@ bool virtio_device_realize(Device *base, GError **error)
 			return true;
 		type->teardown(device);
 	}
+	forget_path(device);
 	free_queues(device);
 	pci_device_finish(&device->pci);
 	g_mutex_clear(&device->drain_lock);
@@ -539,13 +690,15 @@ void virtio_device_unrealize(Device *base)
 	/* From here on nothing that a vCPU still does here starts anything again. */
 	lock(device);
 	device->dead = true;
-	virtio_device_update(device);
+	update_now(device);
 	unlock(device);
 	address_space_unmap(virtio_device_services(device)->mmio, &device->registers);
 	rcu_synchronize();
 	/* What the main thread's timers have posted is about us, too, and comes before this. */
-	io_loop_run_sync(device->loop, nothing, NULL);
+	if (device->loop)
+		io_loop_run_sync(device->loop, nothing, NULL);
 	virtio_device_type(device)->teardown(device);
+	forget_path(device);
 	pci_device_finish(&device->pci);
 	/* A vCPU may still be at our configuration space, which the bus takes away after this. */
 	lock(device);
@@ -574,7 +727,7 @@ void virtio_device_pause(Device *base)
 
 	lock(device);
 	device->paused = true;
-	virtio_device_update(device);
+	update_now(device);
 	unlock(device);
 }
 
@@ -584,6 +737,6 @@ void virtio_device_resume(Device *base)
 
 	lock(device);
 	device->paused = false;
-	virtio_device_update(device);
+	update_now(device);
 	unlock(device);
 }

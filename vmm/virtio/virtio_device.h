@@ -12,6 +12,11 @@
  * unplug) lets requests that are with a back end complete first; only then is memory of rings and
  * requests let go.
  *
+ * A queue may also be served outside of the process, by vhost: the loop then leaves it alone, and a
+ * VirtioPath hands it over and takes it back. That is done on the main thread, since it may wait
+ * for another process: what a vCPU does to such a device takes effect soon after, and until then
+ * the device says so (status not yet 0, §3.1.1; queue_reset still 1, §2.6.1).
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #pragma once
@@ -44,10 +49,24 @@
 typedef struct VirtioDevice VirtioDevice;
 typedef struct VirtioQueue VirtioQueue;
 
+/* How queues that are served outside of the process get there. Main thread, device lock held. */
+typedef struct VirtioPath {
+	/*
+	 * Hand over the queues that are outside and enabled. False and @error: none is, and the
+	 * device needs a reset; false alone: the other side has gone, and path_ready with it.
+	 */
+	bool (*start)(VirtioDevice *device, GError **error);
+	/* Take them back: the positions in their rings are what the other side had come to. */
+	void (*stop)(VirtioDevice *device);
+	/* After virtio_device_act_soon(). May be NULL. */
+	void (*act)(VirtioDevice *device);
+} VirtioPath;
+
 typedef struct VirtioDeviceType {
 	PciDeviceType pci;
 	unsigned config_size;	  /* bytes of device configuration */
 	unsigned default_vectors; /* 0: one for each queue and one for configuration */
+	bool needs_no_loop;	  /* all queues are outside; queue_ready is NULL */
 
 	/*
 	 * Claim back ends, add queues, set device->offered. Main thread. False and @error leaves
@@ -92,6 +111,8 @@ struct VirtioQueue {
 	IoPoller *poller;   /* loop thread; NULL: the type is not polled */
 	bool polling;	    /* the loop looks for chains, the driver need not notify; loop thread */
 	IoDeferred publish; /* loop thread */
+	bool outside;	    /* served by the device's path: set in setup */
+	bool resetting;	    /* of one outside: asked for, not done yet; device lock */
 };
 
 struct VirtioDevice {
@@ -125,6 +146,15 @@ struct VirtioDevice {
 	bool dead;    /* being unrealized */
 	bool paused;  /* by the machine */
 	bool running; /* the loop owns the rings */
+
+	/* Of a device with queues outside; device lock. */
+	const VirtioPath *path;	 /* NULL: it has none; set in setup */
+	gpointer path_data;	 /* the path's own */
+	GSource *path_source;	 /* has the main thread act */
+	bool path_ready;	 /* the other side is there */
+	bool path_running;	 /* it has the rings */
+	bool path_restarting;	 /* to be stopped, and started with what changed */
+	bool resetting;		 /* the driver wrote status 0, which is not done yet */
 
 	/* Loop thread. */
 	bool active;
@@ -214,7 +244,31 @@ void virtio_device_end_request(VirtioDevice *device);
 /* Give up on @queue because of what the driver put there: as for a broken ring. Loop thread. */
 void virtio_queue_set_broken(VirtioQueue *queue, const char *reason);
 
+/*
+ * The device cannot go on until its driver resets it, because of @reason (static text), which is
+ * logged once (§2.1.2). Any thread.
+ */
+void virtio_device_set_needs_reset(VirtioDevice *device, const char *reason);
+
+/*
+ * Serve the queues with VirtioQueue.outside by @path, whose own data is @data, once the other side
+ * is ready. In setup.
+ */
+void virtio_device_set_path(VirtioDevice *device, const VirtioPath *path, gpointer data);
+
+/*
+ * The other side of the device's path has come, or is gone (@ready): start or stop as that has it.
+ * Main thread, lock not held.
+ */
+void virtio_device_set_path_ready(VirtioDevice *device, bool ready);
+
+/* Have the path's act called on the main thread. Lock held. */
+void virtio_device_act_soon(VirtioDevice *device);
+
 /* Between virtio_device.c and virtio_pci.c, lock held for all. */
+
+/* What the path was told of its queues changed (an interrupt vector): tell it anew, soon. */
+void virtio_device_restart_path(VirtioDevice *device);
 
 /* The driver wrote @status: negotiate, start, or reset. */
 void virtio_device_set_status(VirtioDevice *device, uint8_t status);

@@ -123,6 +123,7 @@ static void fill_common(VirtioDevice *device, CommonConfig *common)
 	common->queue_enable = queue->ring.enabled;
 	common->queue_notify_off = queue->ring.index;
 	common->queue_notify_data = queue->ring.index;
+	common->queue_reset = queue->resetting;
 	memcpy(common->queue_desc, &queue->ring.descriptors, sizeof(uint64_t));
 	memcpy(common->queue_driver, &queue->ring.driver_area, sizeof(uint64_t));
 	memcpy(common->queue_device, &queue->ring.device_area, sizeof(uint64_t));
@@ -208,6 +209,8 @@ static void write_queue_field(VirtioDevice *device, VirtioQueue *queue, unsigned
 
 	if (offset == offsetof(CommonConfig, queue_vector) && size == 2) {
 		ring->vector = valid_vector(device, value);
+		if (queue->outside && device->path_running)
+			virtio_device_restart_path(device);
 		return;
 	}
 	if (offset == offsetof(CommonConfig, queue_reset) && size == 2) {

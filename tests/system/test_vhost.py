@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Devices whose queues another process or the kernel serves."""
+
+import os
+import signal
+import subprocess
+
+import libvirt
+
+from lib.guest import Lab, device_count, monitor_pid
+from lib.harness import check, command, say, test, wait_for
+
+SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
+
+
+class StorageDaemon:
+    """A qemu-storage-daemon that serves a qcow2 image at a socket."""
+
+    def __init__(self, lab: Lab, name: str = "disk", mebibytes: int = 32) -> None:
+        self.image = os.path.join(lab.directory, f"{name}.qcow2")
+        self.socket = os.path.join(lab.directory, f"{name}.sock")
+        command("qemu-img", "create", "-q", "-f", "qcow2", self.image, f"{mebibytes}M")
+        self.start()
+
+    def start(self) -> None:
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
+        # pylint: disable-next=consider-using-with
+        self.process = subprocess.Popen([
+            "qemu-storage-daemon",
+            "--blockdev", f"driver=qcow2,node-name=disk,file.driver=file,file.filename={self.image}",
+            "--export", "type=vhost-user-blk,id=export,node-name=disk,writable=on,num-queues=1,"
+                        f"addr.type=unix,addr.path={self.socket}"])
+        wait_for("the back end's socket", lambda: os.path.exists(self.socket), 20, 0.05)
+        os.chmod(self.socket, 0o666)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def __enter__(self) -> "StorageDaemon":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def xml(self, target: str = "vda", reconnect: bool = False) -> str:
+        again = "<reconnect enabled='yes' timeout='1'/>" if reconnect else ""
+        return (f"<disk type='vhostuser' device='disk'><driver name='qemu' type='raw'/>"
+                f"<source type='unix' path='{self.socket}'>{again}</source>"
+                f"<target dev='{target}' bus='virtio'/></disk>")
+
+
+@test(limit=150)
+def disk_of_another_process() -> None:
+    """A qcow2 image behind qemu-storage-daemon: data, pause, unplug and plug, what the image then has."""
+    with Lab() as lab, StorageDaemon(lab) as daemon:
+        domain, console = lab.boot(daemon.xml(), body=SHARED)
+        check(console.shell("cat /sys/block/vda/size") == str(32 << 11), "the image's size")
+        console.shell("dd if=/dev/urandom of=/root/data bs=64k count=16")
+        console.shell("dd if=/root/data of=/dev/vda bs=64k seek=8 conv=fsync")
+        domain.suspend()
+        domain.resume()
+        check(console.shell("dd if=/dev/vda bs=64k skip=8 count=16 2>/dev/null | sha256sum") ==
+              console.shell("sha256sum </root/data"), "what was written is read after a pause")
+        descriptors = len(os.listdir(f"/proc/{monitor_pid(domain)}/fd"))
+        domain.detachDevice(daemon.xml())
+        wait_for("the disk left the XML", lambda: device_count(domain, "disk") == 0, 30)
+        wait_for("the disk left the guest", lambda: "vda" not in console.shell("ls /sys/block").split(), 20)
+        domain.attachDevice(daemon.xml())
+        wait_for("the disk is back", lambda: "vda" in console.shell("ls /sys/block").split(), 20)
+        check(len(os.listdir(f"/proc/{monitor_pid(domain)}/fd")) == descriptors, "no descriptor was lost")
+        digest = console.shell("dd if=/dev/vda bs=64k skip=8 count=16 2>/dev/null | sha256sum").split()[0]
+        check(console.shell("sha256sum </root/data").split()[0] == digest, "the data is there")
+        domain.destroy()
+        daemon.kill()
+        outside = subprocess.run(f"qemu-img convert -O raw {daemon.image} {daemon.image}.raw && "
+                                 f"dd if={daemon.image}.raw bs=64k skip=8 count=16 status=none | sha256sum",
+                                 shell=True, check=True, capture_output=True, text=True).stdout
+        check(outside.split()[0] == digest, "the image has what the guest wrote")
+
+
+@test(limit=150)
+def back_end_dies_and_returns() -> None:
+    """qemu-storage-daemon is killed under load and started again: the guest sees a pause."""
+    with Lab() as lab, StorageDaemon(lab) as daemon:
+        _, console = lab.boot(daemon.xml(reconnect=True), body=SHARED)
+        console.shell("dd if=/dev/urandom of=/root/data bs=64k count=64")
+        console.send("dd if=/root/data of=/dev/vda bs=4k oflag=direct 2>/root/result; echo wrote-$?\n")
+        for _ in range(2):
+            wait_for("some of it is written", lambda: os.stat(daemon.image).st_blocks > 1000, 20, 0.02)
+            daemon.kill()
+            say("killed the back end")
+            daemon.start()
+        console.expect("wrote-0", 90)
+        check(console.shell("dd if=/dev/vda bs=64k count=64 2>/dev/null | sha256sum") ==
+              console.shell("sha256sum </root/data"), "every byte is where it belongs")
+        check("error" not in console.shell("dmesg | grep -i vda; true"), "the guest saw no error")
+
+
+@test()
+def what_cannot_be() -> None:
+    """Memory that cannot be shared, a back end that is not there: errors, and nothing is left."""
+    with Lab() as lab, StorageDaemon(lab) as daemon:
+        for body, what in (("", "mode='shared'"), (SHARED, "missing.sock")):
+            xml = daemon.xml().replace(daemon.socket, f"{lab.directory}/missing.sock") if body else daemon.xml()
+            try:
+                lab.start(xml, body=body)
+            except libvirt.libvirtError as error:
+                check(what in str(error), f"the error names {what}: {error}")
+            else:
+                raise AssertionError("it started")
