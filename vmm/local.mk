@@ -174,7 +174,8 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_console_port.c vmm/virtio/virtio_console_port.h \
 	vmm/virtio/interrupt_moderation.c vmm/virtio/interrupt_moderation.h \
 	vmm/virtio/virtio_device.c vmm/virtio/virtio_device.h \
-	vmm/virtio/virtio_net.c vmm/virtio/virtio_net.h  \
+	vmm/virtio/virtio_net.c vmm/virtio/virtio_net.h vmm/virtio/virtio_net_internal.h \
+	vmm/virtio/virtio_net_data.c vmm/virtio/virtio_net_control.c \
 	vmm/virtio/virtio_net_filter.c vmm/virtio/virtio_net_filter.h \
 	vmm/virtio/virtio_pci.c vmm/virtio/virtio_pci.h \
 	vmm/virtio/virtio_rng.c vmm/virtio/virtio_rng.h \

@@ -16,10 +16,12 @@
 #include "vmm/virtio/virtio_net_filter.h"
 
 #define F_MRG_RXBUF VIRTIO_FEATURE(15)
+#define F_MQ	    VIRTIO_FEATURE(22)
 #define F_ALL	    UINT64_MAX
 #define MAC	    "\x52\x54\x00\x01\x02\x03"
 
 enum { RX, TX, CTRL };
+#define QUEUES 4
 
 struct Netdev {
 	IoLoop *loop;
@@ -30,10 +32,12 @@ struct Netdev {
 
 	GMutex lock;
 	unsigned offloads;
-	bool watched;	   /* loop thread */
-	bool busy;	   /* sending gives -EAGAIN */
-	GQueue to_receive; /* GBytes, header first */
-	GPtrArray *sent;   /* GBytes */
+	bool watched[QUEUES];	   /* loop thread */
+	bool busy;		   /* sending gives -EAGAIN */
+	GQueue to_receive[QUEUES]; /* GBytes, header first */
+	GPtrArray *sent;	   /* GBytes */
+	unsigned sent_by;	   /* the queue of the last */
+	unsigned n_queues, n_used;
 };
 
 const char *netdev_id(const Netdev *netdev)
@@ -55,9 +59,23 @@ bool netdev_attach(Netdev *netdev, const char *user, IoLoop *loop, const NetdevL
 	return true;
 }
 
+unsigned netdev_n_queues(const Netdev *netdev)
+{
+	return netdev->n_queues;
+}
+
+int netdev_use_queues(Netdev *netdev, unsigned n)
+{
+	g_assert_true(io_loop_is_current(netdev->loop));
+	g_assert_cmpuint(n, <=, MAX(netdev->n_queues, 1));
+	__atomic_store_n(&netdev->n_used, n, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
 void netdev_detach(Netdev *netdev)
 {
-	g_assert_false(netdev->watched);
+	for (unsigned i = 0; i < QUEUES; i++)
+		g_assert_false(netdev->watched[i]);
 	netdev->attached = false;
 }
 
@@ -87,26 +105,31 @@ static unsigned offloads_now(Netdev *netdev)
 static void poll_readable(gpointer data)
 {
 	Netdev *netdev = data;
-	bool ready;
+	bool any = false;
 
-	g_mutex_lock(&netdev->lock);
-	ready = netdev->watched && !g_queue_is_empty(&netdev->to_receive);
-	g_mutex_unlock(&netdev->lock);
-	if (!ready)
-		return;
-	netdev->listener->readable(netdev->opaque);
-	io_loop_post(netdev->loop, poll_readable, netdev);
+	for (unsigned i = 0; i < QUEUES; i++) {
+		bool ready;
+
+		g_mutex_lock(&netdev->lock);
+		ready = netdev->watched[i] && !g_queue_is_empty(&netdev->to_receive[i]);
+		g_mutex_unlock(&netdev->lock);
+		if (ready)
+			netdev->listener->readable(netdev->opaque, i);
+		any |= ready;
+	}
+	if (any)
+		io_loop_post(netdev->loop, poll_readable, netdev);
 }
 
-void netdev_watch_readable(Netdev *netdev, bool enabled)
+void netdev_watch_readable(Netdev *netdev, unsigned queue, bool enabled)
 {
 	g_assert_true(io_loop_is_current(netdev->loop));
-	if (enabled && !netdev->watched)
+	if (enabled && !netdev->watched[queue])
 		io_loop_post(netdev->loop, poll_readable, netdev);
-	netdev->watched = enabled;
+	netdev->watched[queue] = enabled;
 }
 
-ssize_t netdev_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
+ssize_t netdev_receive(Netdev *netdev, unsigned queue, const struct iovec *iov, unsigned n_iov)
 {
 	GBytes *frame;
 	size_t size, done;
@@ -115,7 +138,7 @@ ssize_t netdev_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
 	g_assert_true(io_loop_is_current(netdev->loop));
 	g_assert_cmpuint(n_iov, <=, 1024);
 	g_mutex_lock(&netdev->lock);
-	frame = g_queue_pop_head(&netdev->to_receive);
+	frame = g_queue_pop_head(&netdev->to_receive[queue]);
 	g_mutex_unlock(&netdev->lock);
 	if (!frame)
 		return -EAGAIN;
@@ -125,7 +148,7 @@ ssize_t netdev_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
 	return done == size ? (ssize_t)size : -EMSGSIZE;
 }
 
-int netdev_send(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
+int netdev_send(Netdev *netdev, unsigned queue, const struct iovec *iov, unsigned n_iov)
 {
 	size_t size = iov_size(iov, n_iov);
 	uint8_t *bytes;
@@ -136,6 +159,7 @@ int netdev_send(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
 	iov_copy_from(iov, n_iov, 0, bytes, size);
 	g_mutex_lock(&netdev->lock);
 	g_ptr_array_add(netdev->sent, g_bytes_new_take(bytes, size));
+	netdev->sent_by = queue;
 	g_mutex_unlock(&netdev->lock);
 	return 0;
 }
@@ -153,6 +177,7 @@ typedef struct Fixture {
 	VirtioDriver driver;
 	QmpEventSink sink;
 	unsigned n_filter_events; /* atomic */
+	unsigned control;	  /* the control queue, where it is not CTRL */
 } Fixture;
 
 static void count_event(void *opaque, const char *name, json_object *data)
@@ -175,6 +200,7 @@ static void set_up(Fixture *fixture, gconstpointer options)
 	fixture->netdev = g_new0(Netdev, 1);
 	fixture->netdev->supported = NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_TSO4 | NET_OFFLOAD_TSO6;
 	fixture->netdev->link_up = true;
+	fixture->netdev->n_queues = options && strstr(options, "mq=") ? QUEUES : 1;
 	fixture->netdev->sent = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
 	fake_machine_set_netdev(fixture->fake, "net0", fixture->netdev);
 	fixture->device = fake_machine_add(fixture->fake, &virtio_net_type.pci.device, all);
@@ -191,8 +217,10 @@ static void tear_down(Fixture *fixture, gconstpointer data)
 	g_assert_false(fixture->netdev->attached);
 	io_loop_free(fixture->loop);
 	fake_machine_free(fixture->fake);
-	while ((frame = g_queue_pop_head(&fixture->netdev->to_receive)))
-		g_bytes_unref(frame);
+	for (unsigned i = 0; i < QUEUES; i++) {
+		while ((frame = g_queue_pop_head(&fixture->netdev->to_receive[i])))
+			g_bytes_unref(frame);
+	}
 	g_ptr_array_unref(fixture->netdev->sent);
 	g_free(fixture->netdev);
 }
@@ -203,7 +231,8 @@ static void arrived(gpointer data)
 }
 
 /* Let a frame of @size bytes, header included, arrive for @mac; the rest is a pattern. */
-static void arrive(Fixture *fixture, const char *mac, uint16_t type, uint16_t tag, size_t size)
+static void arrive_at(Fixture *fixture, unsigned queue, const char *mac, uint16_t type,
+		      uint16_t tag, size_t size)
 {
 	uint8_t *bytes = g_malloc0(size);
 
@@ -215,24 +244,35 @@ static void arrive(Fixture *fixture, const char *mac, uint16_t type, uint16_t ta
 	bytes[NET_HEADER_SIZE + 14] = tag >> 8;
 	bytes[NET_HEADER_SIZE + 15] = (uint8_t)tag;
 	g_mutex_lock(&fixture->netdev->lock);
-	g_queue_push_tail(&fixture->netdev->to_receive, g_bytes_new_take(bytes, size));
+	g_queue_push_tail(&fixture->netdev->to_receive[queue], g_bytes_new_take(bytes, size));
 	g_mutex_unlock(&fixture->netdev->lock);
 	io_loop_post(fixture->loop, arrived, fixture->netdev);
 }
 
+static void arrive(Fixture *fixture, const char *mac, uint16_t type, uint16_t tag, size_t size)
+{
+	arrive_at(fixture, 0, mac, type, tag, size);
+}
+
 /* Offer @n receive buffers of @size bytes each at descriptors @first..; returns where they are. */
-static uint64_t offer_buffers(Fixture *fixture, unsigned first, unsigned n, uint32_t size)
+static uint64_t offer_buffers_to(Fixture *fixture, unsigned queue, unsigned first, unsigned n,
+				 uint32_t size)
 {
 	VirtioDriver *driver = &fixture->driver;
 	uint64_t gpa = virtio_driver_alloc(driver, (uint64_t)n * size);
 
 	for (unsigned i = 0; i < n; i++) {
-		virtio_ring_describe(&driver->rings[RX], first + i, gpa + (uint64_t)i * size, size,
-				     RING_WRITE, 0);
-		virtio_ring_offer(&driver->rings[RX], first + i);
+		virtio_ring_describe(&driver->rings[queue], first + i, gpa + (uint64_t)i * size,
+				     size, RING_WRITE, 0);
+		virtio_ring_offer(&driver->rings[queue], first + i);
 	}
-	virtio_driver_kick(driver, RX);
+	virtio_driver_kick(driver, queue);
 	return gpa;
+}
+
+static uint64_t offer_buffers(Fixture *fixture, unsigned first, unsigned n, uint32_t size)
+{
+	return offer_buffers_to(fixture, RX, first, n, size);
 }
 
 static void assert_pattern(Fixture *fixture, uint64_t gpa, size_t size)
@@ -353,7 +393,7 @@ static void test_no_buffers(Fixture *fixture, gconstpointer data)
 	for (unsigned i = 0; i < 200; i++)
 		arrive(fixture, MAC, 0x800, 0, 64);
 	assert_nothing_received(fixture);
-	g_assert_false(fixture->netdev->watched);
+	g_assert_false(fixture->netdev->watched[0]);
 	for (unsigned i = 0; i < 200; i++) {
 		if (i % 50 == 0)
 			offer_buffers(fixture, i, 50, 128);
@@ -388,7 +428,7 @@ static void become_writable(gpointer data)
 	Netdev *netdev = data;
 
 	netdev->busy = false;
-	netdev->listener->writable(netdev->opaque);
+	netdev->listener->writable(netdev->opaque, 0);
 }
 
 static void become_busy(gpointer data)
@@ -511,7 +551,8 @@ static uint8_t control(Fixture *fixture, uint8_t class, uint8_t code, gconstpoin
 		       uint32_t size)
 {
 	VirtioDriver *driver = &fixture->driver;
-	VirtioRing *ring = &driver->rings[CTRL];
+	unsigned index = fixture->control ? fixture->control : CTRL;
+	VirtioRing *ring = &driver->rings[index];
 	uint64_t gpa = virtio_driver_alloc(driver, size + 16);
 	uint8_t *bytes = virtio_driver_ram(driver, gpa);
 
@@ -521,8 +562,8 @@ static uint8_t control(Fixture *fixture, uint8_t class, uint8_t code, gconstpoin
 	bytes[size + 2] = 0xee;
 	virtio_ring_describe(ring, 0, gpa, 2 + size, RING_NEXT, 1);
 	virtio_ring_describe(ring, 1, gpa + size + 2, 1, RING_WRITE, 0);
-	virtio_driver_offer(driver, CTRL, 0);
-	virtio_driver_wait(driver, CTRL, NULL);
+	virtio_driver_offer(driver, index, 0);
+	virtio_driver_wait(driver, index, NULL);
 	return bytes[size + 2];
 }
 
@@ -662,7 +703,7 @@ static void test_pause(Fixture *fixture, gconstpointer data)
 	arrive(fixture, MAC, 0x800, 0, 100);
 	g_assert_cmpuint(virtio_driver_wait(&fixture->driver, RX, NULL), ==, 0);
 	fixture->device->type->pause(fixture->device);
-	g_assert_false(fixture->netdev->watched);
+	g_assert_false(fixture->netdev->watched[0]);
 	arrive(fixture, MAC, 0x800, 0, 2500);
 	assert_nothing_received(fixture);
 	fixture->device->type->resume(fixture->device);
@@ -707,6 +748,7 @@ static void test_state(Fixture *fixture, gconstpointer options)
 	Device *other;
 
 	other_netdev->supported = fixture->netdev->supported;
+	other_netdev->n_queues = fixture->netdev->n_queues;
 	fake_machine_set_netdev(fixture->fake, "other", other_netdev);
 	other = fake_machine_add(fixture->fake, &virtio_net_type.pci.device, all);
 	virtio_driver_start(&fixture->driver, F_ALL);
@@ -720,8 +762,67 @@ static void test_state(Fixture *fixture, gconstpointer options)
 	other->type->resume(other);
 	g_assert_cmphex(virtio_driver_read_config(&fixture->driver, 4, 2), ==, 0x4444);
 	virtio_driver_settle(fixture->loop);
-	g_assert_true(other_netdev->watched);
+	g_assert_true(other_netdev->watched[0]);
 	fake_machine_remove(fixture->fake, other);
+}
+
+/* Each queue has its own frames, in both directions, once the driver asks for that many. */
+static void test_multiqueue(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint32_t length;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	fixture->control = 2 * QUEUES;
+	g_assert_cmpuint(virtio_driver_read_config(driver, 8, 2), ==, QUEUES);
+	g_assert_cmpuint(fixture->netdev->n_used, ==, 1);
+	g_assert_cmpuint(control(fixture, 4, 0, "\0\0", 2), ==, 1);
+	g_assert_cmpuint(control(fixture, 4, 0, "\5\0", 2), ==, 1);
+	g_assert_cmpuint(control(fixture, 4, 0, "\4", 1), ==, 1);
+	g_assert_cmpuint(control(fixture, 4, 1, "\4\0", 2), ==, 1); /* RSS */
+	g_assert_cmpuint(fixture->netdev->n_used, ==, 1);
+	g_assert_cmpuint(control(fixture, 4, 0, "\4\0", 2), ==, 0);
+	g_assert_cmpuint(fixture->netdev->n_used, ==, QUEUES);
+	for (unsigned i = 0; i < QUEUES; i++) {
+		uint64_t gpa = offer_buffers_to(fixture, 2 * i, 0, 4, 2000), frame;
+
+		arrive_at(fixture, i, MAC, 0x800, 0, 100 + i);
+		virtio_driver_wait(driver, 2 * i, &length);
+		g_assert_cmpuint(length, ==, 100 + i);
+		assert_pattern(fixture, gpa, 100 + i);
+		g_assert_true(virtio_driver_wait_interrupt(driver, 2 * i + 1));
+		frame = virtio_driver_alloc(driver, 80);
+		virtio_ring_describe(&driver->rings[2 * i + 1], 0, frame, 80, 0, 0);
+		virtio_driver_offer(driver, 2 * i + 1, 0);
+		virtio_driver_wait(driver, 2 * i + 1, NULL);
+		g_assert_cmpuint(n_sent(fixture), ==, i + 1);
+		g_assert_cmpuint(fixture->netdev->sent_by, ==, i);
+	}
+	/* After a pause as many are used as before, after a reset one. */
+	fixture->device->type->pause(fixture->device);
+	fixture->netdev->n_used = 0;
+	fixture->device->type->resume(fixture->device);
+	g_assert_cmpuint(fixture->netdev->n_used, ==, QUEUES);
+	virtio_driver_start(driver, F_ALL);
+	g_assert_cmpuint(fixture->netdev->n_used, ==, 1);
+}
+
+/* A driver that does not know of several has its control queue right after the first pair. */
+static void test_multiqueue_unused(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL & ~F_MQ);
+	offer_buffers(fixture, 0, 4, 2000);
+	g_assert_cmpuint(control(fixture, 0, 0, "\0", 1), ==, 0);
+	g_assert_cmpuint(control(fixture, 4, 0, "\2\0", 2), ==, 1);
+	g_assert_true(receives(fixture, MAC, 0x800, 0));
+	/* What it puts into queues that it does not have stays there. */
+	offer_buffers_to(fixture, 4, 0, 4, 2000);
+	virtio_driver_kick(&fixture->driver, 2 * QUEUES);
+	arrive_at(fixture, 2, MAC, 0x800, 0, 100);
+	virtio_driver_settle(fixture->loop);
+	g_assert_cmpuint(virtio_ring_used_index(&fixture->driver.rings[4]), ==, 0);
 }
 
 static void add(const char *path, void (*func)(Fixture *, gconstpointer), const char *options)
@@ -745,6 +846,8 @@ int main(int argc, char **argv)
 	add("bad-commands", test_bad_commands, NULL);
 	add("offloads", test_offloads, NULL);
 	add("config", test_config, "host_mtu=9000");
+	add("multiqueue", test_multiqueue, "mq=on");
+	add("multiqueue-unused", test_multiqueue_unused, "mq=on");
 	add("pause", test_pause, NULL);
 	add("unplug-while-busy", test_unplug_while_busy, NULL);
 	add("small-buffer", test_small_buffer, NULL);
@@ -757,6 +860,7 @@ int main(int argc, char **argv)
 	add("packed/send", test_send, "packed=on");
 	add("packed/spared-interrupts", test_spared_interrupts, "packed=on");
 	add("packed/filter", test_filter, "packed=on");
+	add("packed/multiqueue", test_multiqueue, "packed=on,mq=on");
 	add("packed/pause", test_pause, "packed=on");
 	add("packed/unplug-while-busy", test_unplug_while_busy, "packed=on");
 	add("packed/small-buffer", test_small_buffer, "packed=on");

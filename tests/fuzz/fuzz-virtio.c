@@ -95,6 +95,21 @@ bool netdev_attach(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED const char *user,
 	return true;
 }
 
+unsigned netdev_n_queues(G_GNUC_UNUSED const Netdev *netdev)
+{
+	return 2;
+}
+
+int netdev_use_queues(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned n)
+{
+	return 0;
+}
+
+const char *netdev_id(G_GNUC_UNUSED const Netdev *netdev)
+{
+	return "net0";
+}
+
 void netdev_detach(G_GNUC_UNUSED Netdev *netdev)
 {
 }
@@ -108,11 +123,13 @@ void netdev_set_offloads(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned of
 {
 }
 
-void netdev_watch_readable(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED bool enabled)
+void netdev_watch_readable(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned queue,
+			   G_GNUC_UNUSED bool enabled)
 {
 }
 
-ssize_t netdev_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
+ssize_t netdev_receive(Netdev *netdev, G_GNUC_UNUSED unsigned queue, const struct iovec *iov,
+		       unsigned n_iov)
 {
 	static uint8_t frame[9000];
 	size_t size = 60 + netdev->n_left * 550;
@@ -123,7 +140,8 @@ ssize_t netdev_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
 	return iov_copy_to(iov, n_iov, 0, frame, size) == size ? (ssize_t)size : -EMSGSIZE;
 }
 
-int netdev_send(G_GNUC_UNUSED Netdev *netdev, const struct iovec *iov, unsigned n_iov)
+int netdev_send(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned queue, const struct iovec *iov,
+		unsigned n_iov)
 {
 	uint8_t byte;
 
@@ -195,7 +213,7 @@ static const char *const devices[] = {
 	"virtio-balloon-pci,id=d,free-page-reporting=on",
 	"virtio-blk-pci,id=d,drive=disk,num-queues=2,rerror=ignore",
 	"virtio-serial-pci,id=d,max_ports=4",
-	"virtio-net-pci,id=d,netdev=net",
+	"virtio-net-pci,id=d,netdev=net,mq=on",
 	"virtio-rng-pci,id=d,rng=rng",
 };
 

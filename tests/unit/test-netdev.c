@@ -36,9 +36,10 @@ typedef struct Fixture {
 	IoLoop *loop;
 	/* What the card has seen. */
 	GPtrArray *frames; /* GBytes: without header */
-	gint n_frames, n_too_big, n_writable, n_link_changes, n_readable;
-	size_t room; /* of the buffer that frames go to */
-	bool greedy; /* takes one frame for each call of readable */
+	gint n_frames, n_too_big, n_writable, n_link_changes, n_readable, n_gone;
+	gint n_frames_of[4]; /* by queue */
+	size_t room;	     /* of the buffer that frames go to */
+	bool greedy;	     /* takes one frame for each call of readable */
 } Fixture;
 
 static unsigned count_descriptors(void)
@@ -74,7 +75,7 @@ static void fixture_tear_down(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(count_descriptors(), ==, fixture->descriptors);
 }
 
-static void card_readable(void *opaque)
+static void card_readable(void *opaque, unsigned queue)
 {
 	Fixture *fixture = opaque;
 	static uint8_t buffer[NET_FRAME_MAX];
@@ -86,7 +87,7 @@ static void card_readable(void *opaque)
 	g_atomic_int_inc(&fixture->n_readable);
 	do {
 		memset(buffer, 0xee, NET_HEADER_SIZE);
-		got = netdev_receive(fixture->netdev, iov, 3);
+		got = netdev_receive(fixture->netdev, queue, iov, 3);
 		if (got > 0) {
 			g_assert_cmpint(got, >, NET_HEADER_SIZE);
 			for (unsigned i = 0; i < NET_HEADER_SIZE; i++)
@@ -94,14 +95,21 @@ static void card_readable(void *opaque)
 			g_ptr_array_add(fixture->frames, g_bytes_new(buffer + NET_HEADER_SIZE,
 								     got - NET_HEADER_SIZE));
 			g_atomic_int_inc(&fixture->n_frames);
+			g_atomic_int_inc(&fixture->n_frames_of[queue]);
 		} else if (got == -EMSGSIZE) {
 			g_atomic_int_inc(&fixture->n_too_big);
+		} else if (got != -EAGAIN) {
+			/* The host's side is gone. */
+			g_atomic_int_inc(&fixture->n_gone);
+			netdev_watch_readable(fixture->netdev, queue, false);
+			return;
 		}
 	} while (got != -EAGAIN && !fixture->greedy);
 }
 
-static void card_writable(void *opaque)
+static void card_writable(void *opaque, unsigned queue)
 {
+	(void)queue;
 	g_atomic_int_inc(&((Fixture *)opaque)->n_writable);
 }
 
@@ -137,12 +145,18 @@ static bool add(Fixture *fixture, GError **error, const char *format, ...)
 
 static void watch(gpointer data)
 {
-	netdev_watch_readable(((Fixture *)data)->netdev, true);
+	Netdev *netdev = ((Fixture *)data)->netdev;
+
+	for (unsigned i = 0; i < netdev_n_queues(netdev); i++)
+		netdev_watch_readable(netdev, i, true);
 }
 
 static void unwatch(gpointer data)
 {
-	netdev_watch_readable(((Fixture *)data)->netdev, false);
+	Netdev *netdev = ((Fixture *)data)->netdev;
+
+	for (unsigned i = 0; i < netdev_n_queues(netdev); i++)
+		netdev_watch_readable(netdev, i, false);
 }
 
 static void attach(Fixture *fixture)
@@ -192,6 +206,7 @@ static void settle(Fixture *fixture)
 
 typedef struct Send {
 	Netdev *netdev;
+	unsigned queue;
 	const void *payload;
 	size_t size;
 	int result;
@@ -205,7 +220,7 @@ static void send_on_loop(gpointer data)
 				{ header + 7, NET_HEADER_SIZE - 7 },
 				{ (void *)send_call->payload, send_call->size } };
 
-	send_call->result = netdev_send(send_call->netdev, iov, 3);
+	send_call->result = netdev_send(send_call->netdev, send_call->queue, iov, 3);
 }
 
 static int card_send(Fixture *fixture, const void *payload, size_t size)
@@ -251,14 +266,19 @@ static void test_refuses(Fixture *fixture, gconstpointer data)
 		const char *options, *message;
 	} cases[] = {
 		{ "user,id=n", "user" },
-		{ "tap,id=n", "needs either 'ifname' or 'fd'" },
-		{ "tap,id=n,ifname=t0,fd=3", "needs either 'ifname' or 'fd'" },
+		{ "tap,id=n", "needs one of 'ifname', 'fd' and 'fds'" },
+		{ "tap,id=n,ifname=t0,fd=3", "needs one of 'ifname', 'fd' and 'fds'" },
+		{ "tap,id=n,fds=3:4,fd=3", "needs one of 'ifname', 'fd' and 'fds'" },
 		{ "tap,id=n,ifname=waytoolongname00", "is longer than 15 bytes" },
 		{ "tap,id=n,ifname=t0,script=/etc/up", "'script' can only be 'no'" },
 		{ "tap,id=n,ifname=t0,downscript=/etc/down", "'downscript' can only be 'no'" },
 		{ "tap,id=n,ifname=t0,vhost=on", "vhost" },
-		{ "tap,id=n,fds=3:4", "fds" },
-		{ "tap,id=n,ifname=t0,queues=2", "queues" },
+		{ "tap,id=n,fds=", "'fds' are not between 1 and 256" },
+		{ "tap,id=n,fds=1:1", "descriptor '1' is not a tap" },
+		{ "tap,id=n,fds=name:other", "descriptor 'name' not found" },
+		{ "tap,id=n,fds=3:4,queues=2", "'queues' is for 'ifname'" },
+		{ "tap,id=n,ifname=t0,queues=0", "'queues' is not between 1 and 256" },
+		{ "tap,id=n,ifname=t0,queues=257", "'queues' is not between 1 and 256" },
 		{ "tap,id=n,fd=1", "netdev 'n': descriptor '1' is not a tap" },
 		{ "tap,id=n,fd=name", "descriptor 'name' not found" },
 		{ "tap,id=n,fd=1x", "'1x' is no descriptor" },
@@ -693,6 +713,130 @@ static void test_tap_too_big(Fixture *fixture, gconstpointer data)
 	g_assert_cmpint(fixture->n_too_big, ==, 1);
 }
 
+typedef struct UseQueues {
+	Netdev *netdev;
+	unsigned n;
+} UseQueues;
+
+static void use_queues_on_loop(gpointer data)
+{
+	UseQueues *call = data;
+
+	g_assert_cmpint(netdev_use_queues(call->netdev, call->n), ==, 0);
+}
+
+/* Send @n UDP packets, each of a flow of its own, to the interface behind @host; wait for them. */
+static void send_flows(Fixture *fixture, int host, unsigned n)
+{
+	gint expected = g_atomic_int_get(&fixture->n_frames) + n;
+	uint8_t packet[60] = "\x52\x54\0\x12\x34\x56\x52\x54\0\x12\x34\x57\x08\0"
+			     "\x45\0\0\x2e\0\0\0\0\x40\x11\0\0\x0a\0\0\1\x0a\0\0\2";
+
+	for (unsigned i = 0; i < n; i++) {
+		packet[34] = i; /* source port */
+		packet[37] = 9;
+		g_assert_cmpint(write(host, packet, sizeof(packet)), ==, sizeof(packet));
+	}
+	for (int tries = 0; g_atomic_int_get(&fixture->n_frames) < expected && tries < 5000;
+	     tries++)
+		g_usleep(1000);
+	g_assert_cmpint(g_atomic_int_get(&fixture->n_frames), >=, expected);
+}
+
+static void test_tap_queues(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	uint8_t frame[60];
+	autofd int host = -1;
+	UseQueues call = { .n = 3 };
+	gint others;
+
+	if (!can_tap())
+		return;
+	if (data) {
+		int fds[3];
+
+		for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++)
+			fds[i] = open_tap("vireo5",
+					  IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE);
+		add(fixture, &error, "tap,id=n,fds=%d:%d:%d", fds[0], fds[1], fds[2]);
+	} else {
+		add(fixture, &error, "tap,id=n,ifname=vireo5,queues=3");
+	}
+	g_assert_no_error(error);
+	attach(fixture);
+	g_assert_cmpuint(netdev_n_queues(fixture->netdev), ==, 3);
+	host = host_side("vireo5");
+
+	/* One is used at first. */
+	send_flows(fixture, host, 50);
+	g_assert_cmpint(fixture->n_frames_of[1] + fixture->n_frames_of[2], ==, 0);
+	call.netdev = fixture->netdev;
+	io_loop_run_sync(fixture->loop, use_queues_on_loop, &call);
+	send_flows(fixture, host, 200);
+	for (unsigned i = 0; i < 3; i++) {
+		Send send_call = {
+			.netdev = fixture->netdev, .queue = i, .payload = frame, .size = 60
+		};
+
+		g_assert_cmpint(g_atomic_int_get(&fixture->n_frames_of[i]), >, 0);
+		make_frame(frame, 0x60 + i);
+		io_loop_run_sync(fixture->loop, send_on_loop, &send_call);
+		g_assert_cmpint(send_call.result, ==, 0);
+		host_expect(host, frame);
+	}
+	call.n = 1;
+	io_loop_run_sync(fixture->loop, use_queues_on_loop, &call);
+	settle(fixture);
+	others = fixture->n_frames_of[1] + fixture->n_frames_of[2];
+	send_flows(fixture, host, 50);
+	g_assert_cmpint(fixture->n_frames_of[1] + fixture->n_frames_of[2], ==, others);
+}
+
+/* Descriptors of different taps are no queues of one. */
+static void test_tap_mixed(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	short flags = IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE;
+	int fds[2];
+
+	(void)data;
+	if (!can_tap())
+		return;
+	fds[0] = open_tap("vireo6", flags);
+	fds[1] = open_tap("vireo7", flags);
+	g_assert_false(add(fixture, &error, "tap,id=n,fds=%d:%d", fds[0], fds[1]));
+	g_assert_nonnull(strstr(error->message, "is of tap 'vireo7', not 'vireo6'"));
+}
+
+/* The interface is deleted: the card gets errors, and the thread does not spin on it. */
+static void test_tap_gone(Fixture *fixture, gconstpointer data)
+{
+	static const char *const command[] = { "ip", "link", "delete", "vireo8", NULL };
+	g_autoptr(GError) error = NULL;
+	uint8_t frame[60];
+	gint status, n_readable;
+
+	(void)data;
+	if (!can_tap())
+		return;
+	add(fixture, &error, "tap,id=n,ifname=vireo8");
+	g_assert_no_error(error);
+	attach(fixture);
+	if (!g_spawn_sync(NULL, (char **)command, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL,
+			  &status, NULL)) {
+		g_test_skip("no ip(8)");
+		return;
+	}
+	g_assert_cmpint(status, ==, 0);
+	make_frame(frame, 0x11);
+	g_assert_cmpint(card_send(fixture, frame, sizeof(frame)), <, 0);
+	WAIT_FOR(fixture->n_gone, 1);
+	n_readable = g_atomic_int_get(&fixture->n_readable);
+	settle(fixture);
+	g_assert_cmpint(g_atomic_int_get(&fixture->n_readable), ==, n_readable);
+}
+
 #define ADD_TEST(name, data, function) \
 	g_test_add("/netdev/" name, Fixture, data, fixture_set_up, function, fixture_tear_down)
 
@@ -717,5 +861,9 @@ int main(int argc, char **argv)
 	ADD_TEST("tap/without-headers", ",vnet_hdr=off", test_tap_by_name);
 	ADD_TEST("tap/by-descriptor", NULL, test_tap_by_descriptor);
 	ADD_TEST("tap/too-big", NULL, test_tap_too_big);
+	ADD_TEST("tap/queues-by-name", NULL, test_tap_queues);
+	ADD_TEST("tap/queues-by-descriptors", GUINT_TO_POINTER(1), test_tap_queues);
+	ADD_TEST("tap/mixed", NULL, test_tap_mixed);
+	ADD_TEST("tap/gone", NULL, test_tap_gone);
 	return g_test_run();
 }

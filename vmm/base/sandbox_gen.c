@@ -145,6 +145,7 @@ static const char *const main_thread[] = {
 static const unsigned every_thread_ioctls[] = {
 	TCGETS, /* is standard error a terminal? */
 	TUNSETOFFLOAD,
+	TUNSETQUEUE,
 };
 
 static const unsigned main_thread_ioctls[] = {

@@ -100,6 +100,7 @@ bool netdevs_add(Netdevs *netdevs, const QapiNetdev *options, GError **error)
 	netdev->ops = ops;
 	netdev->owner = netdevs;
 	netdev->id = g_strdup(options->id);
+	netdev->n_queues = 1;
 	if (!ops->open(netdev, options, error)) {
 		g_prefix_error(error, "netdev '%s': ", options->id);
 		netdev_free(netdev);
@@ -199,6 +200,18 @@ void netdev_detach(Netdev *netdev)
 		netdev_free(netdev);
 }
 
+unsigned netdev_n_queues(const Netdev *netdev)
+{
+	return netdev->n_queues;
+}
+
+int netdev_use_queues(Netdev *netdev, unsigned n)
+{
+	if (netdev->removed || !netdev->ops->use_queues)
+		return 0;
+	return netdev->ops->use_queues(netdev, n);
+}
+
 unsigned netdev_offloads(const Netdev *netdev)
 {
 	return netdev->removed ? 0 : netdev->ops->offloads(netdev);
@@ -210,24 +223,24 @@ void netdev_set_offloads(Netdev *netdev, unsigned offloads)
 		netdev->ops->set_offloads(netdev, offloads);
 }
 
-void netdev_watch_readable(Netdev *netdev, bool enabled)
+void netdev_watch_readable(Netdev *netdev, unsigned queue, bool enabled)
 {
 	if (!netdev->removed)
-		netdev->ops->watch_readable(netdev, enabled);
+		netdev->ops->watch_readable(netdev, queue, enabled);
 }
 
-ssize_t netdev_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
+ssize_t netdev_receive(Netdev *netdev, unsigned queue, const struct iovec *iov, unsigned n_iov)
 {
-	return netdev->removed ? -ENODEV : netdev->ops->receive(netdev, iov, n_iov);
+	return netdev->removed ? -ENODEV : netdev->ops->receive(netdev, queue, iov, n_iov);
 }
 
-int netdev_send(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
+int netdev_send(Netdev *netdev, unsigned queue, const struct iovec *iov, unsigned n_iov)
 {
 	if (netdev->removed)
 		return -ENODEV;
 	if (!netdev_link_up(netdev))
 		return -ENETDOWN;
-	return netdev->ops->send(netdev, iov, n_iov);
+	return netdev->ops->send(netdev, queue, iov, n_iov);
 }
 
 bool netdev_link_up(const Netdev *netdev)

@@ -5,6 +5,9 @@
  * Each frame starts with a virtio_net_hdr_v1 of NET_HEADER_SIZE bytes in both directions; a
  * netdev without offloads sends and delivers zeroed ones.
  *
+ * A netdev has one queue for each direction or several, numbered in pairs; which frame arrives in
+ * which queue is the host's choice, by flow.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #pragma once
@@ -21,6 +24,8 @@
 #define NET_HEADER_SIZE 12u
 /* Largest frame with header that a netdev delivers. */
 #define NET_FRAME_MAX 65562u
+/* What the kernel's taps have. */
+#define NET_QUEUES_MAX 256u
 
 typedef struct Netdev Netdev;
 typedef struct Netdevs Netdevs;
@@ -32,11 +37,15 @@ typedef enum NetOffload {
 	NET_OFFLOAD_TSO6 = 1 << 2,
 	NET_OFFLOAD_TSO_ECN = 1 << 3,
 	NET_OFFLOAD_UFO = 1 << 4,
+	NET_OFFLOAD_USO4 = 1 << 5,
+	NET_OFFLOAD_USO6 = 1 << 6,
 } NetOffload;
 
 typedef struct NetdevListener {
-	void (*readable)(void *opaque); /* loop thread: netdev_receive() will give a frame */
-	void (*writable)(void *opaque); /* loop thread: after netdev_send() said -EAGAIN */
+	/* Loop thread: netdev_receive() of @queue will give a frame. */
+	void (*readable)(void *opaque, unsigned queue);
+	/* Loop thread: after netdev_send() to @queue said -EAGAIN. */
+	void (*writable)(void *opaque, unsigned queue);
 	void (*link_changed)(void *opaque, bool up); /* main thread */
 } NetdevListener;
 
@@ -63,7 +72,8 @@ bool netdevs_remove(Netdevs *netdevs, const char *id, GError **error);
 
 /* The netdev @id, or NULL; borrowed. Main thread. */
 Netdev *netdevs_find(Netdevs *netdevs, const char *id);
-/* Call @func with each netdev, in the order they were made. It adds and removes none. Main thread. */
+/* Call @func with each netdev, in the order they were made. It adds and removes none. Main thread.
+ */
 void netdevs_foreach(Netdevs *netdevs, void (*func)(Netdev *, gpointer), gpointer data);
 
 /* Its id; borrowed. Any thread. */
@@ -81,26 +91,34 @@ bool netdev_attach(Netdev *netdev, const char *user, IoLoop *loop, const NetdevL
 /* Give it back; no callback runs afterwards. Main thread; the loop's thread must be free to run. */
 void netdev_detach(Netdev *netdev);
 
+/* How many pairs of queues it has. Any thread. */
+unsigned netdev_n_queues(const Netdev *netdev);
+/*
+ * Receive into the first @n pairs only; a netdev that was just attached uses one. Returns 0, or a
+ * negative errno where the host refuses. Loop thread.
+ */
+int netdev_use_queues(Netdev *netdev, unsigned n);
+
 /* Which offloads the host side can take from the guest and deliver to it (NetOffload bits). */
 unsigned netdev_offloads(const Netdev *netdev);
 /* Say what the guest can receive. Loop thread or main thread while the card is idle. */
 void netdev_set_offloads(Netdev *netdev, unsigned offloads);
 
-/* Start and stop calling listener->readable; starts off. Loop thread. */
-void netdev_watch_readable(Netdev *netdev, bool enabled);
+/* Start and stop calling listener->readable for @queue; starts off. Loop thread. */
+void netdev_watch_readable(Netdev *netdev, unsigned queue, bool enabled);
 
 /*
- * Receive one frame, header first, into @iov. Returns its bytes, -EAGAIN when there is none,
- * -EMSGSIZE when it did not fit (it is dropped), another negative errno when the host side is
+ * Receive one frame of @queue, header first, into @iov. Returns its bytes, -EAGAIN when there is
+ * none, -EMSGSIZE when it did not fit (it is dropped), another negative errno when the host side is
  * gone. Loop thread.
  */
-ssize_t netdev_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov);
+ssize_t netdev_receive(Netdev *netdev, unsigned queue, const struct iovec *iov, unsigned n_iov);
 
 /*
- * Send one frame, header first. Returns 0, -EAGAIN (listener->writable follows; send it again),
- * or another negative errno (the frame is dropped). Loop thread.
+ * Send one frame by @queue, header first. Returns 0, -EAGAIN (listener->writable follows; send it
+ * again), or another negative errno (the frame is dropped). Loop thread.
  */
-int netdev_send(Netdev *netdev, const struct iovec *iov, unsigned n_iov);
+int netdev_send(Netdev *netdev, unsigned queue, const struct iovec *iov, unsigned n_iov);
 
 /* Link state as set_link sets it; false makes both directions drop. */
 bool netdev_link_up(const Netdev *netdev);

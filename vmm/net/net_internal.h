@@ -25,19 +25,21 @@ typedef struct NetdevOps {
 	void (*start)(Netdev *netdev);
 	void (*stop)(Netdev *netdev);
 
-	/* As the netdev_*() functions. */
+	/* As the netdev_*() functions. use_queues is NULL where there is only one pair. */
+	int (*use_queues)(Netdev *netdev, unsigned n);
 	unsigned (*offloads)(const Netdev *netdev);
 	void (*set_offloads)(Netdev *netdev, unsigned offloads);
-	void (*watch_readable)(Netdev *netdev, bool enabled);
-	ssize_t (*receive)(Netdev *netdev, const struct iovec *iov, unsigned n_iov);
-	int (*send)(Netdev *netdev, const struct iovec *iov, unsigned n_iov);
+	void (*watch_readable)(Netdev *netdev, unsigned queue, bool enabled);
+	ssize_t (*receive)(Netdev *netdev, unsigned queue, const struct iovec *iov, unsigned n_iov);
+	int (*send)(Netdev *netdev, unsigned queue, const struct iovec *iov, unsigned n_iov);
 } NetdevOps;
 
 struct Netdev {
 	const NetdevOps *ops;
 	Netdevs *owner;
 	char *id;
-	char *user; /* NULL: no card */
+	unsigned n_queues; /* pairs; 1 unless open() says otherwise */
+	char *user;	   /* NULL: no card */
 	IoLoop *loop;
 	const NetdevListener *listener;
 	void *opaque;

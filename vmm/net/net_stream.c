@@ -61,7 +61,7 @@ static void stream_disconnect(NetStream *stream, const char *why)
 	stream_update_watch(stream);
 	if (stream->sender_waits) {
 		stream->sender_waits = false;
-		stream->netdev.listener->writable(stream->netdev.opaque);
+		stream->netdev.listener->writable(stream->netdev.opaque, 0);
 	}
 }
 
@@ -74,7 +74,7 @@ static void stream_kick(gpointer data)
 
 	stream->kicked = false;
 	if (stream->watching && net_framing_has_next(&stream->framing))
-		stream->netdev.listener->readable(stream->netdev.opaque);
+		stream->netdev.listener->readable(stream->netdev.opaque, 0);
 	stream_update_watch(stream);
 }
 
@@ -82,7 +82,7 @@ static void stream_readable(gpointer data)
 {
 	NetStream *stream = data;
 
-	stream->netdev.listener->readable(stream->netdev.opaque);
+	stream->netdev.listener->readable(stream->netdev.opaque, 0);
 	stream_update_watch(stream);
 }
 
@@ -123,10 +123,11 @@ static void stream_update_watch(NetStream *stream)
 	}
 }
 
-static void stream_watch_readable(Netdev *netdev, bool enabled)
+static void stream_watch_readable(Netdev *netdev, unsigned queue, bool enabled)
 {
 	NetStream *stream = (NetStream *)netdev;
 
+	(void)queue; /* there is one */
 	stream->watching = enabled;
 	stream_update_watch(stream);
 }
@@ -159,13 +160,15 @@ static ssize_t deliver(const uint8_t *frame, size_t size, const struct iovec *io
 	return (ssize_t)(NET_HEADER_SIZE + size);
 }
 
-static ssize_t stream_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
+static ssize_t stream_receive(Netdev *netdev, unsigned queue, const struct iovec *iov,
+			      unsigned n_iov)
 {
 	NetStream *stream = (NetStream *)netdev;
 	unsigned n_dropped = 0;
 	const uint8_t *frame;
 	size_t size;
 
+	(void)queue;
 	while (stream->fd >= 0) {
 		int result = net_framing_next(&stream->framing, &frame, &size);
 
@@ -208,7 +211,7 @@ static void stream_writable(gpointer data)
 	end_watch(&stream->write_watch);
 	if (stream->sender_waits) {
 		stream->sender_waits = false;
-		stream->netdev.listener->writable(stream->netdev.opaque);
+		stream->netdev.listener->writable(stream->netdev.opaque, 0);
 	}
 }
 
@@ -238,7 +241,7 @@ static void keep_unsent(NetStream *stream, const struct iovec *iov, int n_iov, s
 	watch_writable(stream);
 }
 
-static int stream_send(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
+static int stream_send(Netdev *netdev, unsigned queue, const struct iovec *iov, unsigned n_iov)
 {
 	NetStream *stream = (NetStream *)netdev;
 	struct iovec parts[NET_MAX_IOV + 1];
@@ -248,6 +251,7 @@ static int stream_send(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
 	ssize_t sent;
 	int count;
 
+	(void)queue;
 	if (stream->fd < 0)
 		return -ENOTCONN;
 	stream->sender_waits = false;

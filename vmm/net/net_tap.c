@@ -4,6 +4,9 @@
  * With IFF_VNET_HDR the header goes through as it is, and checksums and segmentation are left to
  * whoever is best at it; without, headers are added and taken off here.
  *
+ * A tap with several queues has a descriptor for each. The kernel spreads flows over those that are
+ * attached, and has replies to what was sent by a queue arrive there.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
@@ -23,14 +26,28 @@
 /* Frames thrown away in one go while the link is down. */
 #define DROP_BATCH 64
 
-typedef struct NetTap {
-	Netdev netdev;
+/* Linux 6.2; the kernel says at run time whether it knows them. */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+typedef struct NetTap NetTap;
+
+typedef struct TapQueue {
+	NetTap *tap;
 	int fd;
+	bool detached;			   /* the kernel gives it no frames */
+	IoWatch *read_watch, *write_watch; /* loop thread's */
+} TapQueue;
+
+struct NetTap {
+	Netdev netdev;
+	TapQueue *queues; /* netdev.n_queues */
 	bool has_header;
 	unsigned offloads; /* NetOffload bits that the host can do */
 	char name[IFNAMSIZ];
-	IoWatch *read_watch, *write_watch; /* loop thread's */
-} NetTap;
+};
 
 static const struct {
 	NetOffload offload;
@@ -38,7 +55,8 @@ static const struct {
 } offload_flags[] = {
 	{ NET_OFFLOAD_CHECKSUM, TUN_F_CSUM }, { NET_OFFLOAD_TSO4, TUN_F_TSO4 },
 	{ NET_OFFLOAD_TSO6, TUN_F_TSO6 },     { NET_OFFLOAD_TSO_ECN, TUN_F_TSO_ECN },
-	{ NET_OFFLOAD_UFO, TUN_F_UFO },
+	{ NET_OFFLOAD_UFO, TUN_F_UFO },	      { NET_OFFLOAD_USO4, TUN_F_USO4 },
+	{ NET_OFFLOAD_USO6, TUN_F_USO6 },
 };
 
 static int apply_offloads(NetTap *tap, unsigned offloads)
@@ -49,48 +67,94 @@ static int apply_offloads(NetTap *tap, unsigned offloads)
 		if (offloads & offload_flags[i].offload)
 			flags |= offload_flags[i].tun_flag;
 	}
-	return ioctl(tap->fd, TUNSETOFFLOAD, flags) < 0 ? -errno : 0;
+	return ioctl(tap->queues[0].fd, TUNSETOFFLOAD, flags) < 0 ? -errno : 0;
 }
 
-static bool tap_open_named(NetTap *tap, const char *name, bool header, GError **error)
+static void add_queues(NetTap *tap, unsigned n)
 {
-	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | (header ? IFF_VNET_HDR : 0) };
+	tap->netdev.n_queues = n;
+	tap->queues = g_new0(TapQueue, n);
+	for (unsigned i = 0; i < n; i++)
+		tap->queues[i] = (TapQueue){ .tap = tap, .fd = -1 };
+}
 
+static bool tap_open_named(NetTap *tap, const QapiNetdevTapOptions *options, GError **error)
+{
+	const char *name = options->ifname;
+	uint32_t n = options->has_queues ? options->queues : 1;
+	bool header = !options->has_vnet_hdr || options->vnet_hdr;
+	struct ifreq request = {
+		.ifr_flags = IFF_TAP | IFF_NO_PI | (header ? IFF_VNET_HDR : 0) |
+			     (n > 1 ? IFF_MULTI_QUEUE : 0),
+	};
+
+	if (n < 1 || n > NET_QUEUES_MAX)
+		return error_fail(error, "'queues' is not between 1 and %u", NET_QUEUES_MAX);
 	if (strlen(name) >= sizeof(request.ifr_name))
 		return error_fail(error, "interface name '%s' is longer than %zu bytes", name,
 				  sizeof(request.ifr_name) - 1);
 	g_strlcpy(request.ifr_name, name, sizeof(request.ifr_name));
-	tap->fd = fd_open("/dev/net/tun", O_RDWR | O_NONBLOCK, 0, NULL, error);
-	if (tap->fd < 0)
-		return false;
-	if (ioctl(tap->fd, TUNSETIFF, &request) < 0)
-		return error_fail_errno(error, errno, "cannot use tap '%s'", name);
+	add_queues(tap, n);
+	for (unsigned i = 0; i < n; i++) {
+		tap->queues[i].fd = fd_open("/dev/net/tun", O_RDWR | O_NONBLOCK, 0, NULL, error);
+		if (tap->queues[i].fd < 0)
+			return false;
+		/* The kernel fills in the name of one that it makes, which the next ones join. */
+		if (ioctl(tap->queues[i].fd, TUNSETIFF, &request) < 0)
+			return error_fail_errno(error, errno, "cannot use tap '%s'", name);
+	}
 	tap->has_header = header;
 	g_strlcpy(tap->name, request.ifr_name, sizeof(tap->name));
 	return true;
 }
 
-static bool tap_check_fd(NetTap *tap, const QapiNetdevTapOptions *options, GError **error)
+/* Descriptor @text is to be queue @i, and like those before it. */
+static bool tap_take_fd(NetTap *tap, unsigned i, const char *text,
+			const QapiNetdevTapOptions *options, GError **error)
 {
 	struct ifreq request = {};
-	int fd = netdev_take_fd(&tap->netdev, options->fd, error);
+	int fd = netdev_take_fd(&tap->netdev, text, error);
 
 	if (fd < 0)
 		return false;
 	if (ioctl(fd, TUNGETIFF, &request) < 0) {
-		netdev_refuse_fd(options->fd, fd);
-		return error_fail(error, "descriptor '%s' is not a tap", options->fd);
+		netdev_refuse_fd(text, fd);
+		return error_fail(error, "descriptor '%s' is not a tap", text);
 	}
-	tap->fd = fd;
+	tap->queues[i].fd = fd;
 	if (!(request.ifr_flags & IFF_TAP) || !(request.ifr_flags & IFF_NO_PI))
 		return error_fail(error, "descriptor '%s' is not a tap without packet information",
-				  options->fd);
-	tap->has_header = request.ifr_flags & IFF_VNET_HDR;
+				  text);
+	if (i == 0) {
+		tap->has_header = request.ifr_flags & IFF_VNET_HDR;
+		g_strlcpy(tap->name, request.ifr_name, sizeof(tap->name));
+	} else if (strcmp(tap->name, request.ifr_name) != 0) {
+		return error_fail(error, "descriptor '%s' is of tap '%s', not '%s'", text,
+				  request.ifr_name, tap->name);
+	}
 	if (options->has_vnet_hdr && options->vnet_hdr != tap->has_header)
-		return error_fail(error, "descriptor '%s' was opened %s headers ('vnet_hdr')",
-				  options->fd, tap->has_header ? "with" : "without");
-	g_strlcpy(tap->name, request.ifr_name, sizeof(tap->name));
+		return error_fail(error, "descriptor '%s' was opened %s headers ('vnet_hdr')", text,
+				  tap->has_header ? "with" : "without");
 	return fd_set_nonblocking(fd, true, error);
+}
+
+static bool tap_take_fds(NetTap *tap, const QapiNetdevTapOptions *options, GError **error)
+{
+	const char *text = options->fd ? options->fd : options->fds;
+	/* A single name may have any character. */
+	g_auto(GStrv) names = g_strsplit(text, ":", options->fd ? 1 : 0);
+	unsigned n = g_strv_length(names);
+
+	if (options->has_queues)
+		return error_fail(error, "'queues' is for 'ifname'; descriptors are counted");
+	if (n < 1 || n > NET_QUEUES_MAX)
+		return error_fail(error, "'fds' are not between 1 and %u", NET_QUEUES_MAX);
+	add_queues(tap, n);
+	for (unsigned i = 0; i < n; i++) {
+		if (!tap_take_fd(tap, i, names[i], options, error))
+			return false;
+	}
+	return true;
 }
 
 static bool check_script(const char *key, const char *value, GError **error)
@@ -107,27 +171,24 @@ static bool tap_open(Netdev *netdev, const QapiNetdev *options, GError **error)
 	int header_size = NET_HEADER_SIZE;
 	bool opened;
 
-	tap->fd = -1;
 	if (!check_script("script", own->script, error) ||
 	    !check_script("downscript", own->downscript, error))
 		return false;
-	if (!own->fd == !own->ifname)
-		return error_fail(error, "a tap needs either 'ifname' or 'fd'");
-	if (own->fd)
-		opened = tap_check_fd(tap, own, error);
-	else
-		opened = tap_open_named(tap, own->ifname, !own->has_vnet_hdr || own->vnet_hdr,
-					error);
+	if (!!own->fd + !!own->fds + !!own->ifname != 1)
+		return error_fail(error, "a tap needs one of 'ifname', 'fd' and 'fds'");
+	opened = own->ifname ? tap_open_named(tap, own, error) : tap_take_fds(tap, own, error);
 	if (!opened || !tap->has_header)
 		return opened;
 
-	if (ioctl(tap->fd, TUNSETVNETHDRSZ, &header_size) < 0)
+	if (ioctl(tap->queues[0].fd, TUNSETVNETHDRSZ, &header_size) < 0)
 		return error_fail_errno(error, errno, "cannot set the header size of tap '%s'",
 					tap->name);
 	tap->offloads =
 		NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_TSO4 | NET_OFFLOAD_TSO6 | NET_OFFLOAD_TSO_ECN;
 	if (apply_offloads(tap, NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_UFO) == 0)
 		tap->offloads |= NET_OFFLOAD_UFO;
+	if (apply_offloads(tap, NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_USO4 | NET_OFFLOAD_USO6) == 0)
+		tap->offloads |= NET_OFFLOAD_USO4 | NET_OFFLOAD_USO6;
 	/* Until the guest says what it can take. */
 	if (apply_offloads(tap, 0) < 0)
 		tap->offloads = 0;
@@ -136,15 +197,19 @@ static bool tap_open(Netdev *netdev, const QapiNetdev *options, GError **error)
 
 static void tap_close(Netdev *netdev)
 {
-	fd_close(&((NetTap *)netdev)->fd);
+	NetTap *tap = (NetTap *)netdev;
+
+	for (unsigned i = 0; tap->queues && i < netdev->n_queues; i++)
+		fd_close(&tap->queues[i].fd);
+	g_clear_pointer(&tap->queues, g_free);
 }
 
 static char *tap_describe(Netdev *netdev)
 {
 	NetTap *tap = (NetTap *)netdev;
 
-	return g_strdup_printf("type=tap,ifname=%s,fd=%d,vnet_hdr=%s", tap->name, tap->fd,
-			       tap->has_header ? "on" : "off");
+	return g_strdup_printf("type=tap,ifname=%s,fd=%d,queues=%u,vnet_hdr=%s", tap->name,
+			       tap->queues[0].fd, netdev->n_queues, tap->has_header ? "on" : "off");
 }
 
 static unsigned tap_offloads(const Netdev *netdev)
@@ -164,56 +229,99 @@ static void tap_set_offloads(Netdev *netdev, unsigned offloads)
 		g_warning("netdev '%s': cannot set offloads: %s", netdev->id, g_strerror(-result));
 }
 
-static void tap_readable(gpointer data)
+static int set_detached(TapQueue *queue, bool detached)
 {
-	Netdev *netdev = data;
+	struct ifreq request = {
+		.ifr_flags = detached ? IFF_DETACH_QUEUE : IFF_ATTACH_QUEUE,
+	};
 
-	netdev->listener->readable(netdev->opaque);
+	if (queue->detached == detached)
+		return 0;
+	if (ioctl(queue->fd, TUNSETQUEUE, &request) < 0)
+		return -errno;
+	queue->detached = detached;
+	return 0;
 }
 
-static void tap_watch_readable(Netdev *netdev, bool enabled)
+static int tap_use_queues(Netdev *netdev, unsigned n)
 {
 	NetTap *tap = (NetTap *)netdev;
+	int result = 0;
 
-	if (enabled && !tap->read_watch)
-		tap->read_watch =
-			io_loop_watch_fd(netdev->loop, tap->fd, false, tap_readable, netdev);
-	else if (!enabled && tap->read_watch)
-		io_watch_remove(g_steal_pointer(&tap->read_watch));
+	for (unsigned i = 0; i < netdev->n_queues && result == 0; i++)
+		result = set_detached(&tap->queues[i], i >= n);
+	return result;
+}
+
+static unsigned number_of(const TapQueue *queue)
+{
+	return queue - queue->tap->queues;
+}
+
+static void tap_readable(gpointer data)
+{
+	TapQueue *queue = data;
+	Netdev *netdev = &queue->tap->netdev;
+
+	netdev->listener->readable(netdev->opaque, number_of(queue));
+}
+
+static void tap_watch_readable(Netdev *netdev, unsigned number, bool enabled)
+{
+	TapQueue *queue = &((NetTap *)netdev)->queues[number];
+
+	if (enabled && !queue->read_watch)
+		queue->read_watch =
+			io_loop_watch_fd(netdev->loop, queue->fd, false, tap_readable, queue);
+	else if (!enabled && queue->read_watch)
+		io_watch_remove(g_steal_pointer(&queue->read_watch));
 }
 
 static void tap_writable(gpointer data)
 {
-	NetTap *tap = data;
+	TapQueue *queue = data;
+	Netdev *netdev = &queue->tap->netdev;
 
-	io_watch_remove(g_steal_pointer(&tap->write_watch));
-	tap->netdev.listener->writable(tap->netdev.opaque);
+	io_watch_remove(g_steal_pointer(&queue->write_watch));
+	netdev->listener->writable(netdev->opaque, number_of(queue));
+}
+
+static void tap_start(Netdev *netdev)
+{
+	int result = tap_use_queues(netdev, 1);
+
+	if (result < 0)
+		g_warning("netdev '%s': cannot do with one queue: %s", netdev->id,
+			  g_strerror(-result));
 }
 
 static void tap_stop(Netdev *netdev)
 {
 	NetTap *tap = (NetTap *)netdev;
 
-	tap_watch_readable(netdev, false);
-	if (tap->write_watch)
-		io_watch_remove(g_steal_pointer(&tap->write_watch));
+	for (unsigned i = 0; i < netdev->n_queues; i++) {
+		tap_watch_readable(netdev, i, false);
+		if (tap->queues[i].write_watch)
+			io_watch_remove(g_steal_pointer(&tap->queues[i].write_watch));
+	}
 }
 
-static ssize_t drop_frames(NetTap *tap)
+static ssize_t drop_frames(int fd)
 {
 	char byte;
 
 	for (int i = 0; i < DROP_BATCH; i++) {
 		/* A frame is consumed whole, however little of it is asked for. */
-		if (read(tap->fd, &byte, 1) < 0 && errno != EINTR && errno != EINVAL)
+		if (read(fd, &byte, 1) < 0 && errno != EINTR && errno != EINVAL)
 			return errno == EAGAIN ? -EAGAIN : -errno;
 	}
 	return -EAGAIN;
 }
 
-static ssize_t tap_receive(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
+static ssize_t tap_receive(Netdev *netdev, unsigned queue, const struct iovec *iov, unsigned n_iov)
 {
 	NetTap *tap = (NetTap *)netdev;
+	int fd = tap->queues[queue].fd;
 	struct iovec buffers[NET_MAX_IOV];
 	size_t added = tap->has_header ? 0 : NET_HEADER_SIZE;
 	char excess;
@@ -221,7 +329,7 @@ static ssize_t tap_receive(Netdev *netdev, const struct iovec *iov, unsigned n_i
 	int count;
 
 	if (!netdev_link_up(netdev))
-		return drop_frames(tap);
+		return drop_frames(fd);
 	if (tap->has_header) {
 		count = n_iov < NET_MAX_IOV ? (int)n_iov : -1;
 		if (count >= 0)
@@ -237,16 +345,17 @@ static ssize_t tap_receive(Netdev *netdev, const struct iovec *iov, unsigned n_i
 	buffers[count].iov_base = &excess;
 	buffers[count].iov_len = 1;
 	do {
-		got = readv(tap->fd, buffers, count + 1);
+		got = readv(fd, buffers, count + 1);
 	} while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return -errno;
 	return (size_t)got > iov_size(buffers, count) ? -EMSGSIZE : got + (ssize_t)added;
 }
 
-static int tap_send(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
+static int tap_send(Netdev *netdev, unsigned number, const struct iovec *iov, unsigned n_iov)
 {
 	NetTap *tap = (NetTap *)netdev;
+	TapQueue *queue = &tap->queues[number];
 	struct iovec rest[NET_MAX_IOV];
 	ssize_t sent;
 	int count = n_iov;
@@ -258,14 +367,15 @@ static int tap_send(Netdev *netdev, const struct iovec *iov, unsigned n_iov)
 	if (count <= 0 || count > (int)NET_MAX_IOV)
 		return -EINVAL;
 	do {
-		sent = writev(tap->fd, iov, count);
+		sent = writev(queue->fd, iov, count);
 	} while (sent < 0 && errno == EINTR);
 	if (sent >= 0)
 		return 0;
 	if (errno != EAGAIN)
 		return -errno;
-	if (!tap->write_watch)
-		tap->write_watch = io_loop_watch_fd(netdev->loop, tap->fd, true, tap_writable, tap);
+	if (!queue->write_watch)
+		queue->write_watch =
+			io_loop_watch_fd(netdev->loop, queue->fd, true, tap_writable, queue);
 	return -EAGAIN;
 }
 
@@ -274,7 +384,9 @@ const NetdevOps netdev_tap_ops = {
 	.open = tap_open,
 	.close = tap_close,
 	.describe = tap_describe,
+	.start = tap_start,
 	.stop = tap_stop,
+	.use_queues = tap_use_queues,
 	.offloads = tap_offloads,
 	.set_offloads = tap_set_offloads,
 	.watch_readable = tap_watch_readable,

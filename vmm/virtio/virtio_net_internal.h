@@ -1,0 +1,116 @@
+/*
+ * virtio_net_internal.h: between the parts of the network card
+ *
+ *	virtio_net.c		what it offers, configuration space, life
+ *	virtio_net_data.c	frames, where they go through this process
+ *	virtio_net_control.c	the control queue
+ *
+ * Everything here runs on the device's I/O loop, except where it says otherwise.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "vmm/virtio/interrupt_moderation.h"
+#include "vmm/virtio/virtio_net.h"
+#include "vmm/virtio/virtio_net_filter.h"
+
+/* Features (virtio 1.2 §5.1.3). */
+#define VIRTIO_NET_F_CSUM		 0
+#define VIRTIO_NET_F_GUEST_CSUM		 1
+#define VIRTIO_NET_F_CTRL_GUEST_OFFLOADS 2
+#define VIRTIO_NET_F_MTU		 3
+#define VIRTIO_NET_F_MAC		 5
+#define VIRTIO_NET_F_GUEST_TSO4		 7
+#define VIRTIO_NET_F_GUEST_TSO6		 8
+#define VIRTIO_NET_F_GUEST_ECN		 9
+#define VIRTIO_NET_F_GUEST_UFO		 10
+#define VIRTIO_NET_F_HOST_TSO4		 11
+#define VIRTIO_NET_F_HOST_TSO6		 12
+#define VIRTIO_NET_F_HOST_ECN		 13
+#define VIRTIO_NET_F_HOST_UFO		 14
+#define VIRTIO_NET_F_MRG_RXBUF		 15
+#define VIRTIO_NET_F_STATUS		 16
+#define VIRTIO_NET_F_CTRL_VQ		 17
+#define VIRTIO_NET_F_CTRL_RX		 18
+#define VIRTIO_NET_F_CTRL_VLAN		 19
+#define VIRTIO_NET_F_CTRL_RX_EXTRA	 20
+#define VIRTIO_NET_F_GUEST_ANNOUNCE	 21
+#define VIRTIO_NET_F_MQ			 22
+#define VIRTIO_NET_F_CTRL_MAC_ADDR	 23
+#define VIRTIO_NET_F_GUEST_USO4		 54
+#define VIRTIO_NET_F_GUEST_USO6		 55
+#define VIRTIO_NET_F_HOST_USO		 56
+
+#define NET_ETHERNET_HEADER 14u
+
+typedef struct VirtioNet VirtioNet;
+
+/* One receive queue with its window, and one send queue. */
+typedef struct NetPair {
+	VirtioNet *net;
+	unsigned number; /* the netdev's queue, too */
+	VirtioQueue *rx, *tx;
+
+	VirtqueueElement *window[VIRTQUEUE_MAX_SIZE]; /* in the order popped */
+	unsigned first, n;			      /* of them, in use */
+	uint64_t window_bytes;
+	struct iovec iov[VIRTQUEUE_MAX_SIZE]; /* scratch: the window, then the spill */
+	uint8_t *spill;			      /* NET_FRAME_MAX bytes */
+	uint64_t waiting;		      /* bytes of a frame that needs more chains; 0: none */
+	uint64_t spilled_from;		      /* of which those from here on are in the spill */
+
+	InterruptModeration tx_moderation;
+} NetPair;
+
+struct VirtioNet {
+	VirtioDevice virtio;
+
+	/* Properties. */
+	char *netdev_name;
+	uint8_t mac[NET_MAC_SIZE];
+	uint16_t host_mtu; /* bytes; 0: not told */
+	uint16_t rx_queue_size, tx_queue_size;
+	bool want_mergeable, want_guest_announce, want_multiqueue;
+
+	Netdev *netdev;
+	NetPair *pairs;
+	uint16_t n_pairs;
+	uint16_t n_active; /* pairs that the driver uses */
+	NetFilter filter;  /* its address under mac_lock: vCPUs read it in configuration space */
+	GMutex mac_lock;   /* a leaf: held for a copy only */
+	uint64_t guest_offloads; /* feature bits, once the driver has set them */
+	bool guest_offloads_set;
+	unsigned announce; /* atomic: STATUS_ANNOUNCE or 0 */
+	int filter_event;  /* atomic: NIC_RX_FILTER_CHANGED may be raised */
+};
+
+static inline VirtioNet *virtio_net(VirtioDevice *device)
+{
+	return (VirtioNet *)device;
+}
+
+/* virtio_net_data.c */
+
+/* How a netdev tells of frames. */
+void virtio_net_data_readable(void *opaque, unsigned queue);
+void virtio_net_data_writable(void *opaque, unsigned queue);
+
+/* The driver notified the receive queue, or the send queue, of @pair. */
+void virtio_net_data_rx_ready(NetPair *pair);
+void virtio_net_data_tx_ready(NetPair *pair);
+
+/* The rings are mapped, or will not be any more. */
+void virtio_net_data_start(VirtioNet *net);
+void virtio_net_data_stop(VirtioNet *net);
+
+/* virtio_net_control.c */
+
+/* Carry out the commands on @queue. */
+void virtio_net_control_ready(VirtioQueue *queue);
+
+/* The feature bits of reception offloads, and the NetOffload bits of some of them. Any thread. */
+uint64_t virtio_net_guest_offload_mask(void);
+unsigned virtio_net_offloads_of(uint64_t features);
+/* The feature bits, of both sides, that NetOffload bits @offloads of a netdev allow. Any thread. */
+uint64_t virtio_net_offload_features(unsigned offloads);
