@@ -35,6 +35,58 @@ vireoCommandAddJSON(virCommand *cmd,
     return 0;
 }
 
+/* What the guest's clock is to say at the start; NULL: the host's time in UTC. */
+static char *
+vireoCommandClockBase(const virDomainDef *def)
+{
+    g_autoptr(GDateTime) now = NULL;
+    g_autoptr(GDateTime) start = NULL;
+
+    switch ((virDomainClockOffsetType) def->clock.offset) {
+    case VIR_DOMAIN_CLOCK_OFFSET_LOCALTIME:
+    case VIR_DOMAIN_CLOCK_OFFSET_TIMEZONE:
+        return g_strdup("localtime");
+    case VIR_DOMAIN_CLOCK_OFFSET_VARIABLE:
+        if (def->clock.data.variable.basis == VIR_DOMAIN_CLOCK_BASIS_LOCALTIME)
+            now = g_date_time_new_now_local();
+        else
+            now = g_date_time_new_now_utc();
+        start = g_date_time_add_seconds(now, def->clock.data.variable.adjustment);
+        break;
+    case VIR_DOMAIN_CLOCK_OFFSET_ABSOLUTE:
+        start = g_date_time_new_from_unix_utc(def->clock.data.starttime);
+        break;
+    case VIR_DOMAIN_CLOCK_OFFSET_UTC:
+    case VIR_DOMAIN_CLOCK_OFFSET_LAST:
+    default:
+        return NULL;
+    }
+
+    return start ? g_date_time_format(start, "%Y-%m-%dT%H:%M:%S") : NULL;
+}
+
+static void
+vireoCommandAddClock(virCommand *cmd,
+                     const virDomainDef *def)
+{
+    g_autofree char *base = vireoCommandClockBase(def);
+    bool slew = false;
+    size_t i;
+
+    for (i = 0; i < def->clock.ntimers; i++) {
+        if (def->clock.timers[i]->name == VIR_DOMAIN_TIMER_NAME_RTC &&
+            def->clock.timers[i]->tickpolicy == VIR_DOMAIN_TIMER_TICKPOLICY_CATCHUP)
+            slew = true;
+    }
+
+    if (def->clock.offset == VIR_DOMAIN_CLOCK_OFFSET_TIMEZONE)
+        virCommandAddEnvPair(cmd, "TZ", def->clock.data.timezone);
+    if (base || slew) {
+        virCommandAddArg(cmd, "-rtc");
+        virCommandAddArgFormat(cmd, "base=%s%s", base ? base : "utc", slew ? ",driftfix=slew" : "");
+    }
+}
+
 static void
 vireoCommandAddMachine(virCommand *cmd,
                        const virDomainDef *def)
@@ -57,8 +109,7 @@ vireoCommandAddMachine(virCommand *cmd,
     else
         virCommandAddArgFormat(cmd, "%s,memory-backend=%s", def->os.machine, VIREO_ALIAS_MEMORY);
     virCommandAddArgList(cmd, "-accel", "kvm", NULL);
-    if (def->clock.offset == VIR_DOMAIN_CLOCK_OFFSET_LOCALTIME)
-        virCommandAddArgList(cmd, "-rtc", "base=localtime", NULL);
+    vireoCommandAddClock(cmd, def);
 }
 
 static void

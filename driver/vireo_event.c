@@ -463,9 +463,17 @@ vireoEventRTC(virDomainObj *vm,
     vireoDomainObjPrivate *priv = vm->privateData;
     long long offset;
 
-    if (data && virJSONValueObjectGetNumberLong(data, "offset", &offset) == 0)
-        virObjectEventStateQueue(priv->driver->domainEventState,
-                                 virDomainEventRTCChangeNewFromObj(vm, offset));
+    if (!data || virJSONValueObjectGetNumberLong(data, "offset", &offset) < 0)
+        return;
+
+    /* The monitor counts from what the clock started with. */
+    if (vm->def->clock.offset == VIR_DOMAIN_CLOCK_OFFSET_VARIABLE) {
+        offset += vm->def->clock.data.variable.adjustment0;
+        vm->def->clock.data.variable.adjustment = offset;
+        vireoDomainSaveStatus(vm);
+    }
+    virObjectEventStateQueue(priv->driver->domainEventState,
+                             virDomainEventRTCChangeNewFromObj(vm, offset));
 }
 
 static void

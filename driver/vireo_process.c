@@ -103,6 +103,8 @@ vireoProcessPrepare(virDomainObj *vm)
         return -1;
 
     vm->def->id = g_atomic_int_add(&driver->lastDomainID, 1) + 1;
+    if (vm->def->clock.offset == VIR_DOMAIN_CLOCK_OFFSET_VARIABLE)
+        vm->def->clock.data.variable.adjustment0 = vm->def->clock.data.variable.adjustment;
     if (!(name = virDomainDefGetShortName(vm->def)))
         return -1;
     priv->dir = g_strdup_printf("%s/%s", driver->config->stateDir, name);

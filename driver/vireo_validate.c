@@ -211,6 +211,15 @@ vireoValidateTimer(const virDomainTimerDef *timer)
         if (plain && timer->present != VIR_TRISTATE_BOOL_NO)
             return 0;
         break;
+    case VIR_DOMAIN_TIMER_NAME_RTC:
+        if (plain && timer->present != VIR_TRISTATE_BOOL_NO &&
+            timer->catchup.threshold == 0 && timer->catchup.slew == 0 &&
+            timer->catchup.limit == 0 &&
+            (timer->tickpolicy == VIR_DOMAIN_TIMER_TICKPOLICY_NONE ||
+             timer->tickpolicy == VIR_DOMAIN_TIMER_TICKPOLICY_DISCARD ||
+             timer->tickpolicy == VIR_DOMAIN_TIMER_TICKPOLICY_CATCHUP))
+            return 0;
+        break;
     case VIR_DOMAIN_TIMER_NAME_PIT:
         if (plain && timer->present != VIR_TRISTATE_BOOL_NO &&
             (timer->tickpolicy == VIR_DOMAIN_TIMER_TICKPOLICY_NONE ||
@@ -231,21 +240,6 @@ static int
 vireoValidateClock(const virDomainDef *def)
 {
     size_t i;
-
-    switch ((virDomainClockOffsetType) def->clock.offset) {
-    case VIR_DOMAIN_CLOCK_OFFSET_UTC:
-    case VIR_DOMAIN_CLOCK_OFFSET_LOCALTIME:
-        break;
-    case VIR_DOMAIN_CLOCK_OFFSET_VARIABLE:
-    case VIR_DOMAIN_CLOCK_OFFSET_TIMEZONE:
-    case VIR_DOMAIN_CLOCK_OFFSET_ABSOLUTE:
-    case VIR_DOMAIN_CLOCK_OFFSET_LAST:
-    default:
-        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                       _("Vireo does not support <clock offset='%s'>"),
-                       virDomainClockOffsetTypeToString(def->clock.offset));
-        return -1;
-    }
 
     for (i = 0; i < def->clock.ntimers; i++) {
         if (vireoValidateTimer(def->clock.timers[i]) < 0)

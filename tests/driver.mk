@@ -1,6 +1,20 @@
 # The libvirt driver's tests; they need its sources built, but no daemon.
-driver_test_data = addresses chardevs cpu-boot-actions disks hugepages interfaces iothreads memfd-shared \
-	memory-file minimal namespace numa rng-panic-balloon vhost-user
+driver_test_data = \
+	addresses \
+	chardevs \
+	clock \
+	cpu-boot-actions \
+	disks \
+	hugepages \
+	interfaces \
+	iothreads \
+	memfd-shared \
+	memory-file \
+	minimal \
+	namespace \
+	numa \
+	rng-panic-balloon \
+	vhost-user
 EXTRA_DIST += $(foreach name,$(driver_test_data),tests/unit/driver-data/$(name).xml tests/unit/driver-data/$(name).args)
 EXTRA_DIST += tests/unit/test-driver-lint tests/unit/test-domain-schema
 

@@ -228,6 +228,51 @@ static void test_periodic(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	g_assert_cmphex(get(fake, 0x0c) & 0x40, ==, 0);
 }
 
+#define PERIOD_US (1000000 / 64)
+
+/* How many periodic interrupts of 64 Hz a guest has acknowledged that missed ten, and then took
+ * @more; *@passed: how many periods that took. */
+static int64_t miss_ten(Fixture *fixture, int more, int64_t *passed)
+{
+	FakeMachine *fake = fixture->fake;
+	int64_t start = g_get_monotonic_time();
+
+	set(fake, 0x0a, 0x2a);
+	set(fake, 0x0b, 0x42);
+	g_usleep(10 * PERIOD_US);
+	for (int i = 0; i < more; i++) {
+		g_assert_true(fake_machine_run_until(fake, has_interrupt, fixture, 20000));
+		g_assert_cmphex(get(fake, 0x0c) & 0xc0, ==, 0xc0);
+	}
+	*passed = (g_get_monotonic_time() - start) / PERIOD_US;
+	return more;
+}
+
+static void test_discard(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	int64_t passed;
+
+	g_assert_cmpint(miss_ten(fixture, 5, &passed), <, passed - 5);
+}
+
+static void test_slew(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	FakeMachine *fake = fixture->fake;
+	int64_t passed, seen, start = g_get_monotonic_time();
+
+	seen = miss_ten(fixture, 5, &passed);
+	g_assert_cmpint(seen, <=, passed + 1);
+	/* Made up for, and never more than that. */
+	do {
+		g_assert_true(fake_machine_run_until(fake, has_interrupt, fixture, 20000));
+		get(fake, 0x0c);
+		seen++;
+		passed = (g_get_monotonic_time() - start) / PERIOD_US;
+		g_assert_cmpint(seen, <=, passed + 1);
+	} while (seen < passed - 1 && passed < 64 * 20);
+	g_assert_cmpint(seen, >=, passed - 1);
+}
+
 static void test_memory(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
 	FakeMachine *fake = fixture->fake;
@@ -272,6 +317,8 @@ int main(int argc, char **argv)
 	ADD("alarm", NULL, test_alarm);
 	ADD("update", NULL, test_update);
 	ADD("periodic", NULL, test_periodic);
+	ADD("discard", NULL, test_discard);
+	ADD("slew", "lost_tick_policy=slew", test_slew);
 	ADD("memory", NULL, test_memory);
 	ADD("state", NULL, test_state);
 	return g_test_run();

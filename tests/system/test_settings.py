@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a running domain is given, and what clients ask of host and guest."""
 
+import re
+import time
+
 import libvirt
 
 from lib.guest import Lab, disk_xml, network_xml
@@ -124,3 +127,25 @@ def host_and_personas() -> None:
             check(other.lookupByName(domain.name()).UUIDString() == domain.UUIDString(), "with the same domains")
         finally:
             other.close()
+
+
+@test()
+def clock() -> None:
+    """A clock that is ahead of the host's, and what the guest makes of it is remembered."""
+    with Lab() as lab:
+        domain, console = lab.boot(body="<clock offset='variable' adjustment='86400'>"
+                                        "<timer name='rtc' tickpolicy='catchup'/><timer name='hpet' present='no'/></clock>")
+
+        def ahead() -> int:
+            return int(console.shell("cat /sys/class/rtc/rtc0/since_epoch")) - int(time.time())
+
+        check(abs(ahead() - 86400) < 30, f"a day ahead, not {ahead()} s")
+        # Another day, set by the guest.
+        console.shell("date -u -s @$(($(cat /sys/class/rtc/rtc0/since_epoch) + 86400)) && hwclock -u -w")
+        check(abs(ahead() - 2 * 86400) < 30, f"two days ahead, not {ahead()} s")
+
+        def adjustment() -> int:
+            found = re.search(r"<clock offset='variable' adjustment='(\d+)'", domain.XMLDesc())
+            return int(found[1]) if found else 0
+
+        wait_for("the new adjustment in the live XML", lambda: abs(adjustment() - 2 * 86400) < 30)

@@ -155,7 +155,7 @@ static const testRefusal testRefusals[] = {
     { "hyperv", "", "<features><hyperv><relaxed state='on'/></hyperv></features>", "", "<hyperv>" },
     { "smm", "", "<features><smm state='on'/></features>", "", "<smm>" },
     { "kvm-hidden", "", "<features><kvm><hidden state='on'/></kvm></features>", "", "<kvm>" },
-    { "clock-variable", "", "<clock offset='variable' adjustment='3600'/>", "", "<clock offset='variable'>" },
+    { "timer-rtc", "", "<clock offset='utc'><timer name='rtc' track='guest'/></clock>", "", "rtc" },
     { "timer-hpet", "", "<clock offset='utc'><timer name='hpet' present='yes'/></clock>", "", "hpet" },
     { "crash-dump", "", "<on_crash>coredump-destroy</on_crash>", "", "<on_crash>" },
     { "suspend-to-mem", "", "<pm><suspend-to-mem enabled='yes'/></pm>", "", "<suspend-to-mem" },

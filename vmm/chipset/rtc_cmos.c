@@ -4,6 +4,9 @@
  * The clock is the host's plus an offset that the guest changes by setting the time. The time
  * registers are computed when they are read; what happens as seconds pass (update and alarm
  * flags) is worked out when the guest looks, and a timer runs only while it wants interrupts.
+ * Periods that went by before the guest had acknowledged the one before are lost, as they are on
+ * the chip, or, with lost_tick_policy=slew, made up for by interrupts that come faster: guests
+ * that count them (Windows does) keep the time also where the host let them wait.
  *
  * All state is under device->lock.
  *
@@ -30,6 +33,13 @@
 #define DAY	   INT64_C(86400) /* seconds */
 #define UPDATE_US  INT64_C(244)	  /* UIP is set so long before an update */
 #define MAXIMUM_US (INT64_C(1) << 60)
+#define SLEW_SPEED 4			/* owed interrupts come so much faster */
+#define OWED_NS	   INT64_C(10000000000) /* more than that is not made up for */
+
+typedef enum LostTickPolicy {
+	LOST_TICK_DISCARD,
+	LOST_TICK_SLEW,
+} LostTickPolicy;
 
 enum {
 	REG_SECONDS = 0x00,
@@ -78,7 +88,8 @@ typedef struct Rtc {
 	IoRegion region;
 	DeviceTimer *update_timer, *periodic_timer;
 
-	char *base; /* property */
+	char *base;	      /* property */
+	int lost_tick_policy; /* property, a LostTickPolicy */
 
 	uint8_t index;
 	uint8_t cmos[CMOS_SIZE];
@@ -86,6 +97,8 @@ typedef struct Rtc {
 	int64_t base_offset_us; /* what offset_us was at the start */
 	int64_t last_second;	/* guest time up to which updates and alarms were noticed */
 	int64_t next_periodic;	/* device_clock_monotonic() of the next periodic flag */
+	int64_t next_owed;	/* the same of the next one that is made up for */
+	uint32_t owed;		/* periodic interrupts to make up for */
 } Rtc;
 
 static Rtc *rtc_of(Device *device)
@@ -211,12 +224,35 @@ static int64_t periodic_ns(const Rtc *rtc)
 	return (INT64_C(1000000000) << (rate - 1)) / 32768;
 }
 
-/* Notice the seconds and periods that have passed since the last look. */
+/* Notice the periods that have passed since the last look. */
+static void catch_up_periods(Rtc *rtc)
+{
+	int64_t clock = device_clock_monotonic();
+	int64_t period = periodic_ns(rtc);
+	bool slew = rtc->lost_tick_policy == LOST_TICK_SLEW && (rtc->cmos[REG_B] & PERIODIC);
+	bool seen = !(rtc->cmos[REG_C] & PERIODIC);
+
+	if (period == 0 || !slew)
+		rtc->owed = 0;
+	if (period == 0)
+		return;
+	if (clock >= rtc->next_periodic) {
+		int64_t periods = (clock - rtc->next_periodic) / period + 1;
+
+		rtc->cmos[REG_C] |= PERIODIC;
+		rtc->next_periodic += periods * period;
+		if (slew)
+			rtc->owed = (uint32_t)MIN(rtc->owed + periods - seen, OWED_NS / period);
+	} else if (rtc->owed > 0 && seen && clock >= rtc->next_owed) {
+		rtc->cmos[REG_C] |= PERIODIC;
+		rtc->owed--;
+	}
+}
+
+/* Notice what has happened since the last look. */
 static void catch_up(Rtc *rtc)
 {
 	int64_t now = us_to_seconds(guest_time_us(rtc));
-	int64_t clock = device_clock_monotonic();
-	int64_t period = periodic_ns(rtc);
 
 	if (!is_stopped(rtc)) {
 		if (now > rtc->last_second)
@@ -231,10 +267,7 @@ static void catch_up(Rtc *rtc)
 		/* Also where the host's clock was set back. */
 		rtc->last_second = now;
 	}
-	if (period > 0 && clock >= rtc->next_periodic) {
-		rtc->cmos[REG_C] |= PERIODIC;
-		rtc->next_periodic += ((clock - rtc->next_periodic) / period + 1) * period;
-	}
+	catch_up_periods(rtc);
 }
 
 /* Drive the interrupt line, and arm timers for what the guest next wants to hear of. */
@@ -256,7 +289,9 @@ static void update_interrupt(Rtc *rtc)
 		device_timer_disarm(rtc->update_timer);
 	}
 	if ((waiting & PERIODIC) && periodic_ns(rtc) > 0)
-		device_timer_arm(rtc->periodic_timer, rtc->next_periodic);
+		device_timer_arm(rtc->periodic_timer, rtc->owed > 0 ? MIN(rtc->next_owed,
+									  rtc->next_periodic)
+								    : rtc->next_periodic);
 	else
 		device_timer_disarm(rtc->periodic_timer);
 }
@@ -346,6 +381,7 @@ static uint8_t read_register(Rtc *rtc)
 	case REG_C:
 		value = rtc->cmos[REG_C];
 		rtc->cmos[REG_C] = 0;
+		rtc->next_owed = device_clock_monotonic() + periodic_ns(rtc) / SLEW_SPEED;
 		return value;
 	case REG_D:
 		return D_VALID;
@@ -520,7 +556,7 @@ static bool rtc_loaded(void *object, GError **error)
 	rtc->cmos[REG_A] &= (uint8_t)~A_UPDATING;
 	/* Alarms that came due while the guest was nowhere are not made up for. */
 	rtc->last_second = us_to_seconds(guest_time_us(rtc));
-	rtc->next_periodic = device_clock_monotonic() + periodic_ns(rtc);
+	rtc->next_owed = rtc->next_periodic = device_clock_monotonic() + periodic_ns(rtc);
 	update_interrupt(rtc);
 	g_mutex_unlock(&rtc->device.lock);
 	return true;
@@ -536,9 +572,16 @@ static const StateTable rtc_state = {
 			STATE_RAW(Rtc, cmos),
 			STATE_FIELD(Rtc, offset_us, STATE_INT64),
 			STATE_FIELD(Rtc, base_offset_us, STATE_INT64),
+			STATE_FIELD(Rtc, owed, STATE_UINT32),
 			STATE_END,
 		},
 	.after_load = rtc_loaded,
+};
+
+static const char *const lost_tick_policies[] = {
+	[LOST_TICK_DISCARD] = "discard",
+	[LOST_TICK_SLEW] = "slew",
+	NULL,
 };
 
 static const Property rtc_properties[] = {
@@ -548,6 +591,13 @@ static const Property rtc_properties[] = {
 		.offset = offsetof(Rtc, base),
 		.initial_text = "utc",
 		.description = "utc, localtime, or the date and time to start with",
+	},
+	{
+		.name = "lost_tick_policy",
+		.kind = PROPERTY_ENUM,
+		.enum_names = lost_tick_policies,
+		.offset = offsetof(Rtc, lost_tick_policy),
+		.description = "slew: periodic interrupts that the guest missed are made up for",
 	},
 	PROPERTY_END,
 };

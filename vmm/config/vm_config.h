@@ -81,6 +81,7 @@ typedef struct VmConfig {
 	char *name; /* -name guest=; NULL if not given */
 	bool debug_threads;
 	char *rtc_base; /* -rtc base=; NULL if not given (utc) */
+	bool rtc_slew;	/* -rtc driftfix=slew */
 	bool has_uuid;
 	uint8_t uuid[16]; /* in the order it is written */
 

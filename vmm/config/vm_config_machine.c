@@ -191,14 +191,17 @@ bool vm_config_parse_rtc(VmConfig *config, const VmOption *option, const char *t
 {
 	/* There is one clock to follow: the host's. */
 	static const char *const clock_names[] = { "host", NULL };
+	static const char *const driftfix_names[] = { "none", "slew", NULL };
 	typedef struct RtcOptions {
 		char *base;
-		int clock;
+		int clock, driftfix;
 	} RtcOptions;
 	static const Property properties[] = {
 		{ .name = "base", .kind = PROPERTY_STRING, .offset = offsetof(RtcOptions, base) },
 		{ .name = "clock", .kind = PROPERTY_ENUM, .enum_names = clock_names,
 		  .offset = offsetof(RtcOptions, clock) },
+		{ .name = "driftfix", .kind = PROPERTY_ENUM, .enum_names = driftfix_names,
+		  .offset = offsetof(RtcOptions, driftfix) },
 		PROPERTY_END,
 	};
 	RtcOptions options = { 0 };
@@ -206,6 +209,8 @@ bool vm_config_parse_rtc(VmConfig *config, const VmOption *option, const char *t
 
 	(void)option;
 	done = vm_config_parse_properties(properties, &options, text, NULL, error);
+	if (done)
+		config->rtc_slew = options.driftfix == 1;
 	if (done && options.base) {
 		g_free(config->rtc_base);
 		config->rtc_base = g_steal_pointer(&options.base);

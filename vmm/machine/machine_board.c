@@ -42,6 +42,8 @@ static bool create_clock(Machine *machine, GError **error)
 
 	if (base)
 		json_object_object_add(options, "base", json_object_new_string(base));
+	if (machine->config->rtc_slew)
+		json_object_object_add(options, "lost_tick_policy", json_object_new_string("slew"));
 	if (device_tree_add_builtin(machine->devices, rtc_cmos_type.name, NULL, options, error))
 		return true;
 	if (base)
