@@ -264,3 +264,12 @@ $(GUEST_ELFS): tests/guest/%.elf: $(srcdir)/tests/guest/%.S $(srcdir)/tests/gues
 	$(CC) -m32 -nostdlib -static -no-pie -Wl,-T,$(srcdir)/tests/guest/guest.ld \
 		-Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments \
 		-o $@ $<
+
+# Screens, keyboards and pointers
+device_tests += tests/device/test-display tests/device/test-input
+tests_device_test_display_SOURCES = tests/device/test-display.c
+tests_device_test_display_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_display_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+tests_device_test_input_SOURCES = tests/device/test-input.c
+tests_device_test_input_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_input_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)

@@ -143,6 +143,7 @@ libvmm_a_SOURCES += \
 	vmm/chipset/isa_bus.c \
 	vmm/chipset/lpc_bridge.c \
 	vmm/chipset/port92.c \
+	vmm/chipset/ps2.c vmm/chipset/ps2.h \
 	vmm/chipset/pvpanic.c \
 	vmm/chipset/rtc_cmos.c \
 	vmm/chipset/serial_16550.c
@@ -174,6 +175,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_console_port.c vmm/virtio/virtio_console_port.h \
 	vmm/virtio/interrupt_moderation.c vmm/virtio/interrupt_moderation.h \
 	vmm/virtio/virtio_device.c vmm/virtio/virtio_device.h \
+	vmm/virtio/virtio_input.c vmm/virtio/virtio_input.h \
 	vmm/virtio/virtio_net.c vmm/virtio/virtio_net.h vmm/virtio/virtio_net_internal.h \
 	vmm/virtio/virtio_net_data.c vmm/virtio/virtio_net_control.c \
 	vmm/virtio/virtio_net_filter.c vmm/virtio/virtio_net_filter.h \

@@ -14,6 +14,7 @@
 #include "vmm/virtio/virtio_balloon.h"
 #include "vmm/virtio/virtio_blk.h"
 #include "vmm/virtio/virtio_console.h"
+#include "vmm/virtio/virtio_input.h"
 #include "vmm/virtio/virtio_net.h"
 #include "vmm/virtio/virtio_rng.h"
 
@@ -42,8 +43,11 @@ const DeviceType *const machine_device_types[] = {
 	FAMILY(virtio_balloon_type),
 	FAMILY(virtio_blk_type),
 	FAMILY(virtio_console_type),
+	FAMILY(virtio_keyboard_type),
+	FAMILY(virtio_mouse_type),
 	FAMILY(virtio_net_type),
 	FAMILY(virtio_rng_type),
+	FAMILY(virtio_tablet_type),
 	&virtio_console_port_type,
 	&virtio_serial_port_type,
 	NULL,
