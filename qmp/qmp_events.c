@@ -15,6 +15,7 @@ static const struct {
 	const char *key;
 } limited_events[] = {
 	{ "BALLOON_CHANGE", NULL },
+	{ "MEMORY_DEVICE_SIZE_CHANGE", "qom-path" },
 	{ "RTC_CHANGE", NULL },
 	{ "VSERPORT_CHANGE", "id" },
 };

@@ -220,6 +220,11 @@ tests_device_test_virtio_net_SOURCES = tests/device/test-virtio-net.c
 tests_device_test_virtio_net_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_net_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 
+device_tests += tests/device/test-virtio-mem
+tests_device_test_virtio_mem_SOURCES = tests/device/test-virtio-mem.c
+tests_device_test_virtio_mem_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_mem_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+
 device_tests += tests/device/test-virtio-rng
 tests_device_test_virtio_rng_SOURCES = tests/device/test-virtio-rng.c
 tests_device_test_virtio_rng_CFLAGS = $(TEST_CFLAGS)

@@ -35,7 +35,7 @@ libvmm_a_SOURCES += \
 	vmm/config/options.c vmm/config/options.h \
 	vmm/config/property.c vmm/config/property.h \
 	vmm/config/vm_config.c vmm/config/vm_config.h vmm/config/vm_config_internal.h \
-vmm/config/vm_config_chardev.c vmm/config/vm_config_cpu.c \
+	vmm/config/vm_config_chardev.c vmm/config/vm_config_cpu.c \
 	vmm/config/vm_config_machine.c \
 	vmm/config/numa_config.c vmm/config/numa_config.h
 
@@ -180,6 +180,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_net_data.c vmm/virtio/virtio_net_control.c \
 	vmm/virtio/virtio_net_filter.c vmm/virtio/virtio_net_filter.h \
 	vmm/virtio/virtio_pci.c vmm/virtio/virtio_pci.h \
+	vmm/virtio/virtio_mem.c vmm/virtio/virtio_mem.h \
 	vmm/virtio/virtio_rng.c vmm/virtio/virtio_rng.h \
 	vmm/virtio/virtqueue.c vmm/virtio/virtqueue.h \
 	vmm/virtio/virtqueue_packed.c \
@@ -191,7 +192,7 @@ libvmm_a_SOURCES += \
 	vmm/machine/device_types.c vmm/machine/device_types.h \
 	vmm/machine/machine.c vmm/machine/machine.h vmm/machine/machine_internal.h \
 	vmm/machine/machine_board.c vmm/machine/machine_cpu_model.c \
-	vmm/machine/machine_memory.c \
+	vmm/machine/machine_memory.c vmm/machine/machine_memory_device.c \
 	vmm/machine/machine_objects.c vmm/machine/machine_objects.h \
 	vmm/machine/quiesce.c \
 	vmm/machine/run_state.c \

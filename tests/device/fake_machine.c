@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/base/error.h"
 #include "vmm/base/fd.h"
 #include "vmm/display/display.h"
 #include "vmm/config/options.h"
+#include "vmm/memory/memory_backend.h"
 
 typedef struct FakeRoute {
 	MsiMessage message;
@@ -157,6 +159,45 @@ static IoLoop *fake_find_io_loop(DeviceServices *services, const char *id)
 	return fake_find_back_end(services, "iothread", id);
 }
 
+/* One device at a time may have a backend. */
+static MemoryBackend *fake_claim_memory(DeviceServices *services, const char *id, GError **error)
+{
+	MemoryBackend *backend = fake_find_back_end(services, "memory", id);
+
+	if (!backend)
+		error_fail(error, "there is no memory backend '%s'", id);
+	else
+		fake_set_back_end(fake_machine(services), "memory", id, NULL);
+	return backend;
+}
+
+static void fake_release_memory(G_GNUC_UNUSED DeviceServices *services,
+				G_GNUC_UNUSED const char *id)
+{
+}
+
+static bool fake_plug_memory(DeviceServices *services, const MemoryBackend *backend,
+			     G_GNUC_UNUSED uint64_t alignment, uint64_t *gpa, GError **error)
+{
+	const GuestMemoryRegion region = {
+		.gpa = *gpa ? *gpa : FAKE_MACHINE_MEMORY_DEVICE,
+		.size = backend->config.size,
+		.hva = backend->hva,
+		.fd = backend->fd,
+		.shared = backend->config.share,
+		.page_size = backend->page_size,
+		.is_device = true,
+	};
+
+	*gpa = region.gpa;
+	return guest_memory_add(services->memory, &region, error);
+}
+
+static void fake_unplug_memory(DeviceServices *services, uint64_t gpa)
+{
+	guest_memory_remove(services->memory, gpa);
+}
+
 FakeMachine *fake_machine_new(uint64_t ram_size)
 {
 	FakeMachine *fake = g_new0(FakeMachine, 1);
@@ -190,6 +231,11 @@ FakeMachine *fake_machine_new(uint64_t ram_size)
 		.find_chardev = fake_find_chardev,
 		.find_rng = fake_find_rng,
 		.find_io_loop = fake_find_io_loop,
+		.n_nodes = 1,
+		.claim_memory = fake_claim_memory,
+		.release_memory = fake_release_memory,
+		.plug_memory = fake_plug_memory,
+		.unplug_memory = fake_unplug_memory,
 	};
 	if (ram_size > 0) {
 		GuestMemoryRegion region = { .size = ram_size, .hva = fake->ram, .fd = -1 };
@@ -235,6 +281,11 @@ void fake_machine_set_chardev(FakeMachine *fake, const char *id, Chardev *charde
 void fake_machine_set_rng(FakeMachine *fake, const char *id, RngBackend *rng)
 {
 	fake_set_back_end(fake, "rng", id, rng);
+}
+
+void fake_machine_set_memory(FakeMachine *fake, const char *id, MemoryBackend *backend)
+{
+	fake_set_back_end(fake, "memory", id, backend);
 }
 
 void fake_machine_set_io_loop(FakeMachine *fake, const char *id, IoLoop *loop)

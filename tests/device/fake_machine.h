@@ -34,6 +34,9 @@ typedef struct FakeRequest {
 	int value;
 } FakeRequest;
 
+/* Where memory devices' memory goes that has no address of its own. */
+#define FAKE_MACHINE_MEMORY_DEVICE UINT64_C(0x100000000)
+
 typedef struct FakeMachine {
 	DeviceServices services;
 	FakeInterrupts interrupts;
@@ -59,6 +62,7 @@ void fake_machine_set_block_node(FakeMachine *fake, const char *id, BlockNode *n
 void fake_machine_set_netdev(FakeMachine *fake, const char *id, Netdev *netdev);
 void fake_machine_set_chardev(FakeMachine *fake, const char *id, Chardev *chardev);
 void fake_machine_set_rng(FakeMachine *fake, const char *id, RngBackend *rng);
+void fake_machine_set_memory(FakeMachine *fake, const char *id, MemoryBackend *backend);
 void fake_machine_set_io_loop(FakeMachine *fake, const char *id, IoLoop *loop);
 
 /*

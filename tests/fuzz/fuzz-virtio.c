@@ -15,9 +15,11 @@
 #include "vmm/chardev/rng_backend.h"
 #include "vmm/config/options.h"
 #include "vmm/net/net.h"
+#include "vmm/memory/memory_backend.h"
 #include "vmm/virtio/virtio_balloon.h"
 #include "vmm/virtio/virtio_blk.h"
 #include "vmm/virtio/virtio_console.h"
+#include "vmm/virtio/virtio_mem.h"
 #include "vmm/virtio/virtio_net.h"
 #include "vmm/virtio/virtio_rng.h"
 
@@ -205,6 +207,7 @@ void rng_request_cancel(G_GNUC_UNUSED RngRequest *request)
 static const DeviceType *const types[] = {
 	&virtio_balloon_type.pci.device, &virtio_blk_type.pci.device,
 	&virtio_console_type.pci.device, &virtio_net_type.pci.device,
+	&virtio_mem_type.pci.device,
 	&virtio_rng_type.pci.device,	 &virtio_console_port_type,
 	&virtio_serial_port_type,	 NULL,
 };
@@ -215,6 +218,7 @@ static const char *const devices[] = {
 	"virtio-serial-pci,id=d,max_ports=4",
 	"virtio-net-pci,id=d,netdev=net,mq=on",
 	"virtio-rng-pci,id=d,rng=rng",
+	"virtio-mem-pci,id=d,memdev=mem,requested-size=16M",
 };
 
 typedef struct Action {
@@ -239,6 +243,16 @@ enum {
 };
 
 static IoLoop *loop;
+static MemoryBackend *memory;
+
+static MemoryBackend *new_memory(void)
+{
+	char id[] = "mem";
+	const MemoryBackendConfig config = { .id = id, .size = 32u << 20, .dump = true };
+
+	return memory_backend_new(&config, NULL);
+}
+
 static const BusOps bus_ops = {};
 
 static Device *add(DeviceTree *tree, const char *text)
@@ -335,6 +349,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (!loop) {
 		loop = io_loop_new("io", NULL, NULL, NULL);
+		memory = new_memory();
 		g_log_set_writer_func(drop_log, NULL, NULL);
 	}
 	fake = fake_machine_new(4u << 20);
@@ -344,6 +359,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fake_machine_set_chardev(fake, "con", &console);
 	fake_machine_set_chardev(fake, "ser", &serial);
 	fake_machine_set_rng(fake, "rng", &rng);
+	fake_machine_set_memory(fake, "mem", memory);
 	tree = device_tree_new(types, &fake->services);
 	bus_init(&bus, &bus_ops, PCI_BUS_KIND, "pcie.0", NULL);
 	device_tree_add_bus(tree, &bus);

@@ -61,6 +61,11 @@ struct DeviceType {
 	bool hotpluggable;
 	bool user_creatable; /* by -device and device_add */
 
+	/*
+	 * Whether a running guest can be asked to let go of @device; false and @error, which goes
+	 * on after the device's name. Main thread. NULL: it always can.
+	 */
+	bool (*check_unplug)(Device *device, GError **error);
 	bool (*realize)(Device *device, GError **error);
 	void (*unrealize)(Device *device); /* only after a realize that succeeded */
 	void (*reset)(Device *device);

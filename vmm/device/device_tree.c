@@ -459,6 +459,10 @@ bool device_tree_request_remove(DeviceTree *tree, Device *device, GError **error
 	}
 	if (!device->type->hotpluggable)
 		return error_fail(error, "device '%s' does not support hotplugging", name);
+	if (device->type->check_unplug && !device->type->check_unplug(device, error)) {
+		g_prefix_error(error, "device '%s': ", name);
+		return false;
+	}
 	if (!bus || !bus->hotplug || !bus->ops->request_unplug)
 		return error_fail(error, "bus '%s' does not support hotplugging",
 				  bus ? bus->name : "none");

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <glib.h>
+#include <stdint.h>
 
 #include "vmm/device/interrupt.h"
 
@@ -18,6 +19,7 @@ typedef struct DeviceServices DeviceServices;
 typedef struct Display Display;
 typedef struct GuestMemory GuestMemory;
 typedef struct IoLoop IoLoop;
+typedef struct MemoryBackend MemoryBackend;
 typedef struct Netdev Netdev;
 typedef struct QmpEventSink QmpEventSink;
 typedef struct RngBackend RngBackend;
@@ -40,6 +42,7 @@ struct DeviceServices {
 	GMainContext *main_context; /* where device timers go */
 	Display *display;	    /* screens, keyboards and pointers */
 	unsigned n_cpus;	    /* vCPUs: as many queues are worth having */
+	unsigned n_nodes;	    /* the guest's NUMA nodes, 1 where it knows of none */
 
 	/* Any thread; returns at once, the main thread acts. */
 	void (*request)(DeviceServices *services, RunRequest request, int value);
@@ -57,4 +60,20 @@ struct DeviceServices {
 	 * iothread share, which is started when first asked for (a thread is not free).
 	 */
 	IoLoop *(*find_io_loop)(DeviceServices *services, const char *id);
+
+	/*
+	 * Memory devices. Take memory backend @id for a device alone (NULL and @error), and give it
+	 * back. Main thread, as the others.
+	 */
+	MemoryBackend *(*claim_memory)(DeviceServices *services, const char *id, GError **error);
+	void (*release_memory)(DeviceServices *services, const char *id);
+	/*
+	 * Make all of @backend guest memory at *@gpa, or, where that is 0, at a multiple of
+	 * @alignment that it is set to; and take what is at @gpa away again. Devices and vCPUs are
+	 * paused meanwhile, so that none goes on with what it knew. False and @error where there is
+	 * no room.
+	 */
+	bool (*plug_memory)(DeviceServices *services, const MemoryBackend *backend,
+			    uint64_t alignment, uint64_t *gpa, GError **error);
+	void (*unplug_memory)(DeviceServices *services, uint64_t gpa);
 };

@@ -246,25 +246,58 @@ unsigned kvm_max_vcpus(const Kvm *kvm)
 	return kvm->max_vcpus;
 }
 
+/* The first slot that is not in use, or -1. */
+static int kvm_find_slot(const Kvm *kvm)
+{
+	for (uint32_t i = 0; i < KVM_SLOTS; i++) {
+		if (!(kvm->used_slots[i / 64] & (UINT64_C(1) << (i % 64))))
+			return (int)i;
+	}
+	return -1;
+}
+
+bool kvm_add_memory(Kvm *kvm, const GuestMemoryRegion *region, uint32_t *slot, GError **error)
+{
+	int found = kvm_find_slot(kvm);
+	struct kvm_userspace_memory_region memory = {
+		.slot = (uint32_t)found,
+		.flags = region->read_only ? KVM_MEM_READONLY : 0,
+		.guest_phys_addr = region->gpa,
+		.memory_size = region->size,
+		.userspace_addr = (uintptr_t)region->hva,
+	};
+
+	if (found < 0)
+		return error_fail(error, "KVM has no slot left for more memory");
+	if (!KVM_CALL(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &memory, error))
+		return false;
+	*slot = (uint32_t)found;
+	kvm->used_slots[*slot / 64] |= UINT64_C(1) << (*slot % 64);
+	return true;
+}
+
+void kvm_remove_memory(Kvm *kvm, uint32_t slot)
+{
+	struct kvm_userspace_memory_region nothing = { .slot = slot };
+
+	/* A slot without a size is gone (KVM API §4.35). */
+	if (kvm_ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &nothing) < 0)
+		g_warning("KVM keeps memory slot %u: %s", slot, g_strerror(errno));
+	else
+		kvm->used_slots[slot / 64] &= ~(UINT64_C(1) << (slot % 64));
+}
+
 bool kvm_set_memory(Kvm *kvm, const GuestMemory *memory, GError **error)
 {
 	const GuestMemoryRegion *regions;
 	size_t n_regions;
 	bool done = true;
+	uint32_t slot;
 
 	rcu_read_lock();
 	regions = guest_memory_regions(memory, &n_regions);
-	for (size_t i = 0; done && i < n_regions; i++) {
-		struct kvm_userspace_memory_region slot = {
-			.slot = (uint32_t)i,
-			.flags = regions[i].read_only ? KVM_MEM_READONLY : 0,
-			.guest_phys_addr = regions[i].gpa,
-			.memory_size = regions[i].size,
-			.userspace_addr = (uintptr_t)regions[i].hva,
-		};
-
-		done = KVM_CALL(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot, error);
-	}
+	for (size_t i = 0; done && i < n_regions; i++)
+		done = kvm_add_memory(kvm, &regions[i], &slot, error);
 	rcu_read_unlock();
 	return done;
 }

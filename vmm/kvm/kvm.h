@@ -18,6 +18,7 @@
 
 typedef struct AddressSpace AddressSpace;
 typedef struct GuestMemory GuestMemory;
+typedef struct GuestMemoryRegion GuestMemoryRegion;
 typedef struct Kvm Kvm;
 
 #define KVM_DEVICE_PATH "/dev/kvm"
@@ -54,6 +55,13 @@ unsigned kvm_max_vcpus(const Kvm *kvm);
 
 /* Give the guest the RAM of @memory, each region a slot. To be called once. Main thread. */
 bool kvm_set_memory(Kvm *kvm, const GuestMemory *memory, GError **error);
+
+/*
+ * Give the guest @region as well, and take it away again by the *@slot that it was given. False and
+ * @error where KVM has no slot left. Main thread.
+ */
+bool kvm_add_memory(Kvm *kvm, const GuestMemoryRegion *region, uint32_t *slot, GError **error);
+void kvm_remove_memory(Kvm *kvm, uint32_t slot);
 
 /*
  * From now on eventfds of @space are KVM's ioeventfds, and its coalesced regions coalesced zones.

@@ -31,12 +31,16 @@ typedef struct KvmListener {
 	bool is_pio;
 } KvmListener;
 
+/* Memory slots; every KVM has as many (32764 since Linux 5.11). */
+#define KVM_SLOTS 448u
+
 struct Kvm {
 	int fd;	   /* /dev/kvm */
 	int vm_fd;
 	int stats_fd;
 	size_t vcpu_mmap_size;
 	unsigned max_vcpus;
+	uint64_t used_slots[KVM_SLOTS / 64]; /* a bit for each */
 	bool any_length_ioeventfd, coalesced_pio;
 	bool has_stats, has_xsave2, has_set_clock;
 	struct kvm_cpuid2 *supported_cpuid;

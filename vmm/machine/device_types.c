@@ -15,6 +15,7 @@
 #include "vmm/virtio/virtio_blk.h"
 #include "vmm/virtio/virtio_console.h"
 #include "vmm/virtio/virtio_input.h"
+#include "vmm/virtio/virtio_mem.h"
 #include "vmm/virtio/virtio_net.h"
 #include "vmm/virtio/virtio_rng.h"
 
@@ -45,6 +46,7 @@ const DeviceType *const machine_device_types[] = {
 	FAMILY(virtio_console_type),
 	FAMILY(virtio_keyboard_type),
 	FAMILY(virtio_mouse_type),
+	FAMILY(virtio_mem_type),
 	FAMILY(virtio_net_type),
 	FAMILY(virtio_rng_type),
 	FAMILY(virtio_tablet_type),

@@ -161,6 +161,7 @@ static void machine_init_services(Machine *machine)
 		.main_context = machine->context,
 		.display = machine->display,
 		.n_cpus = machine->config->cpu_topology.cpus,
+		.n_nodes = machine->config->numa ? machine->config->numa->n_nodes : 1,
 		.request = service_request,
 		.is_running = service_is_running,
 		.find_block_node = service_find_block_node,
@@ -168,6 +169,10 @@ static void machine_init_services(Machine *machine)
 		.find_chardev = service_find_chardev,
 		.find_rng = service_find_rng,
 		.find_io_loop = service_find_io_loop,
+		.claim_memory = machine_claim_memory,
+		.release_memory = machine_release_memory,
+		.plug_memory = machine_plug_memory,
+		.unplug_memory = machine_unplug_memory,
 	};
 }
 

@@ -55,6 +55,7 @@ struct Machine {
 	IoLoop *default_io_loop; /* NULL until a device asks */
 	MemoryBackend *own_memory; /* plain -m */
 	MemoryMap map;
+	GArray *plugged_memory; /* PluggedMemory, in no order */
 	GArray *ranges; /* AcpiMemory: RAM by NUMA node; of node 0 without nodes */
 	GuestMemory *memory;
 	AddressSpace *mmio, *pio;
@@ -117,6 +118,13 @@ bool machine_create_memory(Machine *machine, GError **error);
 /* Lock what the process has and will have in RAM (-overcommit mem-lock=on). */
 bool machine_lock_memory(GError **error);
 void machine_free_memory(Machine *machine);
+
+/* machine_memory_device.c: what DeviceServices has for memory devices. */
+MemoryBackend *machine_claim_memory(DeviceServices *services, const char *id, GError **error);
+void machine_release_memory(DeviceServices *services, const char *id);
+bool machine_plug_memory(DeviceServices *services, const MemoryBackend *backend,
+			 uint64_t alignment, uint64_t *gpa, GError **error);
+void machine_unplug_memory(DeviceServices *services, uint64_t gpa);
 
 /* machine_board.c: the fixed devices, those of -serial and -device, and what to boot. */
 bool machine_create_board(Machine *machine, GError **error);

@@ -186,4 +186,5 @@ void machine_free_memory(Machine *machine)
 {
 	g_clear_pointer(&machine->own_memory, memory_backend_free);
 	g_clear_pointer(&machine->ranges, g_array_unref);
+	g_clear_pointer(&machine->plugged_memory, g_array_unref);
 }

@@ -97,6 +97,22 @@ bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GErr
 	return true;
 }
 
+void guest_memory_remove(GuestMemory *memory, uint64_t gpa)
+{
+	GuestMemoryTable *old = memory->table;
+	GuestMemoryTable *table = g_malloc(sizeof(*table) + old->n_regions * sizeof(*old->regions));
+
+	table->n_regions = 0;
+	for (size_t i = 0; i < old->n_regions; i++) {
+		if (old->regions[i].gpa != gpa)
+			table->regions[table->n_regions++] = old->regions[i];
+	}
+	g_atomic_pointer_set(&memory->table, table);
+	rcu_retire(old, g_free);
+	rcu_synchronize();
+	tell_listeners(memory);
+}
+
 const GuestMemoryRegion *guest_memory_regions(const GuestMemory *memory, size_t *n_regions)
 {
 	const GuestMemoryTable *table = g_atomic_pointer_get(&((GuestMemory *)memory)->table);
@@ -114,7 +130,7 @@ uint64_t guest_memory_size(const GuestMemory *memory)
 	rcu_read_lock();
 	regions = guest_memory_regions(memory, &n_regions);
 	for (size_t i = 0; i < n_regions; i++) {
-		if (!regions[i].read_only)
+		if (!regions[i].read_only && !regions[i].is_device)
 			size += regions[i].size;
 	}
 	rcu_read_unlock();

@@ -28,6 +28,7 @@ typedef struct GuestMemoryRegion {
 	uint64_t offset; /* of the region within fd, bytes */
 	bool read_only;	 /* ROM: guest writes exit, and guest_memory_write() refuses */
 	bool shared;	 /* the mapping shows what is in fd; else it is private, or anonymous */
+	bool is_device;	 /* a memory device's, and no part of what the machine has */
 	uint64_t page_size; /* of the host's pages behind it, bytes; 0: base pages */
 } GuestMemoryRegion;
 
@@ -55,10 +56,16 @@ typedef struct GuestMemoryListener {
 void guest_memory_add_listener(GuestMemory *memory, GuestMemoryListener *listener);
 void guest_memory_remove_listener(GuestMemory *memory, GuestMemoryListener *listener);
 
+/*
+ * Take the region that starts at @gpa away; does nothing if there is none. Nobody has host
+ * addresses of it any more (devices and vCPUs are paused). Main thread.
+ */
+void guest_memory_remove(GuestMemory *memory, uint64_t gpa);
+
 /* The regions in ascending order of address; valid inside an RCU read section. */
 const GuestMemoryRegion *guest_memory_regions(const GuestMemory *memory, size_t *n_regions);
 
-/* Bytes of RAM in all (ROM excluded). */
+/* Bytes of RAM in all (without ROM and memory devices). */
 uint64_t guest_memory_size(const GuestMemory *memory);
 
 /*

@@ -142,7 +142,7 @@ typedef struct PreallocPart {
 	int errnum;
 } PreallocPart;
 
-static gpointer memory_backend_populate(gpointer data)
+static gpointer populate_part(gpointer data)
 {
 	PreallocPart *part = data;
 
@@ -153,6 +153,14 @@ static gpointer memory_backend_populate(gpointer data)
 		break;
 	}
 	return NULL;
+}
+
+bool memory_backend_populate(const MemoryBackend *backend, uint64_t offset, uint64_t size)
+{
+	PreallocPart part = { .start = backend->hva + offset, .size = size };
+
+	populate_part(&part);
+	return part.errnum == 0;
 }
 
 /* Have the host give all pages now, by several threads where asked: it is mostly zeroing. */
@@ -172,12 +180,12 @@ static bool memory_backend_prealloc(MemoryBackend *backend, GError **error)
 		parts[i].start = backend->hva + first * backend->page_size;
 		parts[i].size = (after - first) * backend->page_size;
 		if (i > 0)
-			threads[i] = g_thread_try_new("prealloc", memory_backend_populate, &parts[i],
+			threads[i] = g_thread_try_new("prealloc", populate_part, &parts[i],
 						      NULL);
 		if (i > 0 && !threads[i])
-			memory_backend_populate(&parts[i]);
+			populate_part(&parts[i]);
 	}
-	memory_backend_populate(&parts[0]);
+	populate_part(&parts[0]);
 	for (unsigned i = 0; i < n; i++) {
 		if (threads[i])
 			g_thread_join(threads[i]);

@@ -45,5 +45,10 @@ typedef struct MemoryBackend {
  * reserved at once when prealloc is set), or the file is unfit. Main thread.
  */
 MemoryBackend *memory_backend_new(const MemoryBackendConfig *config, GError **error);
+/*
+ * Have the host give the pages of @size bytes at @offset, both multiples of the page size, now.
+ * False where it has not enough, or not the call (Linux 5.14). Any thread.
+ */
+bool memory_backend_populate(const MemoryBackend *backend, uint64_t offset, uint64_t size);
 void memory_backend_free(MemoryBackend *backend);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemoryBackend, memory_backend_free)

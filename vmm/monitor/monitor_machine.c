@@ -12,6 +12,7 @@
 #include "vmm/memory/guest_memory.h"
 #include "vmm/memory/memory_backend.h"
 #include "vmm/virtio/virtio_balloon.h"
+#include "vmm/virtio/virtio_mem.h"
 
 QapiTargetInfo *qmp_query_target(G_GNUC_UNUSED QmpContext *ctx, G_GNUC_UNUSED GError **error)
 {
@@ -45,11 +46,57 @@ GPtrArray *qmp_query_machines(G_GNUC_UNUSED QmpContext *ctx, G_GNUC_UNUSED GErro
 	return list;
 }
 
+static void add_plugged_memory(Device *device, gpointer data)
+{
+	VirtioMemInfo info;
+
+	if (!virtio_mem_is(device))
+		return;
+	virtio_mem_get_info(device, &info);
+	*(uint64_t *)data += info.size;
+}
+
+static void append_memory_device(Device *device, gpointer data)
+{
+	QapiMemoryDeviceInfo *entry;
+	QapiVirtioMEMDeviceInfo *mem;
+	VirtioMemInfo info;
+
+	if (!virtio_mem_is(device))
+		return;
+	virtio_mem_get_info(device, &info);
+	mem = g_new0(QapiVirtioMEMDeviceInfo, 1);
+	mem->id = g_strdup(device->id);
+	mem->memaddr = info.address;
+	mem->requested_size = info.requested_size;
+	mem->size = info.size;
+	mem->max_size = info.maximum_size;
+	mem->block_size = info.block_size;
+	mem->node = info.node;
+	mem->memdev = g_strdup_printf("/objects/%s", info.memdev);
+	entry = g_new0(QapiMemoryDeviceInfo, 1);
+	entry->type = QAPI_MEMORY_DEVICE_INFO_KIND_VIRTIO_MEM;
+	entry->u.virtio_mem.data = mem;
+	g_ptr_array_add(data, entry);
+}
+
+GPtrArray *qmp_query_memory_devices(QmpContext *ctx, G_GNUC_UNUSED GError **error)
+{
+	GPtrArray *list = qapi_list_new_MemoryDeviceInfo();
+
+	device_tree_foreach(machine_devices(qmp_context_machine(ctx)), false,
+			    append_memory_device, list);
+	return list;
+}
+
 QapiMemoryInfo *qmp_query_memory_size_summary(QmpContext *ctx, G_GNUC_UNUSED GError **error)
 {
 	QapiMemoryInfo *info = g_new0(QapiMemoryInfo, 1);
 
 	info->base_memory = guest_memory_size(machine_memory(qmp_context_machine(ctx)));
+	info->has_plugged_memory = true;
+	device_tree_foreach(machine_devices(qmp_context_machine(ctx)), false, add_plugged_memory,
+			    &info->plugged_memory);
 	return info;
 }
 
