@@ -30,6 +30,12 @@ tests_device_test_lpc_bridge_SOURCES = tests/device/test-lpc-bridge.c
 tests_device_test_lpc_bridge_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_lpc_bridge_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 
+# Firmware
+device_tests += tests/device/test-firmware
+tests_device_test_firmware_SOURCES = tests/device/test-firmware.c
+tests_device_test_firmware_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_firmware_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+
 # Fuzzers
 FUZZ_BOOT = tests/fuzz/fuzz.h tests/fuzz/fuzz_boot.c tests/fuzz/fuzz_boot.h $(BOOT_IMAGES)
 

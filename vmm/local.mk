@@ -44,6 +44,7 @@ libvmm_a_SOURCES += \
 	vmm/kvm/kvm.c vmm/kvm/kvm.h vmm/kvm/kvm_internal.h \
 	vmm/kvm/kvm_device_memory.c \
 	vmm/kvm/kvm_interrupts.c \
+	vmm/kvm/kvm_rom.c \
 	vmm/kvm/kvm_stats.c vmm/kvm/kvm_stats.h \
 	vmm/kvm/kvm_vcpu.c vmm/kvm/kvm_vcpu.h
 
@@ -57,6 +58,7 @@ libvmm_a_SOURCES += \
 libvmm_a_SOURCES += \
 	vmm/x86/acpi.c vmm/x86/acpi.h vmm/x86/acpi_layout.h vmm/x86/acpi_tables.h \
 	vmm/x86/acpi_numa.c vmm/x86/acpi_numa.h \
+	vmm/x86/acpi_loader.c vmm/x86/acpi_loader.h \
 	vmm/x86/boot.c vmm/x86/boot.h vmm/x86/boot_internal.h \
 	vmm/x86/boot_elf.c vmm/x86/boot_linux.c vmm/x86/boot_multiboot.c vmm/x86/boot_pvh.c \
 	vmm/x86/cpu_features.c vmm/x86/cpu_features.h \
@@ -90,6 +92,7 @@ vmm/x86/cpu-models.inc: $(srcdir)/vmm/x86/cpu-features-gen $(CPU_MAP)
 libvmm_a_SOURCES += \
 	vmm/block/block.h vmm/block/block_internal.h \
 	vmm/block/block_file.c vmm/block/block_file.h \
+	vmm/block/block_image.c vmm/block/block_image.h \
 	vmm/block/block_io.c \
 	vmm/block/block_nodes.c
 
@@ -139,12 +142,15 @@ libvmm_a_SOURCES += \
 	vmm/chipset/debug_console.c \
 	vmm/chipset/debug_exit.c \
 	vmm/chipset/device_timer.c vmm/chipset/device_timer.h \
+	vmm/chipset/flash.c \
+	vmm/chipset/fw_cfg.c vmm/chipset/fw_cfg.h \
 	vmm/chipset/i8042.c \
 	vmm/chipset/isa_bus.c \
 	vmm/chipset/lpc_bridge.c \
 	vmm/chipset/port92.c \
 	vmm/chipset/ps2.c vmm/chipset/ps2.h \
 	vmm/chipset/pvpanic.c \
+	vmm/chipset/rom.c \
 	vmm/chipset/rtc_cmos.c \
 	vmm/chipset/serial_16550.c
 
@@ -192,6 +198,8 @@ libvmm_a_SOURCES += \
 	vmm/machine/device_types.c vmm/machine/device_types.h \
 	vmm/machine/machine.c vmm/machine/machine.h vmm/machine/machine_internal.h \
 	vmm/machine/machine_board.c vmm/machine/machine_cpu_model.c \
+	vmm/machine/machine_boot_order.c vmm/machine/machine_boot_order.h \
+	vmm/machine/machine_firmware.c \
 	vmm/machine/machine_memory.c vmm/machine/machine_memory_device.c \
 	vmm/machine/machine_objects.c vmm/machine/machine_objects.h \
 	vmm/machine/quiesce.c \

@@ -251,6 +251,103 @@ static void test_numa(void)
 	g_assert_cmpmem((const uint8_t *)slit + 44, 4, distances, 4);
 }
 
+/* Place the files as firmware would, by their commands, and find the tables that were meant. */
+static void test_loader(void)
+{
+	static const struct {
+		const char *name;
+		uint64_t address;
+	} places[] = {
+		{ ACPI_FILE_RSDP, 0xf1230 },
+		{ ACPI_FILE_TABLES, 0x2000c0 },
+		{ ACPI_FILE_INFO, 0x300000 },
+	};
+	const AcpiCpu cpus[] = { { .apic_id = 0, .present = true } };
+	g_auto(BootGuest) guest = { 0 };
+	g_auto(AcpiFiles) files = { 0 };
+	g_autoptr(GError) error = NULL;
+	AcpiConfig config = { .map = &guest.map, .cpus = cpus, .n_cpus = 1 };
+	const GByteArray *contents[3];
+	unsigned n_allocated = 0;
+	AcpiRsdp rsdp;
+	const AcpiHeader *xsdt;
+	bool found = false;
+
+	boot_guest_init(&guest, RAM_SIZE, 0);
+	acpi_build_files(&config, &files, &error);
+	g_assert_no_error(error);
+	acpi_files_move_ecam(&files, 0xe0000000);
+	contents[0] = files.rsdp;
+	contents[1] = files.tables;
+	contents[2] = files.info;
+	for (unsigned i = 0; i < 3; i++)
+		memcpy(guest.ram + places[i].address, contents[i]->data, contents[i]->len);
+	for (unsigned at = 0; at < files.loader->len; at += 128) {
+		const uint8_t *command = files.loader->data + at;
+		uint32_t kind, numbers[3];
+		uint64_t base[2] = { 0 };
+
+		memcpy(&kind, command, 4);
+		for (unsigned i = 0; i < 3; i++) {
+			if (g_str_equal((const char *)command + 4, places[i].name))
+				base[0] = places[i].address;
+			if (kind == 2 && g_str_equal((const char *)command + 60, places[i].name))
+				base[1] = places[i].address;
+		}
+		g_assert_cmphex(base[0], !=, 0);
+		memcpy(numbers, command + (kind == 2 ? 116 : 60), sizeof(numbers));
+		if (kind == 1) {
+			n_allocated++;
+			g_assert_cmphex(base[0] % numbers[0], ==, 0);
+		} else if (kind == 2) {
+			uint64_t pointer = 0;
+			uint8_t *field = guest.ram + base[0] + numbers[0];
+
+			g_assert_cmphex(base[1], !=, 0);
+			memcpy(&pointer, field, command[120]);
+			pointer += base[1];
+			memcpy(field, &pointer, command[120]);
+		} else {
+			uint8_t sum = 0;
+
+			g_assert_cmpuint(kind, ==, 3);
+			for (uint32_t i = 0; i < numbers[2]; i++)
+				sum = (uint8_t)(sum + guest.ram[base[0] + numbers[1] + i]);
+			guest.ram[base[0] + numbers[0]] = (uint8_t)-sum;
+		}
+	}
+	g_assert_cmpuint(n_allocated, ==, 3);
+	memcpy(&rsdp, guest.ram + places[0].address, sizeof(rsdp));
+	check_sum(&rsdp, 20);
+	check_sum(&rsdp, sizeof(rsdp));
+	xsdt = (const void *)(guest.ram + rsdp.xsdt_address);
+	g_assert_cmpmem(xsdt->signature, 4, "XSDT", 4);
+	check_sum(xsdt, xsdt->length);
+	for (unsigned i = 0; i < (xsdt->length - sizeof(*xsdt)) / 8; i++) {
+		uint64_t address;
+		const AcpiHeader *header;
+
+		memcpy(&address, (const uint8_t *)(xsdt + 1) + 8 * i, sizeof(address));
+		header = (const void *)(guest.ram + address);
+		check_sum(header, header->length);
+		if (memcmp(header->signature, "MCFG", 4) == 0)
+			g_assert_cmphex(((const AcpiMcfg *)header)->base, ==, 0xe0000000);
+		if (memcmp(header->signature, "FACP", 4) == 0) {
+			const AcpiFadt *fadt = (const void *)header;
+			const AcpiHeader *dsdt = (const void *)(guest.ram + fadt->dsdt_address);
+			const uint32_t page = 0x300000;
+
+			g_assert_cmphex(fadt->dsdt_address, ==, fadt->x_dsdt_address);
+			g_assert_cmpmem(dsdt->signature, 4, "DSDT", 4);
+			check_sum(dsdt, dsdt->length);
+			g_assert_nonnull(memmem(dsdt, dsdt->length, &page, sizeof(page)));
+			g_assert_cmpmem(guest.ram + fadt->facs_address, 4, "FACS", 4);
+			found = true;
+		}
+	}
+	g_assert_true(found);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -258,5 +355,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/acpi/many-cpus", test_many_cpus);
 	g_test_add_func("/acpi/numa", test_numa);
 	g_test_add_func("/acpi/iasl", test_iasl);
+	g_test_add_func("/acpi/loader", test_loader);
 	return g_test_run();
 }

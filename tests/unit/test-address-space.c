@@ -78,6 +78,27 @@ static void test_dispatch(void)
 	g_assert_cmphex(address_space_read(space, 0x1010, 4), ==, 0xffffffff);
 }
 
+/* Reads of ROM come from memory, in any size; writes are called back. */
+static void test_rom(void)
+{
+	g_autoptr(AddressSpace) space = address_space_new("test", 0x10000);
+	static uint8_t rom[4096] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+	Recorder a;
+
+	recorder_init(&a, &plain_ops, sizeof(rom));
+	a.region.rom = rom;
+	g_assert_true(address_space_map(space, &a.region, 0x1000));
+	g_assert_cmphex(address_space_read(space, 0x1000, 8), ==, 0x0807060504030201);
+	g_assert_cmphex(address_space_read(space, 0x1003, 1), ==, 4);
+	g_assert_cmphex(address_space_read(space, 0x1ffe, 4), ==, 0xffff0000);
+	g_assert_cmpuint(a.n_calls, ==, 0);
+	address_space_write(space, 0x1002, 0x55, 1);
+	g_assert_cmpuint(a.n_calls, ==, 1);
+	g_assert_cmpuint(a.last_offset, ==, 2);
+	g_assert_cmphex(address_space_read(space, 0x1002, 1), ==, 3);
+	address_space_unmap(space, &a.region);
+}
+
 static void test_bounds(void)
 {
 	g_autoptr(AddressSpace) space = address_space_new("test", 0x10000);
@@ -374,6 +395,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/address-space/dispatch", test_dispatch);
 	g_test_add_func("/address-space/bounds", test_bounds);
+	g_test_add_func("/address-space/rom", test_rom);
 	g_test_add_func("/address-space/overlap", test_overlap);
 	g_test_add_func("/address-space/sizes", test_sizes);
 	g_test_add_func("/address-space/eventfd", test_eventfd);

@@ -28,7 +28,14 @@ enum {
 	REG_TIMER = 0x08,      /* 32 bits */
 	REG_GPE_STATUS = 0x20, /* GPE_BYTES each */
 	REG_GPE_ENABLE = 0x28,
+	REG_SMI_ENABLE = 0x30,
 };
+
+/*
+ * There is no SMM. A BIOS that finds the APM command port enabled to raise SMIs takes SMM for set up
+ * and keeps off it.
+ */
+#define SMI_ENABLE 0x20u /* APMC_EN */
 
 enum {
 	PM1_TIMER = 0x0001,
@@ -182,6 +189,8 @@ static uint8_t read_byte(const AcpiPm *pm, uint64_t offset, uint32_t timer)
 		return pm->gpe_status[offset - REG_GPE_STATUS];
 	case REG_GPE_ENABLE ... REG_GPE_ENABLE + GPE_BYTES - 1:
 		return pm->gpe_enable[offset - REG_GPE_ENABLE];
+	case REG_SMI_ENABLE:
+		return SMI_ENABLE;
 	default:
 		return 0;
 	}

@@ -18,6 +18,16 @@ extern const DeviceType i8042_type;	    /* "i8042" */
 extern const PciDeviceType lpc_bridge_type; /* "ICH9-LPC", to be put at 1f.0 */
 extern const DeviceType port92_type;	    /* "port92" */
 
+/* Where there is firmware, at the top of the first 4 GiB. */
+extern const DeviceType flash_type; /* "cfi.pflash01" */
+extern const DeviceType rom_type;   /* "firmware-rom" */
+
+/* Of all flash or ROM together: bytes. */
+#define FLASH_MAXIMUM_SIZE (16u << 20)
+
+/* The guest-physical address of a flash_type device's first byte. Main thread. */
+uint64_t flash_base(const Device *flash);
+
 /* On the ISA bus, as the user asks. */
 extern const DeviceType serial_16550_type;  /* "isa-serial" */
 extern const DeviceType debug_exit_type;    /* "isa-debug-exit" */

@@ -176,8 +176,9 @@ static bool parse_version(VmConfig *config, const VmOption *option, const char *
 #define FIELD(name) offsetof(VmConfig, name)
 
 static const VmOption options[] = {
-	{ "-machine", "[type=]q35[,memory-backend=ID][,accel=kvm][,kernel-irqchip=on][,mem-merge=on|off]"
-	  "[,dump-guest-core=on|off]",
+	{ "-machine",
+	  "[type=]q35[,memory-backend=ID][,pflash0=NODE][,pflash1=NODE][,graphics=on|off][,accel=kvm]"
+	  "[,kernel-irqchip=on][,mem-merge=on|off][,dump-guest-core=on|off]",
 	  "the machine type", vm_config_parse_machine, 0, NULL },
 	{ "-M", "[type=]q35[,...]", "the same", vm_config_parse_machine, 0, NULL },
 	{ "-accel", "kvm", "what runs the guest", vm_config_parse_accel, 0, NULL },
@@ -199,6 +200,11 @@ static const VmOption options[] = {
 	{ "-initrd", "FILE", "its initial RAM disk (Multiboot: modules)", parse_string,
 	  FIELD(initrd), NULL },
 	{ "-append", "TEXT", "its command line", parse_append, 0, NULL },
+	{ "-bios", "FILE", "firmware in ROM, to boot from disks", parse_string, FIELD(bios), NULL },
+	{ "-boot", "[menu=on|off][,strict=on|off][,splash-time=MS][,reboot-timeout=MS]",
+	  "what firmware is told about booting", vm_config_parse_boot, 0, NULL },
+	{ "-fw_cfg", "[name=]NAME,string=TEXT|file=FILE", "a file for firmware and guest to read",
+	  vm_config_parse_item, FIELD(fw_cfg), "name" },
 	{ "-object", "TYPE,id=ID[,...]", "a memory backend, I/O thread or entropy source",
 	  vm_config_parse_item, FIELD(objects), "qom-type" },
 	{ "-blockdev", "DRIVER,node-name=NAME[,...]", "the host side of a disk",
@@ -264,7 +270,7 @@ static VmConfig *vm_config_new(void)
 	VmConfig *config = g_new0(VmConfig, 1);
 	GPtrArray **lists[] = { &config->objects,  &config->blockdevs, &config->netdevs,
 				&config->chardevs, &config->devices,   &config->serials,
-				&config->monitors, &config->add_fds };
+				&config->monitors, &config->add_fds,  &config->fw_cfg };
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
 		*lists[i] = g_ptr_array_new_with_free_func(vm_config_item_free);
@@ -272,6 +278,7 @@ static VmConfig *vm_config_new(void)
 	config->cpu_model = g_strdup("host");
 	config->cpu_features = g_ptr_array_new_with_free_func(cpu_feature_setting_free);
 	config->cpu_check = true;
+	config->boot = (BootConfig){ .splash_time = -1, .reboot_timeout = -1 };
 	config->actions.panic = QAPI_PANIC_ACTION_SHUTDOWN;
 	config->sandbox = true;
 	config->memory_merge = config->dump_guest_core = true;
@@ -290,6 +297,7 @@ void vm_config_free(VmConfig *config)
 	g_ptr_array_unref(config->serials);
 	g_ptr_array_unref(config->monitors);
 	g_ptr_array_unref(config->add_fds);
+	g_ptr_array_unref(config->fw_cfg);
 	g_ptr_array_unref(config->cpu_features);
 	g_free(config->help_argument);
 	g_free(config->name);
@@ -299,6 +307,9 @@ void vm_config_free(VmConfig *config)
 	g_free(config->kernel);
 	g_free(config->initrd);
 	g_free(config->append);
+	g_free(config->bios);
+	for (unsigned i = 0; i < VM_FLASHES; i++)
+		g_free(config->pflash[i]);
 	g_free(config->rtc_base);
 	g_free(config->pid_file);
 	g_free(config->run_as);

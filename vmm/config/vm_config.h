@@ -55,6 +55,17 @@ typedef struct CpuFeatureSetting {
 /* Free @data, a CpuFeatureSetting. */
 void cpu_feature_setting_free(gpointer data);
 
+/* Flash chips that there can be: code and variables. */
+#define VM_FLASHES 2u
+
+/* -boot: what firmware is told. */
+typedef struct BootConfig {
+	bool menu;	      /* offer to choose */
+	bool strict;	      /* nothing but what has a bootindex */
+	int32_t splash_time;  /* ms to wait for a choice; -1: firmware's own idea */
+	int32_t reboot_timeout; /* ms until it tries again when nothing boots; -1: never */
+} BootConfig;
+
 /* What a guest's own wish leads to (-action, set-action). */
 typedef struct RunActions {
 	QapiRebootAction reboot;
@@ -99,6 +110,12 @@ typedef struct VmConfig {
 	bool cpu_enforce;	 /* or do not start then */
 
 	char *kernel, *initrd, *append; /* NULL if not given */
+
+	char *bios;	  /* -bios; NULL if not given */
+	char *pflash[VM_FLASHES]; /* -machine pflash0=, pflash1=: names of nodes, or NULL */
+	bool no_graphics; /* -machine graphics=off */
+	BootConfig boot;
+	GPtrArray *fw_cfg; /* of -fw_cfg */
 
 	GPtrArray *objects;   /* VmConfigItem *, each of these */
 	GPtrArray *blockdevs;

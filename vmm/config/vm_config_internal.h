@@ -35,6 +35,8 @@ bool vm_config_parse_device(VmConfig *config, const VmOption *option, const char
 /* vm_config_machine.c */
 bool vm_config_parse_machine(VmConfig *config, const VmOption *option, const char *text,
 			     GError **error);
+bool vm_config_parse_boot(VmConfig *config, const VmOption *option, const char *text,
+			  GError **error);
 bool vm_config_parse_accel(VmConfig *config, const VmOption *option, const char *text,
 			   GError **error);
 bool vm_config_parse_memory(VmConfig *config, const VmOption *option, const char *text,

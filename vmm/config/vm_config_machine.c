@@ -15,7 +15,8 @@
 
 typedef struct MachineOptions {
 	char *type, *memory_backend, *accel;
-	bool kernel_irqchip, mem_merge, dump_guest_core;
+	char *pflash[VM_FLASHES];
+	bool kernel_irqchip, graphics, mem_merge, dump_guest_core;
 } MachineOptions;
 
 static bool check_machine(const MachineOptions *machine, GError **error)
@@ -39,6 +40,12 @@ bool vm_config_parse_machine(VmConfig *config, const VmOption *option, const cha
 		  .offset = offsetof(MachineOptions, type) },
 		{ .name = "memory-backend", .kind = PROPERTY_STRING,
 		  .offset = offsetof(MachineOptions, memory_backend) },
+		{ .name = "pflash0", .kind = PROPERTY_NODE,
+		  .offset = offsetof(MachineOptions, pflash[0]) },
+		{ .name = "pflash1", .kind = PROPERTY_NODE,
+		  .offset = offsetof(MachineOptions, pflash[1]) },
+		{ .name = "graphics", .kind = PROPERTY_BOOL, .initial = true,
+		  .offset = offsetof(MachineOptions, graphics) },
 		{ .name = "accel", .kind = PROPERTY_STRING, .initial_text = "kvm",
 		  .offset = offsetof(MachineOptions, accel) },
 		{ .name = "kernel-irqchip", .kind = PROPERTY_BOOL, .initial = true,
@@ -64,8 +71,33 @@ bool vm_config_parse_machine(VmConfig *config, const VmOption *option, const cha
 		g_free(config->memory_backend);
 		config->memory_backend = g_steal_pointer(&machine.memory_backend);
 	}
+	for (unsigned i = 0; done && i < VM_FLASHES; i++) {
+		if (!machine.pflash[i])
+			continue;
+		g_free(config->pflash[i]);
+		config->pflash[i] = g_steal_pointer(&machine.pflash[i]);
+	}
+	if (done)
+		config->no_graphics = !machine.graphics;
 	properties_clear(properties, &machine);
 	return done;
+}
+
+bool vm_config_parse_boot(VmConfig *config, const VmOption *option, const char *text,
+			  GError **error)
+{
+	static const Property properties[] = {
+		{ .name = "menu", .kind = PROPERTY_BOOL, .offset = offsetof(BootConfig, menu) },
+		{ .name = "strict", .kind = PROPERTY_BOOL, .offset = offsetof(BootConfig, strict) },
+		{ .name = "splash-time", .kind = PROPERTY_INT32, .minimum = 0, .maximum = 0xffff,
+		  .offset = offsetof(BootConfig, splash_time) },
+		{ .name = "reboot-timeout", .kind = PROPERTY_INT32,
+		  .offset = offsetof(BootConfig, reboot_timeout) },
+		PROPERTY_END,
+	};
+
+	(void)option;
+	return vm_config_parse_properties(properties, &config->boot, text, NULL, error);
 }
 
 bool vm_config_parse_accel(VmConfig *config, const VmOption *option, const char *text,

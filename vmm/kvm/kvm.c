@@ -21,10 +21,10 @@
 
 /*
  * Intel CPUs without unrestricted guests need a page for an identity map and three for a task
- * state in real mode; below the firmware's 256 KiB at the top of the first 4 GiB nothing is.
+ * state in real mode; below the 16 MiB for firmware at the top of the first 4 GiB nothing is.
  */
-#define KVM_IDENTITY_MAP_ADDRESS UINT64_C(0xfffbc000)
-#define KVM_TSS_ADDRESS		 UINT64_C(0xfffbd000)
+#define KVM_IDENTITY_MAP_ADDRESS UINT64_C(0xfeffc000)
+#define KVM_TSS_ADDRESS		 UINT64_C(0xfeffd000)
 
 static const struct {
 	int capability;
@@ -356,6 +356,8 @@ static void kvm_region_mapped(void *opaque, IoRegion *region)
 	kvm_set_coalesced(listener, region, KVM_REGISTER_COALESCED_MMIO);
 	if (region->ram)
 		kvm_map_device_memory(listener->kvm, region);
+	if (region->rom)
+		kvm_map_rom(listener->kvm, region);
 }
 
 static void kvm_region_unmapped(void *opaque, IoRegion *region)
@@ -365,6 +367,8 @@ static void kvm_region_unmapped(void *opaque, IoRegion *region)
 	kvm_set_coalesced(listener, region, KVM_UNREGISTER_COALESCED_MMIO);
 	if (region->ram)
 		kvm_unmap_device_memory(listener->kvm, region);
+	if (region->rom)
+		kvm_unmap_rom(listener->kvm, region);
 }
 
 static void kvm_region_log_changed(void *opaque, IoRegion *region)

@@ -8,6 +8,7 @@
 #include "vmm/kvm/kvm.h"
 #include "vmm/memory/address_space.h"
 
+#define KVM_ROMS     8u /* regions of ROM that can be mapped at once */
 #define KVM_GSI_PINS 24u /* of the IOAPIC; MSI routes have the GSIs above */
 
 typedef struct KvmInterrupts {
@@ -47,6 +48,7 @@ struct Kvm {
 	struct kvm_msr_list *msr_list; /* read when first needed */
 	KvmInterrupts interrupts;
 	KvmListener mmio_listener, pio_listener;
+	const IoRegion *roms[KVM_ROMS]; /* by slot; under the MMIO space's lock */
 
 	/* The ring of batched writes lies in the pages of the first vCPU. */
 	size_t coalesced_offset; /* bytes; 0: KVM has none */
@@ -82,6 +84,10 @@ void kvm_map_device_memory(Kvm *kvm, IoRegion *region);
 void kvm_unmap_device_memory(Kvm *kvm, IoRegion *region);
 void kvm_log_device_memory(Kvm *kvm, IoRegion *region);
 bool kvm_fetch_device_memory_dirty(Kvm *kvm, IoRegion *region, uint64_t *bitmap);
+
+/* kvm_rom.c: give the guest the rom of @region, and take it away. Under that lock, too. */
+void kvm_map_rom(Kvm *kvm, const IoRegion *region);
+void kvm_unmap_rom(Kvm *kvm, const IoRegion *region);
 
 /* The stats descriptor of VM or vCPU descriptor @fd; -1 where KVM has none. */
 int kvm_open_stats(const Kvm *kvm, int fd);

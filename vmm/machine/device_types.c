@@ -7,6 +7,7 @@
 
 #include "vmm/machine/device_types.h"
 #include "vmm/chipset/chipset.h"
+#include "vmm/chipset/fw_cfg.h"
 #include "vmm/display/bochs_display.h"
 #include "vmm/pci/host_bridge.h"
 #include "vmm/pci/root_port.h"
@@ -25,11 +26,14 @@
 const DeviceType *const machine_device_types[] = {
 	/* The board's */
 	&acpi_pm_type,
+	&flash_type,
+	&fw_cfg_type,
 	&host_bridge_type,
 	&i8042_type,
 	FAMILY(memory_controller_hub_type),
 	FAMILY(lpc_bridge_type),
 	&port92_type,
+	&rom_type,
 	&rtc_cmos_type,
 	/* PCI */
 	FAMILY(bochs_display_type),

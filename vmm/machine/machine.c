@@ -308,6 +308,7 @@ void machine_free(Machine *machine)
 	netdevs_free(machine->netdevs);
 	block_nodes_free(machine->block_nodes);
 	chardevs_free(machine->chardevs);
+	machine_free_firmware(machine);
 	g_clear_pointer(&machine->boot, boot_source_free);
 	address_space_free(machine->mmio);
 	address_space_free(machine->pio);

@@ -120,6 +120,7 @@ static bool open_boot_source(Machine *machine, GError **error)
 bool machine_create_board(Machine *machine, GError **error)
 {
 	return open_boot_source(machine, error) && create_chipset(machine, error) &&
+	       machine_create_firmware(machine, error) &&
 	       create_serial_ports(machine, error) && create_user_devices(machine, error);
 }
 
@@ -173,7 +174,8 @@ static void describe_numa(const Machine *machine, AcpiCpu *cpus, GArray *ranges,
 	acpi->distances = distances->len ? distances->data : NULL;
 }
 
-static bool build_acpi(Machine *machine, uint64_t *rsdp, GError **error)
+/* Into RAM (*@rsdp), or into @files for firmware to place. */
+static bool build_acpi(Machine *machine, uint64_t *rsdp, AcpiFiles *files, GError **error)
 {
 	g_autofree AcpiCpu *cpus = g_new0(AcpiCpu, machine->n_cpus);
 	g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(AcpiMemory));
@@ -184,7 +186,13 @@ static bool build_acpi(Machine *machine, uint64_t *rsdp, GError **error)
 		cpus[i] = (AcpiCpu){ .apic_id = machine->cpus[i].apic_id, .present = true };
 	describe_numa(machine, cpus, ranges, distances, &acpi);
 	device_tree_foreach(machine->devices, false, describe_device, &acpi);
-	return acpi_build(&acpi, machine->memory, rsdp, error);
+	return files ? acpi_build_files(&acpi, files, error)
+		     : acpi_build(&acpi, machine->memory, rsdp, error);
+}
+
+bool machine_build_acpi_files(Machine *machine, AcpiFiles *files, GError **error)
+{
+	return build_acpi(machine, NULL, files, error);
 }
 
 /* Do with PCI what firmware would have done before it started the kernel. */
@@ -203,10 +211,10 @@ static bool assign_pci_resources(Machine *machine, GError **error)
 				    MEMORY_MAP_ECAM_BASE, error);
 }
 
-bool machine_load(Machine *machine, GError **error)
+/* Do what firmware would have done, and load the kernel if there is one. */
+static bool load_directly(Machine *machine, BootState *boot, GError **error)
 {
 	g_autoptr(GError) unplaced = NULL;
-	BootState boot = { 0 };
 	uint64_t rsdp;
 
 	if (machine->boot && !assign_pci_resources(machine, &unplaced)) {
@@ -217,12 +225,19 @@ bool machine_load(Machine *machine, GError **error)
 		}
 		g_warning("%s", unplaced->message);
 	}
-	if (!build_acpi(machine, &rsdp, error))
-		return false;
-	if (machine->boot && !boot_load(machine->boot, &machine->map, rsdp, !machine->ram_written,
-					machine->memory, &boot, error))
-		return false;
-	if (!machine_reset_cpus(machine, machine->boot ? &boot : NULL, error))
+	return build_acpi(machine, &rsdp, NULL, error) &&
+	       (!machine->boot || boot_load(machine->boot, &machine->map, rsdp,
+					    !machine->ram_written, machine->memory, boot, error));
+}
+
+bool machine_load(Machine *machine, GError **error)
+{
+	bool direct = !machine_has_firmware(machine);
+	BootState boot = { 0 };
+
+	if (!(direct ? load_directly(machine, &boot, error)
+		     : machine_load_firmware(machine, error)) ||
+	    !machine_reset_cpus(machine, machine->boot && direct ? &boot : NULL, error))
 		return false;
 	machine->ram_written = true;
 	return true;

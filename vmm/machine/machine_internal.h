@@ -19,6 +19,8 @@
 #include "vmm/x86/cpu_models.h"
 #include "vmm/x86/memory_map.h"
 
+typedef struct MachineFirmware MachineFirmware;
+
 typedef struct MachineCpu {
 	Machine *machine;
 	unsigned index;
@@ -62,6 +64,7 @@ struct Machine {
 	DeviceTree *devices;
 	Display *display;
 	BootSource *boot; /* NULL: nothing to boot */
+	MachineFirmware *firmware; /* NULL: the monitor loads the kernel */
 	Bus *isa_bus;
 	Device *acpi_pm, *host_bridge;
 	bool ram_written; /* something was loaded into RAM before */
@@ -130,6 +133,16 @@ void machine_unplug_memory(DeviceServices *services, uint64_t gpa);
 bool machine_create_board(Machine *machine, GError **error);
 /* Put ACPI tables and the kernel into RAM, and the vCPUs at its start. vCPUs are stopped. */
 bool machine_load(Machine *machine, GError **error);
+
+/* machine_board.c: all ACPI tables, for firmware to place. */
+bool machine_build_acpi_files(Machine *machine, AcpiFiles *files, GError **error);
+
+/* machine_firmware.c: firmware and its devices, if any is asked for. */
+bool machine_create_firmware(Machine *machine, GError **error);
+void machine_free_firmware(Machine *machine);
+bool machine_has_firmware(const Machine *machine);
+/* Tell firmware what the machine is now. vCPUs are stopped. */
+bool machine_load_firmware(Machine *machine, GError **error);
 
 /* Put the calling thread under its filter (-sandbox); ends the process where that fails. */
 void machine_restrict_thread(Machine *machine, SandboxThread kind);

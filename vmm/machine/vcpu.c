@@ -360,7 +360,8 @@ bool machine_reset_cpus(Machine *machine, const BootState *boot, GError **error)
 		/* The first load finds them as they were created. */
 		if (machine->ram_written && !kvm_vcpu_set_state(cpu->kvm, cpu->power_on, error))
 			return false;
-		vcpu_set_firmware_msrs(cpu);
+		if (!machine_has_firmware(machine))
+			vcpu_set_firmware_msrs(cpu);
 		g_mutex_lock(&machine->cpu_lock);
 		cpu->stuck = false;
 		g_mutex_unlock(&machine->cpu_lock);

@@ -246,6 +246,10 @@ static uint64_t region_access(const IoRegion *region, uint64_t offset, uint64_t 
 		return result;
 	}
 	value &= all_ones(size);
+	if (region->rom && !write) {
+		memcpy(&result, region->rom + offset, size);
+		return result;
+	}
 	if (ops->aligned_only && (offset & (size - 1)))
 		return all_ones(size);
 	if (size < ops->minimum_size) {

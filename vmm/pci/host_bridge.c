@@ -9,8 +9,11 @@
 #include "config.h"
 
 #include "vmm/pci/host_bridge.h"
+#include "vmm/base/rcu.h"
 #include "vmm/pci/pci_registers.h"
 #include "vmm/x86/memory_map.h"
+
+#include <string.h>
 
 /* Ports 0xcf8 to 0xcff: address and data. */
 #define CONFIG_PORTS	    0xcf8u
@@ -31,6 +34,15 @@
 #define PCIEXBAR_ENABLE	     0x1u
 #define PCIEXBAR_LENGTH	     0x6u /* 0: 256 MiB, 2: 128 MiB, 4: 64 MiB */
 #define PCIEXBAR_ADDRESS_MSK UINT64_C(0xffc000000)
+
+/*
+ * PAM0 to PAM6: whether addresses from 0xc0000 to 0xfffff reach RAM. They can be set, and are then
+ * read back, but here all of it is RAM always.
+ */
+#define PAM	     0x90u
+#define PAM_COUNT    7u
+#define PAM0_MASK    0x30u
+#define PAM_MASK     0x33u
 #define ECAM_BUS_SHIFT	     20
 #define ECAM_ADDRESS_SHIFT   12
 
@@ -200,6 +212,22 @@ static void host_bridge_reset(Device *device)
 	g_mutex_unlock(&device->lock);
 }
 
+uint64_t host_bridge_ecam_base(Device *device)
+{
+	HostBridge *self = (HostBridge *)device;
+	PciDevice *hub;
+	uint64_t base = 0;
+
+	rcu_read_lock();
+	hub = pci_bus_device_at(&self->bus, 0);
+	if (hub && (pci_device_config_read(hub, PCIEXBAR, 4) & PCIEXBAR_ENABLE))
+		base = (pci_device_config_read(hub, PCIEXBAR, 4) |
+			(uint64_t)pci_device_config_read(hub, PCIEXBAR + 4, 4) << 32) &
+		       PCIEXBAR_ADDRESS_MSK;
+	rcu_read_unlock();
+	return base;
+}
+
 PciBus *host_bridge_bus(Device *device)
 {
 	return &((HostBridge *)device)->bus;
@@ -263,6 +291,8 @@ static bool hub_realize(Device *device, G_GNUC_UNUSED GError **error)
 	pci_set_long(pci->write_mask + PCIEXBAR,
 		     (uint32_t)PCIEXBAR_ADDRESS_MSK | PCIEXBAR_LENGTH | PCIEXBAR_ENABLE);
 	pci_set_long(pci->write_mask + PCIEXBAR + 4, (uint32_t)(PCIEXBAR_ADDRESS_MSK >> 32));
+	pci->write_mask[PAM] = PAM0_MASK;
+	memset(pci->write_mask + PAM + 1, PAM_MASK, PAM_COUNT - 1);
 	return true;
 }
 

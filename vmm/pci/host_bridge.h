@@ -18,5 +18,8 @@
 extern const DeviceType host_bridge_type;
 extern const PciDeviceType memory_controller_hub_type; /* "mch" */
 
+/* Where host bridge @device answers memory accesses as ECAM; 0: nowhere. Any thread. */
+uint64_t host_bridge_ecam_base(Device *device);
+
 /* The root bus of host bridge @device. */
 PciBus *host_bridge_bus(Device *device);

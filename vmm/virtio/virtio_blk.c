@@ -88,6 +88,7 @@ struct VirtioBlk {
 	char *drive;
 	char *serial;
 	uint16_t num_queues, queue_size;
+	int32_t boot_index;
 	uint64_t logical_block_size, physical_block_size, min_io_size, opt_io_size; /* bytes */
 	bool want_discard, want_write_zeroes, config_wce;
 	int write_cache;	     /* OnOffAuto */
@@ -614,6 +615,11 @@ static const StateTable blk_state = {
 	}
 
 static const Property blk_properties[] = {
+	{ .name = "bootindex",
+	  .kind = PROPERTY_INT32,
+	  .offset = offsetof(VirtioBlk, boot_index),
+	  .initial = (uint64_t)-1,
+	  .description = "place in the order of booting, lowest first; -1: none" },
 	{ .name = "drive",
 	  .kind = PROPERTY_NODE,
 	  .offset = offsetof(VirtioBlk, drive),

@@ -309,6 +309,11 @@ static const StateTable net_state = {
 	}
 
 static const Property net_properties[] = {
+	{ .name = "bootindex",
+	  .kind = PROPERTY_INT32,
+	  .offset = offsetof(VirtioNet, boot_index),
+	  .initial = (uint64_t)-1,
+	  .description = "place in the order of booting, lowest first; -1: none" },
 	{ .name = "netdev",
 	  .kind = PROPERTY_NETDEV,
 	  .offset = offsetof(VirtioNet, netdev_name),

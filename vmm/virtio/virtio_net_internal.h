@@ -69,6 +69,7 @@ struct VirtioNet {
 	/* Properties. */
 	char *netdev_name;
 	uint8_t mac[NET_MAC_SIZE];
+	int32_t boot_index;
 	uint16_t host_mtu; /* bytes; 0: not told */
 	uint16_t rx_queue_size, tx_queue_size;
 	bool want_mergeable, want_guest_announce, want_multiqueue;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "vmm/base/error.h"
+#include "vmm/x86/acpi_loader.h"
 #include "vmm/x86/acpi_numa.h"
 #include "vmm/x86/acpi_tables.h"
 #include "vmm/x86/dsdt.hex"
@@ -240,9 +241,9 @@ static uint64_t build_rsdp(GByteArray *block, uint64_t xsdt)
 	return append(block, &rsdp, sizeof(rsdp), 16);
 }
 
-static bool write_info(const AcpiConfig *config, GuestMemory *memory)
+static AcpiInfo make_info(const AcpiConfig *config)
 {
-	const AcpiInfo info = {
+	return (AcpiInfo){
 		.devices = config->devices,
 		.pvpanic_port = config->pvpanic_port,
 		.window32_base = (uint32_t)MEMORY_MAP_PCI32_BASE,
@@ -252,14 +253,12 @@ static bool write_info(const AcpiConfig *config, GuestMemory *memory)
 		.ecam_base = (uint32_t)MEMORY_MAP_ECAM_BASE,
 		.ecam_size = (uint32_t)MEMORY_MAP_ECAM_SIZE,
 	};
-
-	G_STATIC_ASSERT(sizeof(info) <= ACPI_INFO_SIZE);
-	return guest_memory_write(memory, ACPI_INFO_BASE, &info, sizeof(info));
 }
 
-bool acpi_build(const AcpiConfig *config, GuestMemory *memory, uint64_t *rsdp, GError **error)
+/* All tables but the information page, as they are at TABLES_BASE; returns the root pointer. */
+static bool build_block(const AcpiConfig *config, GByteArray *block, uint64_t *rsdp,
+			GError **error)
 {
-	g_autoptr(GByteArray) block = g_byte_array_new();
 	uint64_t facs = build_facs(block);
 	uint64_t dsdt = append(block, dsdt_aml_code, sizeof(dsdt_aml_code), 8);
 	uint64_t tables[5];
@@ -277,10 +276,68 @@ bool acpi_build(const AcpiConfig *config, GuestMemory *memory, uint64_t *rsdp, G
 	if (block->len > TABLES_SIZE)
 		return error_fail(error, "ACPI tables of %u bytes do not fit %" PRIu64 " bytes",
 				  block->len, TABLES_SIZE);
-	if (!write_info(config, memory) ||
+	*rsdp = root;
+	return true;
+}
+
+bool acpi_build(const AcpiConfig *config, GuestMemory *memory, uint64_t *rsdp, GError **error)
+{
+	g_autoptr(GByteArray) block = g_byte_array_new();
+	const AcpiInfo info = make_info(config);
+
+	G_STATIC_ASSERT(sizeof(info) <= ACPI_INFO_SIZE);
+	if (!build_block(config, block, rsdp, error))
+		return false;
+	if (!guest_memory_write(memory, ACPI_INFO_BASE, &info, sizeof(info)) ||
 	    !guest_memory_write(memory, TABLES_BASE, block->data, block->len))
 		return error_fail(error, "there is no memory at 0x%x for the ACPI tables",
 				  ACPI_AREA_BASE);
-	*rsdp = root;
 	return true;
+}
+
+bool acpi_build_files(const AcpiConfig *config, AcpiFiles *files, GError **error)
+{
+	AcpiInfo info = make_info(config);
+	uint64_t rsdp;
+
+	/* Firmware places 64-bit BARs where it likes, as high up as addresses go. */
+	info.window64_base = config->map->memory_end;
+	info.window64_size = config->map->address_limit - info.window64_base;
+	files->low_ram_end = config->map->low_ram_size;
+	files->tables = g_byte_array_new();
+	files->info = g_byte_array_new();
+	files->loader = g_byte_array_new();
+	g_byte_array_append(files->info, (const guint8 *)&info, sizeof(info));
+	if (!build_block(config, files->tables, &rsdp, error))
+		return false;
+	/* The root pointer comes last, and is a file of its own. */
+	files->rsdp = g_byte_array_new();
+	g_byte_array_append(files->rsdp, files->tables->data + (rsdp - TABLES_BASE),
+			    sizeof(AcpiRsdp));
+	g_byte_array_set_size(files->tables, (guint)(rsdp - TABLES_BASE));
+	return acpi_make_loader(files, TABLES_BASE, error);
+}
+
+void acpi_files_move_ecam(AcpiFiles *files, uint64_t ecam_base)
+{
+	AcpiInfo *info = (AcpiInfo *)(void *)files->info->data;
+	AcpiMcfg *mcfg = (AcpiMcfg *)(void *)(files->tables->data + files->mcfg);
+
+	mcfg->base = ecam_base;
+	info->ecam_base = (uint32_t)ecam_base;
+	/* The window for 32-bit BARs is behind ECAM where that is as usual, and else before it. */
+	info->window32_base = (uint32_t)MEMORY_MAP_PCI32_BASE;
+	info->window32_size = (uint32_t)(MEMORY_MAP_PCI32_END - MEMORY_MAP_PCI32_BASE);
+	if (ecam_base > files->low_ram_end && ecam_base != MEMORY_MAP_ECAM_BASE) {
+		info->window32_base = (uint32_t)files->low_ram_end;
+		info->window32_size = (uint32_t)(ecam_base - files->low_ram_end);
+	}
+}
+
+void acpi_files_clear(AcpiFiles *files)
+{
+	g_clear_pointer(&files->tables, g_byte_array_unref);
+	g_clear_pointer(&files->info, g_byte_array_unref);
+	g_clear_pointer(&files->rsdp, g_byte_array_unref);
+	g_clear_pointer(&files->loader, g_byte_array_unref);
 }

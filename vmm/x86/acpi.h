@@ -43,9 +43,36 @@ typedef struct AcpiConfig {
 	uint16_t pvpanic_port; /* with ACPI_INFO_PVPANIC */
 } AcpiConfig;
 
+/* What firmware needs to put the tables where it likes: files of fw_cfg. */
+typedef struct AcpiFiles {
+	GByteArray *tables; /* ACPI_FILE_TABLES */
+	GByteArray *rsdp;   /* ACPI_FILE_RSDP */
+	GByteArray *info;   /* ACPI_FILE_INFO */
+	GByteArray *loader; /* ACPI_FILE_LOADER: the commands that tell it how */
+	size_t mcfg;	    /* offset of that table in tables */
+	uint64_t low_ram_end; /* guest-physical: no BAR goes below that */
+} AcpiFiles;
+
+#define ACPI_FILE_TABLES "etc/acpi/tables"
+#define ACPI_FILE_RSDP	 "etc/acpi/rsdp"
+#define ACPI_FILE_INFO	 "etc/acpi/info"
+#define ACPI_FILE_LOADER "etc/table-loader"
+
 /*
  * Build all tables and put them into the ACPI area of @memory; *@rsdp is the guest-physical
  * address of the root pointer. False and @error when they do not fit or the area is no RAM. Main
  * thread.
  */
 bool acpi_build(const AcpiConfig *config, GuestMemory *memory, uint64_t *rsdp, GError **error);
+
+/*
+ * Build all tables as files. Their sizes depend on what exists alone, not on addresses. @files is
+ * zeroed before, and freed by acpi_files_clear() also after a failure. False and @error when there
+ * is too much. Any thread.
+ */
+bool acpi_build_files(const AcpiConfig *config, AcpiFiles *files, GError **error);
+void acpi_files_clear(AcpiFiles *files);
+/* Firmware has put ECAM at @ecam_base, below 4 GiB: make @files say that, and what follows from it. */
+void acpi_files_move_ecam(AcpiFiles *files, uint64_t ecam_base);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AcpiFiles, acpi_files_clear)

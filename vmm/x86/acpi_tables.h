@@ -236,6 +236,8 @@ typedef struct __attribute__((packed)) AcpiMcfg {
 /* The information page: dsdt.asl's field INFO. */
 typedef struct __attribute__((packed)) AcpiInfo {
 	uint32_t devices; /* ACPI_INFO_* */
+	/* Where a table has its length: zero, so that firmware does not take this for one. */
+	uint32_t no_length;
 	uint32_t pvpanic_port;
 	uint32_t window32_base, window32_size;
 	uint64_t window64_base, window64_size;

@@ -319,6 +319,30 @@ bool boot_state_long_64(const BootLoad *load, uint64_t entry, BootState *state, 
 	return set_segments(load, true, state, error) && write_page_tables(load, error);
 }
 
+bool boot_source_get_parts(const BootSource *source, BootParts *parts, GError **error)
+{
+	g_autofree BootHead *head = g_new0(BootHead, 1);
+
+	head->size = MIN(source->kernel.size, sizeof(head->bytes));
+	if (!boot_file_read(&source->kernel, 0, head->bytes, head->size, "beginning", error))
+		return false;
+	*parts = (BootParts){
+		.kernel_fd = source->kernel.fd,
+		.kernel_size = source->kernel.size,
+		.initrd_fd = source->initrd.fd,
+		.initrd_size = source->initrd.fd >= 0 ? source->initrd.size : 0,
+		.command_line = source->command_line,
+	};
+	if (!boot_linux_setup_size(head, &parts->setup_size))
+		return error_fail(error, "%s is no Linux bzImage, which is what firmware loads",
+				  source->kernel.path);
+	if (parts->kernel_size > INT32_MAX || parts->initrd_size > INT32_MAX ||
+	    parts->setup_size > parts->kernel_size)
+		return error_fail(error, "%s or its initial RAM disk has a size that firmware cannot load",
+				  source->kernel.path);
+	return true;
+}
+
 bool boot_load(BootSource *source, const MemoryMap *map, uint64_t rsdp, bool ram_is_zero,
 	       GuestMemory *memory, BootState *state, GError **error)
 {

@@ -60,6 +60,20 @@ BootSource *boot_source_open(const char *kernel, const char *initrd, const char 
 void boot_source_free(BootSource *source);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BootSource, boot_source_free)
 
+/* What firmware needs to load the kernel itself. */
+typedef struct BootParts {
+	int kernel_fd, initrd_fd; /* borrowed; -1: there is none */
+	uint64_t setup_size;	  /* bytes at the kernel's beginning that run in real mode */
+	uint64_t kernel_size, initrd_size; /* bytes, all of the file */
+	const char *command_line;
+} BootParts;
+
+/*
+ * Fill in @parts from @source. False and @error where the kernel is no bzImage, which is what
+ * firmware takes, or a file is too large for it. Main thread.
+ */
+bool boot_source_get_parts(const BootSource *source, BootParts *parts, GError **error);
+
 /*
  * Load what @source names into @memory, which is laid out as @map says. @rsdp is the
  * guest-physical address of ACPI's root pointer. @ram_is_zero says that RAM was never written, so

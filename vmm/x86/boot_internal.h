@@ -119,6 +119,8 @@ bool boot_elf_load(BootLoad *load, const BootElf *elf, GError **error);
 /* Each protocol: whether @head is one of its kernels, and loading it. */
 bool boot_linux_detect(const BootHead *head);
 bool boot_linux_load(BootLoad *load, const BootHead *head, BootState *state, GError **error);
+/* The bytes of a bzImage's real-mode part; false if @head is not one's. */
+bool boot_linux_setup_size(const BootHead *head, uint64_t *size);
 bool boot_multiboot_detect(const BootHead *head);
 bool boot_multiboot_load(BootLoad *load, const BootHead *head, BootState *state, GError **error);
 bool boot_pvh_load(BootLoad *load, BootState *state, GError **error);

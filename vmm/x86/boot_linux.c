@@ -43,6 +43,20 @@ bool boot_linux_detect(const BootHead *head)
 	return header.boot_flag == BOOT_FLAG && header.header == HEADER_MAGIC;
 }
 
+static uint64_t setup_size(const struct setup_header *header)
+{
+	return (uint64_t)((header->setup_sects ? header->setup_sects : DEFAULT_SETUP_SECTS) + 1) *
+	       SECTOR_SIZE;
+}
+
+bool boot_linux_setup_size(const BootHead *head, uint64_t *size)
+{
+	struct setup_header header = read_header(head);
+
+	*size = setup_size(&header);
+	return boot_linux_detect(head);
+}
+
 static bool check_header(const BootFile *file, const struct setup_header *header, GError **error)
 {
 	if (header->version < MINIMUM_VERSION)
@@ -82,8 +96,7 @@ static uint64_t runtime_start(const struct setup_header *header)
 static bool load_kernel(BootLoad *load, const struct setup_header *header, GError **error)
 {
 	const BootFile *file = &load->source->kernel;
-	uint64_t setup_sects = header->setup_sects ? header->setup_sects : DEFAULT_SETUP_SECTS;
-	uint64_t offset = (setup_sects + 1) * SECTOR_SIZE;
+	uint64_t offset = setup_size(header);
 	uint64_t size = (uint64_t)header->syssize * 16;
 	uint64_t start = runtime_start(header);
 

@@ -62,6 +62,8 @@ bool memory_map_init(MemoryMap *map, uint64_t ram_size, uint64_t devices_size,
 	map->devices_size = round_up(devices_size, GIB);
 	memory_end = devices_size ? map->devices_base + map->devices_size
 				  : MEMORY_MAP_4GIB + map->high_ram_size;
+	map->memory_end = memory_end;
+	map->address_limit = limit;
 	/* Aligned to its own size where there is room: a BAR is aligned to its size. */
 	map->pci64_size = PCI64_SIZE_WANTED;
 	while (map->pci64_size > PCI64_SIZE_MINIMUM &&

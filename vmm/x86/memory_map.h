@@ -42,6 +42,8 @@ typedef struct MemoryMap {
 	uint64_t devices_size;	/* a multiple of 1 GiB; may be 0 */
 	uint64_t pci64_base;	/* the 64-bit window */
 	uint64_t pci64_size;
+	uint64_t memory_end;	/* no memory is or can be added there or above */
+	uint64_t address_limit; /* the first address that CPUs do not have */
 } MemoryMap;
 
 /* A range as the guest is told of it. Types are those of ACPI §15 and of PVH's memory map. */

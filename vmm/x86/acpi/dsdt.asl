@@ -14,6 +14,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIREO ", "VIREOQ35", 1)
 	Field (INFO, DWordAcc, NoLock, Preserve)
 	{
 		FLAG, 32,	/* ACPI_INFO_* */
+		, 32,
 		PVPP, 32,	/* pvpanic's port */
 		W32B, 32,	/* window for 32-bit BARs */
 		W32L, 32,
