@@ -61,6 +61,14 @@ unit_tests += tests/unit/test-block
 tests_unit_test_block_SOURCES = tests/unit/test-block.c
 tests_unit_test_block_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_block_LDADD = $(TEST_LIBS)
+unit_tests += tests/unit/test-block-port
+tests_unit_test_block_port_SOURCES = tests/unit/test-block-port.c
+tests_unit_test_block_port_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_block_port_LDADD = $(TEST_LIBS)
+unit_tests += tests/unit/test-throttle
+tests_unit_test_throttle_SOURCES = tests/unit/test-throttle.c
+tests_unit_test_throttle_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_throttle_LDADD = $(TEST_LIBS)
 
 unit_tests += tests/unit/test-netdev
 tests_unit_test_netdev_SOURCES = tests/unit/test-netdev.c
@@ -172,10 +180,19 @@ include tests/x86.mk
 tests_device_libvirtiodriver_a_SOURCES += \
 	tests/device/virtio_driver.c tests/device/virtio_driver.h
 
+BLK_FIXTURE = tests/device/virtio_blk_fixture.c tests/device/virtio_blk_fixture.h
 device_tests += tests/device/test-virtio-blk
-tests_device_test_virtio_blk_SOURCES = tests/device/test-virtio-blk.c
+tests_device_test_virtio_blk_SOURCES = tests/device/test-virtio-blk.c $(BLK_FIXTURE)
 tests_device_test_virtio_blk_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_blk_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+device_tests += tests/device/test-virtio-blk-faults
+tests_device_test_virtio_blk_faults_SOURCES = tests/device/test-virtio-blk-faults.c $(BLK_FIXTURE)
+tests_device_test_virtio_blk_faults_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_blk_faults_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+device_tests += tests/device/test-virtio-pci
+tests_device_test_virtio_pci_SOURCES = tests/device/test-virtio-pci.c $(BLK_FIXTURE)
+tests_device_test_virtio_pci_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_pci_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 tests_device_test_pci_root_port_SOURCES = tests/device/test-pci-root-port.c
 tests_device_test_pci_root_port_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_pci_root_port_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)

@@ -10,7 +10,8 @@ libvmm_a_SOURCES =
 libvmm_a_SOURCES += \
 	vmm/base/error.c vmm/base/error.h \
 	vmm/base/fd.c vmm/base/fd.h \
-	vmm/base/io_loop.c vmm/base/io_loop.h \
+	vmm/base/io_loop.c vmm/base/io_loop.h vmm/base/io_loop_internal.h \
+	vmm/base/io_file.c vmm/base/io_timer.c vmm/base/io_watch.c \
 	vmm/base/iov.c vmm/base/iov.h \
 	vmm/base/json.h \
 	vmm/base/log.c vmm/base/log.h \
@@ -94,7 +95,10 @@ libvmm_a_SOURCES += \
 	vmm/block/block_file.c vmm/block/block_file.h \
 	vmm/block/block_image.c vmm/block/block_image.h \
 	vmm/block/block_io.c \
-	vmm/block/block_nodes.c
+	vmm/block/block_nodes.c \
+	vmm/block/block_port.c \
+	vmm/block/block_throttle.c \
+	vmm/block/throttle.c vmm/block/throttle.h
 
 # net
 libvmm_a_SOURCES += \

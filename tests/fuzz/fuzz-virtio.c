@@ -53,11 +53,9 @@ void block_node_get_limits(G_GNUC_UNUSED BlockNode *node, BlockLimits *limits)
 	};
 }
 
-bool block_node_attach(BlockNode *node, G_GNUC_UNUSED const char *user, IoLoop *loop,
-		       G_GNUC_UNUSED bool writable, G_GNUC_UNUSED const BlockNodeListener *listener,
-		       G_GNUC_UNUSED void *opaque, G_GNUC_UNUSED GError **error)
+bool block_node_attach(BlockNode *node, const BlockUser *user, G_GNUC_UNUSED GError **error)
 {
-	node->loop = loop;
+	node->loop = user->loops[0];
 	return true;
 }
 
@@ -80,7 +78,12 @@ static void block_done(gpointer data)
 	request->complete(request, request->offset == 0x1000 ? -EIO : 0);
 }
 
-void block_node_submit(BlockNode *node, BlockRequest *request)
+void block_node_set_draining(G_GNUC_UNUSED BlockNode *node, G_GNUC_UNUSED unsigned port,
+			     G_GNUC_UNUSED bool draining)
+{
+}
+
+void block_node_submit(BlockNode *node, G_GNUC_UNUSED unsigned port, BlockRequest *request)
 {
 	io_loop_post(node->loop, block_done, request);
 }

@@ -115,6 +115,20 @@ static void resized(void *opaque, uint64_t size)
 
 static const BlockNodeListener listener = { .resized = resized };
 
+static bool claim(Fixture *fixture, BlockNode *node, bool writable, GError **error)
+{
+	BlockUser user = {
+		.name = "disk",
+		.loops = &fixture->loop,
+		.n_loops = 1,
+		.writable = writable,
+		.listener = &listener,
+		.opaque = fixture,
+	};
+
+	return block_node_attach(node, &user, error);
+}
+
 /* A node "d" over the fixture's image, attached to its loop. */
 static BlockNode *attach(Fixture *fixture, const char *more)
 {
@@ -125,8 +139,7 @@ static BlockNode *attach(Fixture *fixture, const char *more)
 	    fixture->image, more);
 	g_assert_no_error(error);
 	node = block_nodes_find(fixture->nodes, "d");
-	block_node_attach(node, "disk", fixture->loop, !strstr(more, "read-only=on"), &listener,
-			  fixture, &error);
+	claim(fixture, node, !strstr(more, "read-only=on"), &error);
 	g_assert_no_error(error);
 	return node;
 }
@@ -151,7 +164,7 @@ static void call_submit(gpointer data)
 	Call *call = data;
 
 	call->request.complete = call_complete;
-	block_node_submit(call->node, &call->request);
+	block_node_submit(call->node, 0, &call->request);
 	/* Never inside the call. */
 	g_assert_cmpint(g_atomic_int_get(&call->done), ==, 0);
 }
@@ -253,11 +266,11 @@ static void test_registry(Fixture *fixture, gconstpointer data)
 	g_assert_false(block_nodes_remove(fixture->nodes, "f", &error));
 	g_assert_cmpstr(error->message, ==, "node 'f' is in use by 'd'");
 	g_clear_error(&error);
-	g_assert_false(block_node_attach(file, "disk", fixture->loop, true, NULL, NULL, &error));
+	g_assert_false(claim(fixture, file, true, &error));
 	g_clear_error(&error);
 	assert_add_fails(fixture->nodes, "node 'f' is in use by 'd'", "raw,node-name=e,file=f");
 
-	g_assert_true(block_node_attach(disk, "disk", fixture->loop, true, NULL, NULL, NULL));
+	g_assert_true(claim(fixture, disk, true, NULL));
 	g_assert_false(block_nodes_remove(fixture->nodes, "d", &error));
 	g_assert_cmpstr(error->message, ==, "node 'd' is in use by 'disk'");
 	g_clear_error(&error);
@@ -377,10 +390,10 @@ static void test_read_only(Fixture *fixture, gconstpointer data)
 			  "raw,node-name=d,read-only=on,file.driver=file,file.filename=%s",
 			  fixture->image));
 	node = block_nodes_find(fixture->nodes, "d");
-	g_assert_false(block_node_attach(node, "disk", fixture->loop, true, NULL, NULL, &error));
+	g_assert_false(claim(fixture, node, true, &error));
 	g_assert_cmpstr(error->message, ==, "node 'd' is read-only");
 	g_clear_error(&error);
-	g_assert_true(block_node_attach(node, "disk", fixture->loop, false, NULL, NULL, &error));
+	g_assert_true(claim(fixture, node, false, &error));
 	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 0, buffer, 512), ==, 0);
 	g_assert_cmpint(transfer(fixture, node, BLOCK_WRITE, 0, buffer, 512), ==, -EROFS);
 	g_assert_cmpint(other(fixture, node, BLOCK_DISCARD, 0, 512), ==, -EROFS);
@@ -632,7 +645,7 @@ static void test_descriptor_set(Fixture *fixture, gconstpointer data)
 	add(fixture->nodes, &error, "file,node-name=d,filename=/dev/fdset/5");
 	g_assert_no_error(error);
 	node = block_nodes_find(fixture->nodes, "d");
-	g_assert_true(block_node_attach(node, "disk", fixture->loop, true, NULL, NULL, &error));
+	g_assert_true(claim(fixture, node, true, &error));
 	g_assert_cmpint(transfer(fixture, node, BLOCK_WRITE, 1024, buffer, 512), ==, 0);
 	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 1024, got, 512), ==, 0);
 	g_assert_cmpstr(got, ==, "through a set");
@@ -692,7 +705,7 @@ static void test_block_device(Fixture *fixture, gconstpointer data)
 	    "host_device,node-name=d,filename=%s,discard=unmap,cache.direct=on", path);
 	g_assert_no_error(error);
 	node = block_nodes_find(fixture->nodes, "d");
-	g_assert_true(block_node_attach(node, "disk", fixture->loop, true, NULL, NULL, &error));
+	g_assert_true(claim(fixture, node, true, &error));
 	block_node_get_limits(node, &limits);
 	g_assert_cmpuint(limits.size, ==, IMAGE_SIZE);
 	g_assert_cmpuint(limits.discard_granularity, >=, 512);

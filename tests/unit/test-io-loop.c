@@ -216,6 +216,84 @@ static void test_deferred_while_polling(void)
 	run_deferral(&(IoLoopPolling){ .max_ns = 1000000 });
 }
 
+typedef struct Timing {
+	IoLoop *loop;
+	IoTimer *timer;
+	int64_t due_ns, fired_ns;
+	gint n_fired; /* atomic */
+} Timing;
+
+static void timing_fired(gpointer data)
+{
+	Timing *timing = data;
+
+	timing->fired_ns = io_loop_now_ns();
+	g_atomic_int_inc(&timing->n_fired);
+}
+
+static void timing_new(gpointer data)
+{
+	Timing *timing = data;
+
+	timing->timer = io_loop_add_timer(timing->loop, timing_fired, timing);
+}
+
+static void timing_set(gpointer data)
+{
+	Timing *timing = data;
+
+	io_timer_set(timing->timer, timing->due_ns);
+}
+
+static void timing_stop(gpointer data)
+{
+	io_timer_stop(((Timing *)data)->timer);
+}
+
+static void timing_free(gpointer data)
+{
+	io_timer_free(((Timing *)data)->timer);
+}
+
+static void timing_wait(Timing *timing, int n)
+{
+	while (g_atomic_int_get(&timing->n_fired) < n)
+		g_usleep(100);
+	g_assert_cmpint(timing->fired_ns, >=, timing->due_ns);
+}
+
+static void timing_set_in(Timing *timing, int64_t milliseconds)
+{
+	timing->due_ns = io_loop_now_ns() + milliseconds * 1000000;
+	io_loop_run_sync(timing->loop, timing_set, timing);
+}
+
+/* Never early; set again, to earlier and to later, it fires once and by the last time. */
+static void test_timer(void)
+{
+	g_autoptr(IoLoop) loop = new_loop();
+	Timing timing = { .loop = loop };
+
+	io_loop_run_sync(loop, timing_new, &timing);
+	timing_set_in(&timing, 2);
+	timing_wait(&timing, 1);
+	timing_set_in(&timing, -5); /* at once */
+	timing_wait(&timing, 2);
+	timing_set_in(&timing, 1000000);
+	timing_set_in(&timing, 3);
+	timing_wait(&timing, 3);
+	timing_set_in(&timing, 1);
+	timing_set_in(&timing, 30);
+	timing_wait(&timing, 4);
+	timing_set_in(&timing, 1);
+	io_loop_run_sync(loop, timing_stop, &timing);
+	g_usleep(20000);
+	io_loop_run_sync(loop, nothing, NULL);
+	g_assert_cmpint(timing.n_fired, <=, 5); /* it may have fired before it was stopped */
+	timing_set_in(&timing, 1000000);
+	io_loop_run_sync(loop, timing_free, &timing);
+}
+
 #define MANY_FILES 70 /* more than the ring has room for */
 
 typedef struct Files {
@@ -617,6 +695,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/io-loop/deferred", test_deferred);
 	g_test_add_func("/io-loop/deferred-while-polling", test_deferred_while_polling);
 	g_test_add_func("/io-loop/files", test_files);
+	g_test_add_func("/io-loop/timer", test_timer);
 	g_test_add_func("/io-loop/ring-is-restricted", test_ring_is_restricted);
 	g_test_add_func("/io-loop/watch", test_watch);
 	g_test_add_func("/io-loop/watch-is-level-triggered", test_watch_is_level_triggered);

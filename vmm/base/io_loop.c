@@ -10,9 +10,6 @@
  * the kernel says that completions wait for the thread to come and make them (TASKRUN): without a
  * system call until something is there.
  *
- * Files are registered by an operation of the ring itself, into a table that is empty at first: the
- * system call for it would have to be on the filter's list.
- *
  * The ring is restricted to the operations below before it is enabled, and the thread's seccomp
  * filter has no io_uring_setup(): what the filter forbids cannot be had through the ring either.
  *
@@ -20,7 +17,7 @@
  */
 #include "config.h"
 
-#include "vmm/base/io_loop.h"
+#include "vmm/base/io_loop_internal.h"
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
 
@@ -35,8 +32,6 @@
 /* One page of entries; a full ring is submitted early, so this bounds a batch, not the load. */
 #define SUBMISSION_ENTRIES 64
 #define COMPLETION_ENTRIES 256
-/* Room for registered files. */
-#define FILES_MAX 64
 
 /* How polling begins, and grows by default. */
 #define POLL_START_NS	  INT64_C(4000)
@@ -59,70 +54,10 @@ static const uint8_t allowed_operations[] = {
 	IORING_OP_URING_CMD,	IORING_OP_FILES_UPDATE,
 };
 
-typedef struct IoPost {
-	IoLoopFunc func;
-	gpointer data;
-} IoPost;
-
-struct IoLoop {
-	struct io_uring ring;
-	pthread_t thread;
-	char name[16];
-	int thread_id;
-	IoLoopFunc thread_init;
-	gpointer init_data;
-
-	int wake_fd; /* blocking on purpose: io_uring fails a read of a non-blocking one */
-	uint64_t wake_count;
-	IoOperation wake;
-
-	GMutex lock; /* protects what follows */
-	GCond started_cond;
-	bool started;
-	int start_errno;
-	GArray *posts; /* IoPost */
-
-	/* Loop thread's own. */
-	GArray *running_posts;
-	bool stopping;
-	unsigned n_watches;
-	IoLoopPolling polling;
-	int64_t poll_ns;    /* for how long it polls now */
-	GPtrArray *pollers; /* IoPoller, owned */
-	bool pollers_begun;
-	IoDeferred *deferred; /* the last one deferred is the first in the list */
-	uint64_t free_files;  /* a bit for each free place in the table of files */
-};
-
-struct IoFile {
-	IoOperation update;
-	IoLoop *loop;
-	int fd;
-	int32_t place;	    /* in the table; -1: in none */
-	unsigned n_updates; /* with the kernel */
-	bool registered;
-	bool removed;
-};
-G_STATIC_ASSERT(FILES_MAX <= 64);
-
 struct IoPoller {
 	IoLoop *loop;
 	const IoPollerOps *ops;
 	gpointer data;
-};
-
-struct IoWatch {
-	IoOperation poll;
-	IoLoop *loop;
-	IoLoopFunc func;
-	gpointer data;
-	int fd;
-	bool writable;
-	bool is_event; /* an eventfd, of which @count is read */
-	uint64_t count;
-	bool armed; /* a poll or read is with the kernel */
-	bool in_callback;
-	bool removed;
 };
 
 static __thread IoLoop *current_loop;
@@ -142,18 +77,6 @@ static int ring_restrict(struct io_uring *ring)
 	/* liburing 2.3 declares wrappers of this and of the next step but does not export them. */
 	return io_uring_register(ring->ring_fd, IORING_REGISTER_RESTRICTIONS, restrictions,
 				 G_N_ELEMENTS(restrictions));
-}
-
-/* Make room for registered files; a kernel that will not gives none. Returns a bit for each. */
-static uint64_t ring_make_file_table(struct io_uring *ring)
-{
-	int files[FILES_MAX];
-
-	for (unsigned i = 0; i < FILES_MAX; i++)
-		files[i] = -1;
-	if (io_uring_register(ring->ring_fd, IORING_REGISTER_FILES, files, FILES_MAX) < 0)
-		return 0;
-	return UINT64_MAX >> (64 - FILES_MAX);
 }
 
 /* Returns 0 or a negative errno. On the loop thread: SINGLE_ISSUER binds the ring to it. */
@@ -179,7 +102,7 @@ static int ring_open(struct io_uring *ring, uint64_t *free_files)
 	if (result < 0)
 		return result;
 
-	*free_files = ring_make_file_table(ring);
+	*free_files = io_files_make_table(ring);
 	result = ring_restrict(ring);
 	if (result == 0)
 		result = io_uring_register(ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
@@ -188,13 +111,24 @@ static int ring_open(struct io_uring *ring, uint64_t *free_files)
 	return result;
 }
 
+unsigned io_loop_n_submissions(const IoLoop *loop)
+{
+	return loop->n_submissions;
+}
+
+int io_loop_submit(IoLoop *loop)
+{
+	loop->n_submissions++;
+	return io_uring_submit(&loop->ring);
+}
+
 struct io_uring_sqe *io_loop_get_sqe(IoLoop *loop, IoOperation *operation)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
 
 	while (!sqe) {
 		/* The kernel takes entries unless it is out of memory: give it time then. */
-		if (io_uring_submit(&loop->ring) < 0)
+		if (io_loop_submit(loop) < 0)
 			g_usleep(1000);
 		sqe = io_uring_get_sqe(&loop->ring);
 	}
@@ -202,17 +136,6 @@ struct io_uring_sqe *io_loop_get_sqe(IoLoop *loop, IoOperation *operation)
 	/* liburing 2.3's io_uring_prep_*() leave user_data as it is. */
 	io_uring_sqe_set_data(sqe, operation);
 	return sqe;
-}
-
-unsigned io_loop_n_prepared(const IoLoop *loop)
-{
-	return io_uring_sq_ready(&loop->ring);
-}
-
-void io_loop_submit(IoLoop *loop)
-{
-	/* What is not taken now is submitted before the loop waits. */
-	io_uring_submit(&loop->ring);
 }
 
 static void wake_arm(IoLoop *loop)
@@ -279,15 +202,8 @@ static void run_deferred(IoLoop *loop)
 static int submit_and_wait(IoLoop *loop, unsigned n_wait)
 {
 	run_deferred(loop);
+	loop->n_submissions++;
 	return io_uring_submit_and_wait(&loop->ring, n_wait);
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 /* Whether the kernel has something for us, by what it shows without a system call. */
@@ -338,14 +254,14 @@ static bool loop_poll(IoLoop *loop, int64_t start)
 {
 	run_deferred(loop);
 	if (io_uring_sq_ready(&loop->ring) > 0)
-		io_uring_submit(&loop->ring);
+		io_loop_submit(loop);
 	begin_pollers(loop);
 	for (;;) {
 		if (kernel_has_work(loop))
 			return false;
 		if (poll_pollers(loop))
 			return true;
-		if (now_ns() - start >= loop->poll_ns)
+		if (io_loop_now_ns() - start >= loop->poll_ns)
 			return false;
 		__builtin_ia32_pause();
 	}
@@ -386,14 +302,14 @@ static int loop_wait(IoLoop *loop)
 		found = poll_pollers(loop);
 	if (found || kernel_has_work(loop))
 		return submit_and_wait(loop, found ? 0 : 1);
-	start = now_ns();
+	start = io_loop_now_ns();
 	if (loop->poll_ns > 0)
 		found = loop_poll(loop, start);
 	/* Ending may find what came last, and prepare requests for it. */
 	if (!found && !kernel_has_work(loop))
 		end_pollers(loop);
 	result = submit_and_wait(loop, found ? 0 : 1);
-	adapt_polling(loop, now_ns() - start);
+	adapt_polling(loop, io_loop_now_ns() - start);
 	return result;
 }
 
@@ -640,141 +556,4 @@ void io_loop_run_sync(IoLoop *loop, IoLoopFunc func, gpointer data)
 	g_mutex_unlock(&call.lock);
 	g_mutex_clear(&call.lock);
 	g_cond_clear(&call.cond);
-}
-
-static void watch_arm(IoWatch *watch)
-{
-	struct io_uring_sqe *sqe = io_loop_get_sqe(watch->loop, &watch->poll);
-
-	if (watch->is_event)
-		io_uring_prep_read(sqe, watch->fd, &watch->count, sizeof(watch->count), 0);
-	else
-		io_uring_prep_poll_add(sqe, watch->fd, watch->writable ? POLLOUT : POLLIN);
-	watch->armed = true;
-}
-
-static void watch_complete(IoOperation *operation, int result)
-{
-	IoWatch *watch = (IoWatch *)((char *)operation - G_STRUCT_OFFSET(IoWatch, poll));
-
-	watch->armed = false;
-	if (!watch->removed && result >= 0) {
-		watch->in_callback = true;
-		watch->func(watch->data);
-		watch->in_callback = false;
-	}
-	if (watch->removed)
-		g_free(watch);
-	else if (result >= 0 || result == -EINTR || result == -ENOMEM || result == -EAGAIN)
-		watch_arm(watch);
-	else
-		g_critical("cannot watch descriptor %d: %s", watch->fd, g_strerror(-result));
-}
-
-static IoWatch *watch_new(IoLoop *loop, int fd, IoLoopFunc func, gpointer data)
-{
-	IoWatch *watch = g_new0(IoWatch, 1);
-
-	g_warn_if_fail(io_loop_is_current(loop));
-	watch->poll.complete = watch_complete;
-	watch->loop = loop;
-	watch->fd = fd;
-	watch->func = func;
-	watch->data = data;
-	loop->n_watches++;
-	return watch;
-}
-
-IoWatch *io_loop_watch_fd(IoLoop *loop, int fd, bool writable, IoLoopFunc func, gpointer data)
-{
-	IoWatch *watch = watch_new(loop, fd, func, data);
-
-	watch->writable = writable;
-	watch_arm(watch);
-	return watch;
-}
-
-IoWatch *io_loop_watch_event(IoLoop *loop, int fd, IoLoopFunc func, gpointer data)
-{
-	IoWatch *watch = watch_new(loop, fd, func, data);
-
-	watch->is_event = true;
-	watch_arm(watch);
-	return watch;
-}
-
-void io_watch_remove(IoWatch *watch)
-{
-	IoLoop *loop = watch->loop;
-	struct io_uring_sqe *sqe;
-
-	loop->n_watches--;
-	watch->removed = true;
-	if (watch->armed) {
-		sqe = io_loop_get_sqe(loop, NULL);
-		io_uring_prep_cancel(sqe, &watch->poll, 0);
-		/* Now, so that no entry still names the descriptor once the caller closes it. */
-		io_uring_submit(&loop->ring);
-	} else if (!watch->in_callback) {
-		g_free(watch);
-	}
-}
-
-/* Registered files */
-
-static const int no_file = -1;
-
-/* The kernel reads *@descriptor, and acts, when this is submitted. */
-static void file_update(IoFile *file, const int *descriptor)
-{
-	struct io_uring_sqe *sqe = io_loop_get_sqe(file->loop, &file->update);
-
-	io_uring_prep_files_update(sqe, (int *)descriptor, 1, file->place);
-	file->n_updates++;
-}
-
-static void file_updated(IoOperation *operation, int result)
-{
-	IoFile *file = (IoFile *)((char *)operation - G_STRUCT_OFFSET(IoFile, update));
-
-	file->n_updates--;
-	file->registered = result == 1;
-	if (!file->removed || file->n_updates > 0)
-		return;
-	file->loop->free_files |= UINT64_C(1) << file->place;
-	g_free(file);
-}
-
-IoFile *io_loop_add_file(IoLoop *loop, int fd)
-{
-	IoFile *file = g_new0(IoFile, 1);
-
-	file->update.complete = file_updated;
-	file->loop = loop;
-	file->fd = fd;
-	file->place = loop->free_files ? __builtin_ctzll(loop->free_files) : -1;
-	if (file->place >= 0) {
-		loop->free_files &= ~(UINT64_C(1) << file->place);
-		file_update(file, &file->fd);
-	}
-	return file;
-}
-
-void io_file_use(const IoFile *file, struct io_uring_sqe *sqe)
-{
-	sqe->fd = file->registered ? file->place : file->fd;
-	if (file->registered)
-		sqe->flags |= IOSQE_FIXED_FILE;
-}
-
-void io_file_remove(IoFile *file)
-{
-	if (file->place < 0) {
-		g_free(file);
-		return;
-	}
-	file->removed = true;
-	file_update(file, &no_file);
-	/* Now, as the caller closes the descriptor, which the table would keep open. */
-	io_uring_submit(&file->loop->ring);
 }

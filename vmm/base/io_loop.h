@@ -19,6 +19,7 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 struct io_uring_sqe;
 
@@ -28,6 +29,7 @@ typedef struct IoOperation IoOperation;
 typedef struct IoPoller IoPoller;
 typedef struct IoDeferred IoDeferred;
 typedef struct IoFile IoFile;
+typedef struct IoTimer IoTimer;
 
 /* Runs on the loop thread. */
 typedef void (*IoLoopFunc)(gpointer data);
@@ -76,11 +78,14 @@ void io_loop_run_sync(IoLoop *loop, IoLoopFunc func, gpointer data);
  */
 struct io_uring_sqe *io_loop_get_sqe(IoLoop *loop, IoOperation *operation);
 
-/* How many operations are prepared and not submitted yet. Loop thread. */
-unsigned io_loop_n_prepared(const IoLoop *loop);
+/* Counts submissions: what was prepared at another count has been submitted. Loop thread. */
+unsigned io_loop_n_submissions(const IoLoop *loop);
 
-/* Submit what is prepared now, where that is worth a system call of its own. Loop thread. */
-void io_loop_submit(IoLoop *loop);
+/*
+ * Submit what is prepared now, where that is worth a system call of its own. Loop thread. Returns
+ * how much was, or a negative errno; what was not is submitted before the loop waits.
+ */
+int io_loop_submit(IoLoop *loop);
 
 /*
  * Have @deferred->func called once, after the callbacks of everything that is complete by now and
@@ -118,6 +123,27 @@ IoWatch *io_loop_watch_event(IoLoop *loop, int fd, IoLoopFunc func, gpointer dat
 
 /* End @watch; its callback never runs again and the descriptor may be closed. Loop thread. */
 void io_watch_remove(IoWatch *watch);
+
+/* CLOCK_MONOTONIC, nanoseconds: what timers go by. Any thread. */
+static inline int64_t io_loop_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* A timer, not set, that calls @func(@data). Loop thread. */
+IoTimer *io_loop_add_timer(IoLoop *loop, IoLoopFunc func, gpointer data);
+
+/* Fire once, soon after @due_ns, in place of when it was set to before. Loop thread. */
+void io_timer_set(IoTimer *timer, int64_t due_ns);
+
+/* Do not fire. Loop thread. */
+void io_timer_stop(IoTimer *timer);
+
+/* Stop and free it. Loop thread. */
+void io_timer_free(IoTimer *timer);
 
 /* How a loop polls; the same arithmetic as QEMU's. */
 typedef struct IoLoopPolling {

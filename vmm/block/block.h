@@ -1,9 +1,10 @@
 /*
  * block.h: block nodes, the host side of disks (-blockdev)
  *
- * A node serves requests of a device on the device's I/O loop: the device attaches the node to the
- * loop, submits BlockRequests there, and each completes there. Data goes straight between guest
- * memory (the iovec) and the host.
+ * A node serves requests of a device on the device's I/O loops: the device attaches the node to
+ * them, submits BlockRequests on one, and each completes there. Data goes straight between guest
+ * memory (the iovec) and the host. What a loop needs for that is in the node's port for it, which
+ * no other loop touches.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -16,9 +17,11 @@
 
 #include "vmm/base/fd.h"
 #include "vmm/base/io_loop.h"
+#include "vmm/block/throttle.h"
 
 typedef struct BlockNode BlockNode;
 typedef struct BlockNodes BlockNodes;
+typedef struct BlockPort BlockPort;
 typedef struct BlockRequest BlockRequest;
 
 typedef enum BlockOperation {
@@ -47,9 +50,12 @@ struct BlockRequest {
 
 	/* The node's own. */
 	BlockNode *node;
+	BlockPort *port;
+	BlockRequest *next; /* of those that wait for their turn */
 	IoOperation io;
 	uint64_t done; /* bytes */
 	int64_t start_ns;
+	int64_t due_ns;		/* while it waits */
 	struct iovec *advanced; /* of what is left after a short transfer */
 	void *bounce;		/* aligned copy of the part in flight */
 	uint8_t stage;
@@ -120,18 +126,33 @@ typedef struct BlockNodeInfo {
 /* Main thread. */
 void block_node_get_info(BlockNode *node, BlockNodeInfo *info);
 
-/*
- * Claim @node for one user, called @user in errors, and serve it on @loop. @listener may be NULL.
- * False and @error when another has it. Main thread.
- */
-bool block_node_attach(BlockNode *node, const char *user, IoLoop *loop, bool writable,
-		       const BlockNodeListener *listener, void *opaque, GError **error);
+/* Who has a node, and where. */
+typedef struct BlockUser {
+	const char *name;     /* in errors */
+	IoLoop *const *loops; /* that submit; port 0 is of the first, and so on */
+	unsigned n_loops;     /* 0: it makes no requests */
+	bool writable;
+	const BlockNodeListener *listener; /* may be NULL; stays */
+	void *opaque;
+} BlockUser;
+
+/* Claim @node for @user. False and @error when another has it. Main thread. */
+bool block_node_attach(BlockNode *node, const BlockUser *user, GError **error);
 
 /* Give it back; no request may be in flight. Main thread. */
 void block_node_detach(BlockNode *node);
 
-/* Start @request; completion is always later, never inside this call. Loop thread. */
-void block_node_submit(BlockNode *node, BlockRequest *request);
+/*
+ * Start @request; completion is always later, never inside this call. On the loop of @port, which
+ * counts from 0.
+ */
+void block_node_submit(BlockNode *node, unsigned port, BlockRequest *request);
+
+/*
+ * While @draining, requests of @port do not wait for their turn under a limit on speed, and those
+ * that do go at once: the device wants all of them back. On the loop of @port.
+ */
+void block_node_set_draining(BlockNode *node, unsigned port, bool draining);
 
 /* Wait until nothing of @node is in flight. Main thread, submitters stopped. */
 void block_node_drain(BlockNode *node);
@@ -153,3 +174,51 @@ typedef struct BlockStatistics {
 	int64_t last_ns; /* CLOCK_MONOTONIC at the end of the last request; 0: none yet */
 } BlockStatistics;
 void block_node_get_statistics(BlockNode *node, BlockStatistics *statistics);
+
+/* Latency histograms: for how many requests took how long. */
+typedef enum BlockHistogramKind {
+	BLOCK_HISTOGRAM_READ,
+	BLOCK_HISTOGRAM_WRITE, /* zeroes, too */
+	BLOCK_HISTOGRAM_FLUSH,
+	BLOCK_HISTOGRAM_N_KINDS,
+} BlockHistogramKind;
+
+typedef struct BlockHistogram {
+	unsigned n_boundaries;
+	uint64_t *boundaries; /* nanoseconds, ascending */
+	uint64_t *bins;	      /* n_boundaries + 1: from each boundary to below the next */
+} BlockHistogram;
+
+void block_histogram_free(BlockHistogram *histogram);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockHistogram, block_histogram_free)
+
+/*
+ * Count requests of @kind from now on, by @n ascending @boundaries in nanoseconds, for as long as
+ * the node has this user; no longer where @n is 0. Main thread.
+ */
+void block_node_set_histogram(BlockNode *node, BlockHistogramKind kind, const uint64_t *boundaries,
+			      unsigned n);
+
+/* The histogram of @kind by now, to be freed; NULL: none is kept. Main thread. */
+BlockHistogram *block_node_get_histogram(BlockNode *node, BlockHistogramKind kind);
+
+/*
+ * Limit the speed of @node, which has a user, together with the other nodes of the group called
+ * @group (NULL: the one it is in, or else one called as its user). Without limits in @config it
+ * leaves its group. Main thread. False and @error when @config is not sensible.
+ */
+bool block_node_set_throttle(BlockNode *node, const char *group, const ThrottleConfig *config,
+			     GError **error);
+
+/* The name of the group of @node, borrowed, and *@config of it; NULL: not limited. Main thread. */
+const char *block_node_get_throttle(const BlockNode *node, ThrottleConfig *config);
+
+/*
+ * -object throttle-group: a group that exists without members. False and @error when there is one
+ * of that name, or @config is not sensible. Main thread.
+ */
+bool block_nodes_add_throttle_group(BlockNodes *nodes, const char *name,
+				    const ThrottleConfig *config, GError **error);
+
+/* object-del of it: false where nodes are in it. Main thread. */
+bool block_nodes_remove_throttle_group(BlockNodes *nodes, const char *name);

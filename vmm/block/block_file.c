@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -102,6 +101,7 @@ static bool file_lock(BlockFile *file, const BlockFileConfig *config, GError **e
 		used |= 1u << USE_WRITE;
 		unshared |= 1u << USE_RESIZE;
 	}
+	file->locked = true;
 	result = lock_image(file->fd, used, unshared, error);
 	if (result < 0 && config->locking == BLOCK_LOCKING_ON)
 		return error_fail_errno(error, -result, "cannot lock '%s'", file->filename);
@@ -282,9 +282,14 @@ void block_file_free(BlockFile *file)
 {
 	if (!file)
 		return;
-	if (file->zeroes)
-		munmap(file->zeroes, BLOCK_ZEROES_SIZE);
-	fd_close(&file->fd); /* the locks go with it */
+	/*
+	 * The locks go with the last reference to the open file, and a ring that the file was
+	 * registered with may let go of it late.
+	 */
+	if (file->locked)
+		fcntl(file->fd, F_OFD_SETLK,
+		      &(struct flock){ .l_type = F_UNLCK, .l_whence = SEEK_SET });
+	fd_close(&file->fd);
 	g_free(file->filename);
 	g_free(file);
 }

@@ -22,16 +22,16 @@ typedef struct BlockFile {
 	bool block_device;
 	bool read_only;
 	bool direct;
+	bool locked;
 	/* Of direct I/O, powers of two; 1 where buffered I/O takes anything. */
 	uint32_t memory_alignment, offset_alignment; /* bytes */
 	uint32_t logical_block_size, physical_block_size, opt_io_size;
 	uint32_t discard_granularity; /* bytes; 0: cannot discard */
 	uint64_t size;		      /* bytes, atomic; of a regular file rounded up to a sector */
 
-	/* Loop thread: what the host turned out not to have. */
+	/* Atomic, as loops share them: what the host turned out not to have. */
 	bool no_discard_command, no_discard, no_punch_hole, no_zero_range;
 	int flush_error; /* an earlier flush lost data: so do all later ones (negative errno) */
-	void *zeroes;	 /* read-only mapping of BLOCK_ZEROES_SIZE bytes, or NULL */
 } BlockFile;
 
 #define BLOCK_SECTOR_SIZE 512u

@@ -13,12 +13,38 @@
 #include "vmm/block/block_file.h"
 
 typedef struct BlockDrain BlockDrain;
+typedef struct BlockGroup BlockGroup;
+
+/* Requests that wait for their turn, in order of when that is. */
+typedef struct BlockQueue {
+	BlockRequest *first, **last; /* @last: what points to the end */
+} BlockQueue;
+
+/* A loop's part of a node that has a user; all of it the loop thread's, unless noted. */
+struct BlockPort {
+	BlockNode *node;
+	IoLoop *loop;
+	IoFile *file;
+	unsigned in_flight;  /* not those that wait */
+	unsigned submission; /* of the loop, when @prepared was 0 */
+	unsigned prepared;   /* of in_flight: not submitted yet */
+	BlockDrain *drain;   /* who waits for in_flight to be 0 */
+
+	BlockStatistics statistics;			     /* written atomically */
+	BlockHistogram *histograms[BLOCK_HISTOGRAM_N_KINDS]; /* bins are written atomically */
+
+	BlockGroup *group; /* NULL: as fast as it goes */
+	bool draining;
+	BlockQueue waiting[2]; /* reads, writes */
+	IoTimer *timer;	       /* NULL until first needed */
+};
 
 struct BlockNode {
 	BlockNodes *nodes;
 	char *name;
 	const char *driver; /* static */
 	BlockNode *child;   /* NULL: this node has the file itself */
+	BlockNode *above;   /* the node that has this one as its child */
 	BlockFile *file;    /* at the bottom; owned where there is no child */
 	bool owns_child;    /* written inside this node */
 	bool is_child;
@@ -28,15 +54,49 @@ struct BlockNode {
 
 	/* The one user: a device, or the node above. */
 	char *user;
-	IoLoop *loop;
 	const BlockNodeListener *listener;
 	void *opaque;
+	BlockPort **ports; /* of a device's; each in cache lines of its own */
+	unsigned n_ports;
+	BlockGroup *group; /* main thread */
 
 	gint write_through; /* atomic */
 
-	/* Loop thread's. */
-	unsigned in_flight;
-	BlockDrain *drain; /* who waits for in_flight to be 0 */
-
-	BlockStatistics statistics; /* fields written by the loop thread, atomically */
+	BlockStatistics past; /* of users that it had */
 };
+
+/* block_port.c */
+
+/* Make ports of @node for @loops; and take them away, adding what they counted to the nodes. */
+void block_ports_open(BlockNode *node, IoLoop *const *loops, unsigned n_loops);
+void block_ports_close(BlockNode *node);
+
+/* Tell the user that @request is done, and count it. Loop thread. */
+void block_port_finish(BlockRequest *request, int result, bool refused);
+
+/* Start @request whatever limits there are. Loop thread. */
+void block_port_start(BlockRequest *request);
+
+/* Whether nothing is in flight nor waits. Loop thread. */
+bool block_port_is_idle(const BlockPort *port);
+
+/* block_io.c: take the first step of @request. Loop thread. */
+void block_request_start(BlockRequest *request);
+
+/* block_throttle.c */
+
+typedef struct BlockGroups BlockGroups;
+/* The throttle groups of a machine: none. Main thread. */
+BlockGroups *block_groups_new(void);
+/* Free them; no node is in any. Main thread. */
+void block_groups_free(BlockGroups *groups);
+/* @node's user goes: leave the group. Main thread. */
+void block_node_leave_group(BlockNode *node);
+
+/* Whether @request has to wait, and has been put into its queue. Loop thread. */
+bool block_throttle_delays(BlockPort *port, BlockRequest *request);
+/* Start everything that waits at @port. Loop thread. */
+void block_throttle_release(BlockPort *port);
+
+/* block_nodes.c: the throttle groups beside @nodes; borrowed. */
+BlockGroups *block_nodes_groups(BlockNodes *nodes);

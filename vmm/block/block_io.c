@@ -47,104 +47,24 @@ typedef enum Stage {
 
 static void step(BlockRequest *request, Stage stage);
 
-struct BlockDrain {
-	BlockNode *node;
-	GMutex lock;
-	GCond cond;
-	bool done;
-};
-
-/* Loop thread. The node may be gone as soon as this returns. */
-static void drain_done(BlockNode *node)
-{
-	BlockDrain *drain = g_steal_pointer(&node->drain);
-
-	g_mutex_lock(&drain->lock);
-	drain->done = true;
-	g_cond_signal(&drain->cond);
-	g_mutex_unlock(&drain->lock);
-}
-
-static void drain_start(gpointer data)
-{
-	BlockDrain *drain = data;
-
-	drain->node->drain = drain;
-	if (drain->node->in_flight == 0)
-		drain_done(drain->node);
-}
-
-void block_node_drain(BlockNode *node)
-{
-	BlockDrain drain = { .node = node };
-
-	if (!node->loop)
-		return;
-	g_mutex_init(&drain.lock);
-	g_cond_init(&drain.cond);
-	io_loop_post(node->loop, drain_start, &drain);
-	g_mutex_lock(&drain.lock);
-	while (!drain.done)
-		g_cond_wait(&drain.cond, &drain.lock);
-	g_mutex_unlock(&drain.lock);
-	g_mutex_clear(&drain.lock);
-	g_cond_clear(&drain.cond);
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static void add(uint64_t *counter, uint64_t amount)
-{
-	/* One writer; atomic so that readers never see half a number. */
-	__atomic_store_n(counter, *counter + amount, __ATOMIC_RELAXED);
-}
-
-static void count_one(BlockNode *node, const BlockRequest *request, int result, bool refused,
-		      int64_t end_ns)
-{
-	BlockStatistics *statistics = &node->statistics;
-	BlockOperation operation = request->operation;
-
-	__atomic_store_n(&statistics->last_ns, end_ns, __ATOMIC_RELAXED);
-	if (refused) {
-		add(&statistics->refused[operation], 1);
-		return;
-	}
-	add(&statistics->total_ns[operation], end_ns - request->start_ns);
-	if (result < 0) {
-		add(&statistics->failed[operation], 1);
-		return;
-	}
-	add(&statistics->operations[operation], 1);
-	add(&statistics->bytes[operation], request->size);
-	if (operation == BLOCK_WRITE &&
-	    request->offset + request->size > statistics->highest_write_offset)
-		__atomic_store_n(&statistics->highest_write_offset, request->offset + request->size,
-				 __ATOMIC_RELAXED);
-}
-
 static void finish(BlockRequest *request, int result)
 {
-	BlockNode *top = request->node;
-	int64_t end_ns = now_ns();
 	bool refused = request->stage == STAGE_NOTHING && (result == -EINVAL || result == -EROFS);
 
 	g_clear_pointer(&request->advanced, g_free);
 	g_clear_pointer(&request->bounce, free);
-	count_one(top, request, result, refused, end_ns);
-	for (BlockNode *node = top->child; node; node = node->child)
-		count_one(node, request, result, refused, end_ns);
+	block_port_finish(request, result, refused);
+}
 
-	/* The callback may free the request; only then is nothing in flight. */
-	request->complete(request, result);
-	if (--top->in_flight == 0 && top->drain)
-		drain_done(top);
+/* Files are shared by loops: what one finds out about the host may be read by another. */
+static bool known(const bool *fact)
+{
+	return __atomic_load_n(fact, __ATOMIC_RELAXED);
+}
+
+static void learn(bool *fact)
+{
+	__atomic_store_n(fact, true, __ATOMIC_RELAXED);
 }
 
 static bool is_write_through(const BlockRequest *request)
@@ -199,11 +119,10 @@ static bool is_aligned(const BlockRequest *request)
 
 static void prepare_transfer(BlockRequest *request)
 {
-	BlockFile *file = request->node->file;
 	uint64_t offset = request->offset + request->done;
 	bool is_read = request->operation == BLOCK_READ;
 	unsigned n_iov = request->n_iov;
-	struct io_uring_sqe *sqe = io_loop_get_sqe(request->node->loop, &request->io);
+	struct io_uring_sqe *sqe = io_loop_get_sqe(request->port->loop, &request->io);
 
 	if (request->bounce) {
 		size_t size = MIN(request->size - request->done, BOUNCE_SIZE);
@@ -212,9 +131,9 @@ static void prepare_transfer(BlockRequest *request)
 			iov_copy_from(request->iov, request->n_iov, request->done, request->bounce,
 				      size);
 		if (is_read)
-			io_uring_prep_read(sqe, file->fd, request->bounce, size, offset);
+			io_uring_prep_read(sqe, -1, request->bounce, size, offset);
 		else
-			io_uring_prep_write(sqe, file->fd, request->bounce, size, offset);
+			io_uring_prep_write(sqe, -1, request->bounce, size, offset);
 	} else {
 		const struct iovec *iov = request->iov;
 
@@ -225,16 +144,17 @@ static void prepare_transfer(BlockRequest *request)
 		n_iov = MIN(n_iov, IOV_MAX);
 		/* One piece needs no copy of the iovec in the kernel; a short transfer goes on. */
 		if (n_iov == 1 && is_read)
-			io_uring_prep_read(sqe, file->fd, iov->iov_base,
-					   MIN(iov->iov_len, TRANSFER_MAX), offset);
+			io_uring_prep_read(sqe, -1, iov->iov_base, MIN(iov->iov_len, TRANSFER_MAX),
+					   offset);
 		else if (n_iov == 1)
-			io_uring_prep_write(sqe, file->fd, iov->iov_base,
-					    MIN(iov->iov_len, TRANSFER_MAX), offset);
+			io_uring_prep_write(sqe, -1, iov->iov_base, MIN(iov->iov_len, TRANSFER_MAX),
+					    offset);
 		else if (is_read)
-			io_uring_prep_readv(sqe, file->fd, iov, n_iov, offset);
+			io_uring_prep_readv(sqe, -1, iov, n_iov, offset);
 		else
-			io_uring_prep_writev(sqe, file->fd, iov, n_iov, offset);
+			io_uring_prep_writev(sqe, -1, iov, n_iov, offset);
 	}
+	io_file_use(request->port->file, sqe);
 	if (!is_read && is_write_through(request))
 		sqe->rw_flags = RWF_DSYNC;
 }
@@ -277,52 +197,47 @@ static void transfer_done(BlockRequest *request, int result)
 
 /* Discards and zeroes */
 
-static bool prepare_zero_bytes(BlockRequest *request)
+/* Never written to, so that it takes no memory. */
+static uint8_t zeroes[BLOCK_ZEROES_SIZE] __attribute__((aligned(4096)));
+
+static void prepare_zero_bytes(BlockRequest *request)
 {
-	BlockFile *file = request->node->file;
 	uint64_t left = request->size - request->done;
 	struct io_uring_sqe *sqe;
 	unsigned n_iov = 0;
 
-	if (!file->zeroes) {
-		file->zeroes = mmap(NULL, BLOCK_ZEROES_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
-				    -1, 0);
-		if (file->zeroes == MAP_FAILED) {
-			file->zeroes = NULL;
-			return false;
-		}
-	}
 	if (!request->advanced)
 		request->advanced = g_new(struct iovec, ZERO_VECTORS);
 	while (n_iov < ZERO_VECTORS && left > 0) {
 		size_t part = MIN(left, BLOCK_ZEROES_SIZE);
 
-		request->advanced[n_iov].iov_base = file->zeroes;
+		request->advanced[n_iov].iov_base = zeroes;
 		request->advanced[n_iov++].iov_len = part;
 		left -= part;
 	}
-	sqe = io_loop_get_sqe(request->node->loop, &request->io);
-	io_uring_prep_writev(sqe, file->fd, request->advanced, n_iov,
-			     request->offset + request->done);
-	return true;
+	sqe = io_loop_get_sqe(request->port->loop, &request->io);
+	io_uring_prep_writev(sqe, -1, request->advanced, n_iov, request->offset + request->done);
+	io_file_use(request->port->file, sqe);
 }
 
 static void prepare_fallocate(BlockRequest *request, int mode)
 {
-	struct io_uring_sqe *sqe = io_loop_get_sqe(request->node->loop, &request->io);
+	struct io_uring_sqe *sqe = io_loop_get_sqe(request->port->loop, &request->io);
 
-	io_uring_prep_fallocate(sqe, request->node->file->fd, mode, request->offset, request->size);
+	io_uring_prep_fallocate(sqe, -1, mode, request->offset, request->size);
+	io_file_use(request->port->file, sqe);
 }
 
 static void prepare_discard_command(BlockRequest *request)
 {
-	struct io_uring_sqe *sqe = io_loop_get_sqe(request->node->loop, &request->io);
+	struct io_uring_sqe *sqe = io_loop_get_sqe(request->port->loop, &request->io);
 	unsigned long size_field = request->size;
 
-	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, request->node->file->fd, NULL, 0, 0);
+	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, -1, NULL, 0, 0);
 	sqe->off = BLOCK_URING_CMD_DISCARD;
 	sqe->addr = request->offset;
 	sqe->addr3 = size_field;
+	io_file_use(request->port->file, sqe);
 }
 
 static bool is_unsupported(int result)
@@ -335,9 +250,9 @@ static Stage first_zero_stage(const BlockRequest *request)
 {
 	const BlockFile *file = request->node->file;
 
-	if (request->may_unmap && request->node->discard && !file->no_punch_hole)
+	if (request->may_unmap && request->node->discard && !known(&file->no_punch_hole))
 		return STAGE_PUNCH_HOLE;
-	return file->no_zero_range ? STAGE_WRITE_ZERO_BYTES : STAGE_ZERO_RANGE;
+	return known(&file->no_zero_range) ? STAGE_WRITE_ZERO_BYTES : STAGE_ZERO_RANGE;
 }
 
 /*
@@ -351,17 +266,17 @@ static Stage first_discard_stage(BlockRequest *request)
 	uint64_t start, end;
 
 	request->result = 0;
-	if (!request->node->discard || file->no_discard)
+	if (!request->node->discard || known(&file->no_discard))
 		return STAGE_NOTHING;
 	if (!file->block_device)
-		return file->no_punch_hole ? STAGE_NOTHING : STAGE_PUNCH_HOLE;
+		return known(&file->no_punch_hole) ? STAGE_NOTHING : STAGE_PUNCH_HOLE;
 	start = (request->offset + mask) & ~mask;
 	end = (request->offset + request->size) & ~mask;
 	if (start >= end)
 		return STAGE_NOTHING;
 	request->offset = start;
 	request->size = end - start;
-	return file->no_discard_command ? STAGE_DISCARD_STALE : STAGE_DISCARD_COMMAND;
+	return known(&file->no_discard_command) ? STAGE_DISCARD_STALE : STAGE_DISCARD_COMMAND;
 }
 
 /* What to try where the host lacks @request->stage; STAGE_NOTHING with a result of 0: nothing. */
@@ -372,18 +287,18 @@ static Stage next_stage(BlockRequest *request)
 	request->result = 0;
 	switch ((Stage)request->stage) {
 	case STAGE_DISCARD_COMMAND:
-		file->no_discard_command = true;
+		learn(&file->no_discard_command);
 		return STAGE_DISCARD_STALE;
 	case STAGE_DISCARD_STALE:
-		file->no_discard = true;
+		learn(&file->no_discard);
 		return STAGE_NOTHING;
 	case STAGE_PUNCH_HOLE:
-		file->no_punch_hole = true;
+		learn(&file->no_punch_hole);
 		if (request->operation == BLOCK_DISCARD)
 			return STAGE_NOTHING;
-		return file->no_zero_range ? STAGE_WRITE_ZERO_BYTES : STAGE_ZERO_RANGE;
+		return known(&file->no_zero_range) ? STAGE_WRITE_ZERO_BYTES : STAGE_ZERO_RANGE;
 	default:
-		file->no_zero_range = true;
+		learn(&file->no_zero_range);
 		return STAGE_WRITE_ZERO_BYTES;
 	}
 }
@@ -422,22 +337,23 @@ static void flush_done(BlockRequest *request, int result)
 	BlockFile *file = request->node->file;
 
 	if (result < 0 && !file->direct)
-		file->flush_error = result;
+		__atomic_store_n(&file->flush_error, result, __ATOMIC_RELAXED);
 	finish(request, result);
 }
 
 static void prepare_flush(BlockRequest *request)
 {
-	struct io_uring_sqe *sqe = io_loop_get_sqe(request->node->loop, &request->io);
+	struct io_uring_sqe *sqe = io_loop_get_sqe(request->port->loop, &request->io);
 
-	io_uring_prep_fsync(sqe, request->node->file->fd, IORING_FSYNC_DATASYNC);
+	io_uring_prep_fsync(sqe, -1, IORING_FSYNC_DATASYNC);
+	io_file_use(request->port->file, sqe);
 }
 
 /* Any */
 
 static void prepare_nop(BlockRequest *request)
 {
-	io_uring_prep_nop(io_loop_get_sqe(request->node->loop, &request->io));
+	io_uring_prep_nop(io_loop_get_sqe(request->port->loop, &request->io));
 }
 
 static void step(BlockRequest *request, Stage stage)
@@ -464,10 +380,7 @@ static void step(BlockRequest *request, Stage stage)
 		prepare_fallocate(request, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
 		break;
 	case STAGE_WRITE_ZERO_BYTES:
-		if (!prepare_zero_bytes(request)) {
-			request->result = -ENOMEM;
-			step(request, STAGE_NOTHING);
-		}
+		prepare_zero_bytes(request);
 		break;
 	case STAGE_FLUSH:
 		prepare_flush(request);
@@ -513,7 +426,7 @@ static int check(const BlockRequest *request)
 	bool is_transfer = request->operation == BLOCK_READ || request->operation == BLOCK_WRITE;
 
 	if (request->operation == BLOCK_FLUSH)
-		return node->no_flush ? 0 : file->flush_error;
+		return node->no_flush ? 0 : __atomic_load_n(&file->flush_error, __ATOMIC_RELAXED);
 	if (request->operation != BLOCK_READ && node->read_only)
 		return -EROFS;
 	if (request->offset > size || request->size > size - request->offset)
@@ -550,15 +463,12 @@ static Stage first_stage(BlockRequest *request)
 	return STAGE_TRANSFER;
 }
 
-void block_node_submit(BlockNode *node, BlockRequest *request)
+void block_request_start(BlockRequest *request)
 {
-	request->node = node;
 	request->io.complete = request_complete;
 	request->done = 0;
 	request->advanced = NULL;
 	request->bounce = NULL;
 	request->retries = 0;
-	request->start_ns = now_ns();
-	node->in_flight++;
 	step(request, first_stage(request));
 }

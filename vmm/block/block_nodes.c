@@ -20,6 +20,7 @@ struct BlockNodes {
 	GHashTable *by_name; /* char * (the node's) -> BlockNode * (owned) */
 	GPtrArray *in_order;
 	unsigned n_generated;
+	BlockGroups *groups;
 };
 
 /* What a node inside another takes from it where it says nothing itself. */
@@ -40,7 +41,14 @@ BlockNodes *block_nodes_new(void)
 
 	nodes->by_name = g_hash_table_new(g_str_hash, g_str_equal);
 	nodes->in_order = g_ptr_array_new();
+	nodes->groups = block_groups_new();
 	return nodes;
+}
+
+static void forget_child(BlockNode *node)
+{
+	g_clear_pointer(&node->child->user, g_free);
+	node->child->above = NULL;
 }
 
 static void node_free(BlockNode *node)
@@ -52,7 +60,7 @@ static void node_free(BlockNode *node)
 	if (node->child && node->owns_child)
 		node_free(node->child);
 	else if (node->child)
-		g_clear_pointer(&node->child->user, g_free);
+		forget_child(node);
 	else
 		block_file_free(node->file);
 	g_free(node->user);
@@ -70,7 +78,13 @@ void block_nodes_free(BlockNodes *nodes)
 		node_free(g_ptr_array_index(nodes->in_order, nodes->in_order->len - 1));
 	g_ptr_array_unref(nodes->in_order);
 	g_hash_table_unref(nodes->by_name);
+	block_groups_free(nodes->groups);
 	g_free(nodes);
+}
+
+BlockGroups *block_nodes_groups(BlockNodes *nodes)
+{
+	return nodes->groups;
 }
 
 void block_nodes_set_fd_sets(BlockNodes *nodes, const FdSetOpener *opener)
@@ -148,6 +162,7 @@ static bool node_open_child(BlockNode *node, const QapiBlockdevRef *reference, c
 		node->child = child;
 	}
 	node->child->user = g_strdup(node->name);
+	node->child->above = node;
 	node->file = node->child->file;
 	node->no_flush |= node->child->no_flush;
 	node->discard &= node->child->discard;
@@ -285,25 +300,24 @@ void block_node_get_info(BlockNode *node, BlockNodeInfo *info)
 	};
 }
 
-bool block_node_attach(BlockNode *node, const char *user, IoLoop *loop, bool writable,
-		       const BlockNodeListener *listener, void *opaque, GError **error)
+bool block_node_attach(BlockNode *node, const BlockUser *user, GError **error)
 {
 	if (node->user)
 		return error_fail(error, "node '%s' is in use by '%s'", node->name, node->user);
-	if (writable && node->read_only)
+	if (user->writable && node->read_only)
 		return error_fail(error, "node '%s' is read-only", node->name);
-	node->user = g_strdup(user);
-	node->loop = loop;
-	node->listener = listener;
-	node->opaque = opaque;
+	node->user = g_strdup(user->name);
+	node->listener = user->listener;
+	node->opaque = user->opaque;
+	block_ports_open(node, user->loops, user->n_loops);
 	return true;
 }
 
 void block_node_detach(BlockNode *node)
 {
-	g_warn_if_fail(node->in_flight == 0);
+	block_node_leave_group(node);
+	block_ports_close(node);
 	g_clear_pointer(&node->user, g_free);
-	node->loop = NULL;
 	node->listener = NULL;
 	node->opaque = NULL;
 }
@@ -324,20 +338,4 @@ bool block_node_resize(BlockNode *node, uint64_t size, GError **error)
 	if (node->listener && node->listener->resized)
 		node->listener->resized(node->opaque, size);
 	return true;
-}
-
-void block_node_get_statistics(BlockNode *node, BlockStatistics *statistics)
-{
-	const BlockStatistics *from = &node->statistics;
-
-	for (int i = 0; i < BLOCK_N_OPERATIONS; i++) {
-		statistics->operations[i] = __atomic_load_n(&from->operations[i], __ATOMIC_RELAXED);
-		statistics->bytes[i] = __atomic_load_n(&from->bytes[i], __ATOMIC_RELAXED);
-		statistics->failed[i] = __atomic_load_n(&from->failed[i], __ATOMIC_RELAXED);
-		statistics->refused[i] = __atomic_load_n(&from->refused[i], __ATOMIC_RELAXED);
-		statistics->total_ns[i] = __atomic_load_n(&from->total_ns[i], __ATOMIC_RELAXED);
-	}
-	statistics->highest_write_offset =
-		__atomic_load_n(&from->highest_write_offset, __ATOMIC_RELAXED);
-	statistics->last_ns = __atomic_load_n(&from->last_ns, __ATOMIC_RELAXED);
 }

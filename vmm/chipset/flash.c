@@ -2,9 +2,9 @@
  * flash.c: parallel flash memory, where UEFI firmware and its variables are
  *
  * Intel's command set as JEDEC JESD68 (CFI) and the Intel 28FxxxJ3 datasheets have it, eight bits
- * wide, in blocks of 4 KiB. In read-array mode the guest reads (and runs) the bytes without an exit;
- * a command takes that mapping away until the guest goes back. What it programs or erases is in the
- * image before the command is reported done. A read-only image reports its blocks locked.
+ * wide, in blocks of 4 KiB. In read-array mode the guest reads (and runs) the bytes without an
+ * exit; a command takes that mapping away until the guest goes back. What it programs or erases is
+ * in the image before the command is reported done. A read-only image reports its blocks locked.
  *
  * One thing is as firmware expects it rather than as in a datasheet: after Clear Status the status
  * register is all zero, ready bit and all, until the next operation. OVMF tells flash by that.
@@ -22,13 +22,13 @@
 #include "vmm/chipset/chipset.h"
 #include "vmm/memory/address_space.h"
 
-#define BLOCK_SIZE	4096u
-#define BUFFER_SIZE	64u /* of buffered programming; a power of two */
-#define MANUFACTURER	0x89u
-#define DEVICE_CODE	0x18u
-#define ERASED		0xffu
-#define QUERY_START	0x10u
-#define QUERY_END	0x37u
+#define BLOCK_SIZE   4096u
+#define BUFFER_SIZE  64u /* of buffered programming; a power of two */
+#define MANUFACTURER 0x89u
+#define DEVICE_CODE  0x18u
+#define ERASED	     0xffu
+#define QUERY_START  0x10u
+#define QUERY_END    0x37u
 
 enum {
 	COMMAND_PROGRAM_ALTERNATE = 0x10,
@@ -332,7 +332,8 @@ static void flash_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 			sequence_error(flash);
 		flash->waits = WAITS_COMMAND;
 		break;
-	case WAITS_LOCK_CONFIRM: /* blocks cannot be locked one by one: 0xd0 unlocks all there are */
+	case WAITS_LOCK_CONFIRM: /* blocks cannot be locked one by one: 0xd0 unlocks all there are
+				  */
 		if (command == COMMAND_CONFIRM)
 			flash->status |= STATUS_READY;
 		else
@@ -400,7 +401,7 @@ static bool flash_realize(Device *device, GError **error)
 	flash->node = device->services->find_block_node(device->services, flash->node_name);
 	if (!flash->node)
 		return error_fail(error, "there is no node '%s'", flash->node_name);
-	if (!block_node_attach(flash->node, device->type->name, NULL, false, NULL, NULL, error))
+	if (!block_node_attach(flash->node, &(BlockUser){ .name = device->type->name }, error))
 		return false;
 	if (!flash_load_image(flash, error)) {
 		block_node_detach(flash->node);
@@ -442,9 +443,8 @@ static bool flash_loaded(void *object, GError **error)
 	    flash->buffer_count > BUFFER_SIZE || flash->buffer_left > flash->buffer_count ||
 	    flash->buffer_offset % BUFFER_SIZE != 0 || flash->buffer_offset >= flash->size)
 		return error_fail(error, "flash in a state that it has not");
-	result = flash->writable
-			 ? block_node_image_write(flash->node, 0, flash->bytes, flash->size)
-			 : 0;
+	result = flash->writable ? block_node_image_write(flash->node, 0, flash->bytes, flash->size)
+				 : 0;
 	if (result < 0)
 		return error_fail_errno(error, -result, "flash '%s': cannot write",
 					flash->node_name);

@@ -20,10 +20,10 @@ static void start_timeout(InterruptModeration *moderation)
 	struct io_uring_sqe *sqe;
 
 	/* Counted as a request, so that it has ended before the rings go. */
-	virtio_device_begin_request(moderation->queue->device);
+	virtio_queue_begin_request(moderation->queue);
 	moderation->timing = true;
 	moderation->decided = false;
-	sqe = io_loop_get_sqe(moderation->queue->device->loop, &moderation->timeout);
+	sqe = io_loop_get_sqe(moderation->queue->share->loop, &moderation->timeout);
 	io_uring_prep_timeout(sqe, &moderation->delay, 0, 0);
 }
 
@@ -39,7 +39,7 @@ static void timed_out(IoOperation *operation, int result)
 		start_timeout(moderation);
 	else
 		interrupt_moderation_decide(moderation);
-	virtio_device_end_request(moderation->queue->device);
+	virtio_queue_end_request(moderation->queue);
 }
 
 void interrupt_moderation_start(InterruptModeration *moderation)
@@ -56,7 +56,7 @@ void interrupt_moderation_stop(InterruptModeration *moderation)
 	interrupt_moderation_decide(moderation);
 	if (!moderation->timing)
 		return;
-	sqe = io_loop_get_sqe(moderation->queue->device->loop, NULL);
+	sqe = io_loop_get_sqe(moderation->queue->share->loop, NULL);
 	io_uring_prep_timeout_remove(sqe, (uint64_t)(uintptr_t)&moderation->timeout, 0);
 }
 

@@ -267,7 +267,7 @@ static void poll_on_loop(gpointer data)
 {
 	VirtioBalloon *balloon = data;
 
-	if (balloon->virtio.active)
+	if (virtio_device_is_active(&balloon->virtio))
 		ask_for_stats(balloon);
 }
 

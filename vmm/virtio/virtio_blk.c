@@ -79,6 +79,7 @@ typedef struct BlkQueue {
 	BlkRequest *requests; /* by slot */
 	/* Saved: a bit for each head whose request was held. */
 	uint64_t held_heads[VIRTQUEUE_MAX_SIZE / 64];
+	BlkRequest *held; /* loop thread, or stopped */
 } BlkQueue;
 
 struct VirtioBlk {
@@ -100,8 +101,7 @@ struct VirtioBlk {
 	bool writeback; /* what the driver sees; device lock */
 	uint32_t n_blk_queues;
 	BlkQueue *queues;
-	BlkRequest *held; /* loop thread, or stopped */
-	gint held_error;  /* atomic: errno of the last one held, 0: none is */
+	gint held_error; /* atomic: errno of the last one held, 0: none is */
 };
 
 static VirtioBlk *virtio_blk(VirtioDevice *device)
@@ -118,8 +118,10 @@ static void request_finish(BlkRequest *request, uint8_t status, uint32_t written
 
 static void hold(BlkRequest *request)
 {
-	request->next_held = request->blk->held;
-	request->blk->held = request;
+	BlkQueue *queue = &request->blk->queues[request->queue->ring.index];
+
+	request->next_held = queue->held;
+	queue->held = request;
 }
 
 static QapiBlockErrorAction error_action(const VirtioBlk *blk, bool is_read, int error)
@@ -163,20 +165,21 @@ static void request_complete(BlockRequest *block, int result)
 {
 	BlkRequest *request = (BlkRequest *)block;
 	VirtioQueue *queue = request->queue;
-	VirtioBlk *blk = request->blk;
 
 	if (result == 0)
 		request_finish(request, STATUS_OK,
 			       block->operation == BLOCK_READ ? block->size : 0);
 	if (result == 0 || !request_failed(request, -result))
 		virtio_queue_publish(queue);
-	virtio_device_end_request(&blk->virtio);
+	virtio_queue_end_request(queue);
 }
 
 static void submit(BlkRequest *request)
 {
-	virtio_device_begin_request(&request->blk->virtio);
-	block_node_submit(request->blk->node, &request->block);
+	VirtioQueue *queue = request->queue;
+
+	virtio_queue_begin_request(queue);
+	block_node_submit(request->blk->node, queue->share->index, &request->block);
 }
 
 /* Whether @size bytes at @sector are whole logical blocks inside the disk. */
@@ -316,25 +319,18 @@ static void blk_queue_ready(VirtioDevice *device, VirtioQueue *queue)
 	virtio_queue_process(queue, handle_element);
 }
 
-static void forget_held_heads(VirtioBlk *blk)
+static void forget_held_heads(BlkQueue *queue)
 {
-	for (unsigned i = 0; i < blk->n_blk_queues; i++)
-		memset(blk->queues[i].held_heads, 0, sizeof(blk->queues[i].held_heads));
+	memset(queue->held_heads, 0, sizeof(queue->held_heads));
 }
 
-static void blk_start(VirtioDevice *device)
+static void start_queue(VirtioBlk *blk, VirtioQueue *queue)
 {
-	VirtioBlk *blk = virtio_blk(device);
-	BlkRequest *request = blk->held;
-	bool has_flush = virtio_device_has_feature(device, VIRTIO_BLK_F_FLUSH) ||
-			 virtio_device_has_feature(device, VIRTIO_BLK_F_CONFIG_WCE);
+	BlkQueue *own = &blk->queues[queue->ring.index];
+	BlkRequest *request = g_steal_pointer(&own->held);
 
-	/* §5.2.5.2: a driver that cannot flush must not need to. */
-	block_node_set_write_cache(blk->node, has_flush && blk->writeback);
-	blk->held = NULL;
-	g_atomic_int_set(&blk->held_error, 0);
 	if (request)
-		forget_held_heads(blk);
+		forget_held_heads(own);
 	while (request) {
 		BlkRequest *next = request->next_held;
 
@@ -342,37 +338,54 @@ static void blk_start(VirtioDevice *device)
 		request = next;
 	}
 	/* The same for what was held when the state that we loaded was saved. */
-	for (unsigned i = 0; i < blk->n_blk_queues; i++) {
-		VirtioQueue *queue = &device->queues[i];
+	for (unsigned head = 0; head < queue->ring.size; head++) {
+		uint64_t *word = &own->held_heads[head / 64];
+		VirtqueueElement *element;
 
-		for (unsigned head = 0; head < queue->ring.size; head++) {
-			uint64_t *word = &blk->queues[i].held_heads[head / 64];
-			VirtqueueElement *element;
-
-			if (!(*word & (1ULL << (head % 64))))
-				continue;
-			*word &= ~(1ULL << (head % 64));
-			element = virtqueue_refetch(&queue->ring, head);
-			if (element)
-				handle_element(queue, element);
-		}
-		virtio_queue_publish(queue);
+		if (!(*word & (1ULL << (head % 64))))
+			continue;
+		*word &= ~(1ULL << (head % 64));
+		element = virtqueue_refetch(&queue->ring, head);
+		if (element)
+			handle_element(queue, element);
 	}
+	virtio_queue_publish(queue);
+}
+
+static void blk_start(VirtioDevice *device)
+{
+	VirtioBlk *blk = virtio_blk(device);
+	bool has_flush = virtio_device_has_feature(device, VIRTIO_BLK_F_FLUSH) ||
+			 virtio_device_has_feature(device, VIRTIO_BLK_F_CONFIG_WCE);
+
+	/* §5.2.5.2: a driver that cannot flush must not need to. */
+	block_node_set_write_cache(blk->node, has_flush && blk->writeback);
+	g_atomic_int_set(&blk->held_error, 0);
+}
+
+static void blk_start_share(VirtioShare *share)
+{
+	VirtioBlk *blk = virtio_blk(share->device);
+
+	block_node_set_draining(blk->node, share->index, false);
+	for (unsigned i = 0; i < blk->n_blk_queues; i++) {
+		if (share->device->queues[i].share == share)
+			start_queue(blk, &share->device->queues[i]);
+	}
+}
+
+/* A limit on the disk's speed does not keep anybody waiting who stops the device. */
+static void blk_stop_share(VirtioShare *share)
+{
+	block_node_set_draining(virtio_blk(share->device)->node, share->index, true);
 }
 
 static void blk_queue_reset(VirtioDevice *device, VirtioQueue *queue)
 {
-	VirtioBlk *blk = virtio_blk(device);
-	BlkRequest **link = &blk->held;
+	BlkQueue *own = &virtio_blk(device)->queues[queue->ring.index];
 
-	while (*link) {
-		if ((*link)->queue == queue)
-			*link = (*link)->next_held;
-		else
-			link = &(*link)->next_held;
-	}
-	memset(blk->queues[queue->ring.index].held_heads, 0,
-	       sizeof(blk->queues[queue->ring.index].held_heads));
+	own->held = NULL;
+	forget_held_heads(own);
 }
 
 static void blk_reset(VirtioDevice *device)
@@ -467,8 +480,9 @@ static bool settle_sizes(VirtioBlk *blk, GError **error)
 
 static void offer_features(VirtioBlk *blk)
 {
-	uint64_t features = VIRTIO_FEATURE(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
-			    VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH) | VIRTIO_FEATURE(VIRTIO_BLK_F_TOPOLOGY);
+	uint64_t features =
+		VIRTIO_FEATURE(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
+		VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH) | VIRTIO_FEATURE(VIRTIO_BLK_F_TOPOLOGY);
 
 	if (blk->limits.read_only)
 		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_RO);
@@ -483,11 +497,29 @@ static void offer_features(VirtioBlk *blk)
 	blk->virtio.offered |= features;
 }
 
+static bool attach_node(VirtioBlk *blk, GError **error)
+{
+	VirtioDevice *device = &blk->virtio;
+	const Device *base = &device->pci.device;
+	g_autofree IoLoop **loops = g_new(IoLoop *, device->n_shares);
+	BlockUser user = {
+		.name = base->id ? base->id : base->path,
+		.loops = loops,
+		.n_loops = device->n_shares,
+		.writable = !blk->limits.read_only,
+		.listener = &node_listener,
+		.opaque = blk,
+	};
+
+	for (unsigned i = 0; i < device->n_shares; i++)
+		loops[i] = device->shares[i].loop;
+	return block_node_attach(blk->node, &user, error);
+}
+
 static bool blk_setup(VirtioDevice *device, GError **error)
 {
 	VirtioBlk *blk = virtio_blk(device);
 	DeviceServices *services = virtio_device_services(device);
-	Device *base = &device->pci.device;
 
 	if (blk->serial && strlen(blk->serial) > ID_SIZE)
 		return error_fail(error, "serial '%s' is longer than %u bytes", blk->serial,
@@ -504,8 +536,7 @@ static bool blk_setup(VirtioDevice *device, GError **error)
 		return false;
 	if (!virtio_device_add_queues(device, blk->num_queues, blk->queue_size, error))
 		return false;
-	if (!block_node_attach(blk->node, base->id ? base->id : base->path, device->loop,
-			       !blk->limits.read_only, &node_listener, blk, error))
+	if (!attach_node(blk, error))
 		return false;
 	offer_features(blk);
 	blk->writeback = blk->write_cache != ON_OFF_AUTO_OFF;
@@ -525,7 +556,6 @@ static void blk_teardown(VirtioDevice *device)
 		g_free(blk->queues[i].requests);
 	g_clear_pointer(&blk->queues, g_free);
 	blk->n_blk_queues = 0;
-	blk->held = NULL;
 }
 
 BlockNode *virtio_blk_node(Device *device)
@@ -574,14 +604,17 @@ static void blk_before_save(void *object)
 {
 	VirtioBlk *blk = object;
 
-	/* Without held requests the bits are those of a load that has not started yet. */
-	if (blk->held)
-		forget_held_heads(blk);
-	for (BlkRequest *request = blk->held; request; request = request->next_held) {
-		unsigned head = request->element->head;
+	for (unsigned i = 0; i < blk->n_blk_queues; i++) {
+		BlkQueue *queue = &blk->queues[i];
 
-		blk->queues[request->queue->ring.index].held_heads[head / 64] |= 1ULL
-										 << (head % 64);
+		/* Without held requests the bits are those of a load that has not started yet. */
+		if (queue->held)
+			forget_held_heads(queue);
+		for (BlkRequest *request = queue->held; request; request = request->next_held) {
+			unsigned head = request->element->head;
+
+			queue->held_heads[head / 64] |= 1ULL << (head % 64);
+		}
 	}
 }
 
@@ -717,6 +750,8 @@ const VirtioDeviceType virtio_blk_type = {
 	.read_config = blk_read_config,
 	.write_config = blk_write_config,
 	.start = blk_start,
+	.start_share = blk_start_share,
+	.stop_share = blk_stop_share,
 	.queue_ready = blk_queue_ready,
 	.is_polled = true,
 };

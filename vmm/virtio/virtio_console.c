@@ -152,7 +152,7 @@ static void send_pending(VirtioConsole *console)
 	VirtioQueue *queue = &console->virtio.queues[QUEUE_CONTROL_IN];
 	bool room = true;
 
-	if (!is_multiport(console) || !console->virtio.active || !queue->ring.ops)
+	if (!is_multiport(console) || !virtio_device_is_active(&console->virtio) || !queue->ring.ops)
 		return;
 	for (unsigned nr = 0; nr < console->max_ports && room; nr++) {
 		ConsoleSlot *slot = &console->slots[nr];
@@ -175,7 +175,7 @@ static void flush_input(VirtioConsole *console, unsigned nr)
 	VirtioQueue *queue = input_queue(console, nr);
 	ConsolePort *port = console->slots[nr].port;
 
-	if (!port || !console->virtio.active || !queue->ring.ops || !wants_input(console, nr))
+	if (!port || !virtio_device_is_active(&console->virtio) || !queue->ring.ops || !wants_input(console, nr))
 		return;
 	virtqueue_set_notification(&queue->ring, false);
 	while (console_port_has_input(port)) {
@@ -344,7 +344,7 @@ void console_output_possible(gpointer data)
 	VirtioConsole *console = console_port_parent(port);
 	VirtioQueue *queue = output_queue(console, port->nr);
 
-	if (port_slot(port) && console->virtio.active && queue->ring.ops)
+	if (port_slot(port) && virtio_device_is_active(&console->virtio) && queue->ring.ops)
 		virtio_queue_process(queue, handle_output);
 }
 
@@ -409,7 +409,7 @@ static void plug_on_loop(gpointer data)
 		slot->pending |= PENDING(PORT_ADD);
 		send_pending(console);
 	}
-	console_port_set_ready(port, console->virtio.active && wants_input(console, port->nr));
+	console_port_set_ready(port, virtio_device_is_active(&console->virtio) && wants_input(console, port->nr));
 }
 
 static void unplug_on_loop(gpointer data)
@@ -422,7 +422,7 @@ static void unplug_on_loop(gpointer data)
 	*slot = (ConsoleSlot){ .pending = console->driver_ready ? PENDING(PORT_REMOVE) : 0 };
 	send_pending(console);
 	/* What it was too slow for is dropped. */
-	if (console->virtio.active && queue->ring.ops)
+	if (virtio_device_is_active(&console->virtio) && queue->ring.ops)
 		virtio_queue_process(queue, handle_output);
 }
 

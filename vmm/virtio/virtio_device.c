@@ -145,10 +145,9 @@ const StateTable virtio_device_state = {
 static void kick_seen(gpointer data)
 {
 	VirtioQueue *queue = data;
-	VirtioDevice *device = queue->device;
 
-	if (device->active)
-		virtio_device_type(device)->queue_ready(device, queue);
+	if (queue->share->active)
+		virtio_device_type(queue->device)->queue_ready(queue->device, queue);
 }
 
 static void polling_begins(gpointer data)
@@ -184,30 +183,39 @@ static const IoPollerOps poller_ops = {
 	.end = polling_ends,
 };
 
+static void start_queue(VirtioQueue *queue)
+{
+	VirtioDevice *device = queue->device;
+	IoLoop *loop = queue->share->loop;
+
+	queue->ring.packed = virtio_device_has_feature(device, VIRTIO_F_RING_PACKED);
+	if (!queue->ring.enabled || queue->outside ||
+	    !virtqueue_map(&queue->ring, virtio_device_has_feature(device, VIRTIO_F_EVENT_IDX),
+			   virtio_device_has_feature(device, VIRTIO_F_INDIRECT_DESC)))
+		return;
+	queue->watch = io_loop_watch_event(loop, queue->kick_fd, kick_seen, queue);
+	if (virtio_device_type(device)->is_polled)
+		queue->poller = io_loop_add_poller(loop, &poller_ops, queue);
+}
+
 static void start_on_loop(gpointer data)
 {
-	VirtioDevice *device = data;
+	VirtioShare *share = data;
+	VirtioDevice *device = share->device;
 	const VirtioDeviceType *type = virtio_device_type(device);
 
 	for (uint32_t i = 0; i < device->n_queues; i++) {
-		VirtioQueue *queue = &device->queues[i];
-
-		queue->ring.packed = virtio_device_has_feature(device, VIRTIO_F_RING_PACKED);
-		if (!queue->ring.enabled || queue->outside ||
-		    !virtqueue_map(&queue->ring,
-				   virtio_device_has_feature(device, VIRTIO_F_EVENT_IDX),
-				   virtio_device_has_feature(device, VIRTIO_F_INDIRECT_DESC)))
-			continue;
-		queue->watch = io_loop_watch_event(device->loop, queue->kick_fd, kick_seen, queue);
-		if (type->is_polled)
-			queue->poller = io_loop_add_poller(device->loop, &poller_ops, queue);
+		if (device->queues[i].share == share)
+			start_queue(&device->queues[i]);
 	}
-	device->active = true;
-	if (type->start)
+	share->active = true;
+	if (type->start && share->index == 0)
 		type->start(device);
+	if (type->start_share)
+		type->start_share(share);
 	/* Whatever is in the rings by now may have been notified of while nobody listened. */
 	for (uint32_t i = 0; i < device->n_queues; i++) {
-		if (device->queues[i].ring.ops)
+		if (device->queues[i].share == share && device->queues[i].ring.ops)
 			type->queue_ready(device, &device->queues[i]);
 	}
 }
@@ -215,26 +223,33 @@ static void start_on_loop(gpointer data)
 static void report_drained(VirtioDevice *device)
 {
 	g_mutex_lock(&device->drain_lock);
-	device->drained = true;
+	device->n_draining--;
 	g_cond_signal(&device->drain_cond);
 	g_mutex_unlock(&device->drain_lock);
 }
 
 static void stop_on_loop(gpointer data)
 {
-	VirtioDevice *device = data;
+	VirtioShare *share = data;
+	VirtioDevice *device = share->device;
 	const VirtioDeviceType *type = virtio_device_type(device);
 
 	for (uint32_t i = 0; i < device->n_queues; i++) {
-		g_clear_pointer(&device->queues[i].watch, io_watch_remove);
-		g_clear_pointer(&device->queues[i].poller, io_poller_remove);
-		device->queues[i].polling = false;
+		VirtioQueue *queue = &device->queues[i];
+
+		if (queue->share != share)
+			continue;
+		g_clear_pointer(&queue->watch, io_watch_remove);
+		g_clear_pointer(&queue->poller, io_poller_remove);
+		queue->polling = false;
 	}
-	device->active = false;
-	if (type->stop)
+	share->active = false;
+	if (type->stop && share->index == 0)
 		type->stop(device);
-	device->draining = true;
-	if (device->n_busy == 0)
+	if (type->stop_share)
+		type->stop_share(share);
+	share->draining = true;
+	if (share->n_busy == 0)
 		report_drained(device);
 }
 
@@ -249,12 +264,15 @@ static void publish(IoDeferred *deferred)
 
 static void unmap_on_loop(gpointer data)
 {
-	VirtioDevice *device = data;
+	VirtioShare *share = data;
+	VirtioDevice *device = share->device;
 
-	device->draining = false;
+	share->draining = false;
 	for (uint32_t i = 0; i < device->n_queues; i++) {
 		VirtioQueue *queue = &device->queues[i];
 
+		if (queue->share != share)
+			continue;
 		/* The last requests may have come back in this very turn. */
 		if (queue->publish.link)
 			publish(&queue->publish);
@@ -263,20 +281,22 @@ static void unmap_on_loop(gpointer data)
 	}
 }
 
-void virtio_device_begin_request(VirtioDevice *device)
+void virtio_queue_begin_request(VirtioQueue *queue)
 {
-	device->n_busy++;
+	queue->share->n_busy++;
 }
 
-void virtio_device_end_request(VirtioDevice *device)
+void virtio_queue_end_request(VirtioQueue *queue)
 {
-	if (--device->n_busy == 0 && device->draining)
-		report_drained(device);
+	VirtioShare *share = queue->share;
+
+	if (--share->n_busy == 0 && share->draining)
+		report_drained(share->device);
 }
 
 void virtio_queue_publish(VirtioQueue *queue)
 {
-	io_loop_defer(queue->device->loop, &queue->publish);
+	io_loop_defer(queue->share->loop, &queue->publish);
 }
 
 static void continue_queue(gpointer data)
@@ -284,7 +304,7 @@ static void continue_queue(gpointer data)
 	VirtioQueue *queue = data;
 
 	queue->continuing = false;
-	if (queue->device->active)
+	if (queue->share->active)
 		virtio_device_type(queue->device)->queue_ready(queue->device, queue);
 }
 
@@ -300,7 +320,7 @@ void virtio_queue_take(VirtioQueue *queue,
 
 		if (budget-- == 0) {
 			if (!queue->continuing)
-				io_loop_post(queue->device->loop, continue_queue, queue);
+				io_loop_post(queue->share->loop, continue_queue, queue);
 			queue->continuing = true;
 			break;
 		}
@@ -353,25 +373,29 @@ void virtio_queue_set_broken(VirtioQueue *queue, const char *reason)
 
 /* The lock's side */
 
+/* Have @func called with each share on its loop, one after the other. */
+static void run_on_loops(VirtioDevice *device, IoLoopFunc func)
+{
+	for (unsigned i = 0; i < device->n_shares; i++)
+		io_loop_run_sync(device->shares[i].loop, func, &device->shares[i]);
+}
+
 static void device_start(VirtioDevice *device)
 {
 	device->running = true;
-	if (device->loop)
-		io_loop_run_sync(device->loop, start_on_loop, device);
+	run_on_loops(device, start_on_loop);
 }
 
 static void device_stop(VirtioDevice *device)
 {
 	device->running = false;
-	if (!device->loop)
-		return;
-	device->drained = false;
-	io_loop_run_sync(device->loop, stop_on_loop, device);
+	device->n_draining = device->n_shares;
+	run_on_loops(device, stop_on_loop);
 	g_mutex_lock(&device->drain_lock);
-	while (!device->drained)
+	while (device->n_draining > 0)
 		g_cond_wait(&device->drain_cond, &device->drain_lock);
 	g_mutex_unlock(&device->drain_lock);
-	io_loop_run_sync(device->loop, unmap_on_loop, device);
+	run_on_loops(device, unmap_on_loop);
 }
 
 static void path_stop(VirtioDevice *device)
@@ -609,6 +633,7 @@ bool virtio_device_add_queues(VirtioDevice *device, unsigned n, unsigned maximum
 		if (queue->kick_fd < 0)
 			return false;
 		queue->device = device;
+		queue->share = device->shares;
 		queue->publish.func = publish;
 		virtqueue_init(&queue->ring, virtio_device_services(device)->memory, i,
 			       maximum_size);
@@ -617,6 +642,24 @@ bool virtio_device_add_queues(VirtioDevice *device, unsigned n, unsigned maximum
 		device->n_queues = i + 1;
 	}
 	return true;
+}
+
+static void set_shares(VirtioDevice *device, IoLoop *const *loops, unsigned n)
+{
+	g_free(device->shares);
+	device->shares = g_new0(VirtioShare, n);
+	device->n_shares = n;
+	device->loop = loops[0];
+	for (unsigned i = 0; i < n; i++)
+		device->shares[i] = (VirtioShare){ .device = device, .loop = loops[i], .index = i };
+}
+
+void virtio_device_spread_queues(VirtioDevice *device, IoLoop *const *loops, unsigned n,
+				 const unsigned *map)
+{
+	set_shares(device, loops, n);
+	for (uint32_t i = 0; i < device->n_queues; i++)
+		device->queues[i].share = &device->shares[map[i]];
 }
 
 static void free_queues(VirtioDevice *device)
@@ -632,12 +675,13 @@ static void free_queues(VirtioDevice *device)
 static bool find_loop(VirtioDevice *device, GError **error)
 {
 	DeviceServices *services = virtio_device_services(device);
+	IoLoop *loop = services->find_io_loop(services, device->iothread);
 
-	device->loop = services->find_io_loop(services, device->iothread);
-	if (!device->loop && device->iothread)
+	if (!loop && device->iothread)
 		return error_fail(error, "there is no iothread '%s'", device->iothread);
-	if (!device->loop)
+	if (!loop)
 		return error_fail(error, "the machine has no I/O thread to serve the device");
+	set_shares(device, &loop, 1);
 	return true;
 }
 
@@ -672,6 +716,7 @@ bool virtio_device_realize(Device *base, GError **error)
 	}
 	forget_path(device);
 	free_queues(device);
+	g_clear_pointer(&device->shares, g_free);
 	pci_device_finish(&device->pci);
 	g_mutex_clear(&device->drain_lock);
 	g_cond_clear(&device->drain_cond);
@@ -695,8 +740,7 @@ void virtio_device_unrealize(Device *base)
 	address_space_unmap(virtio_device_services(device)->mmio, &device->registers);
 	rcu_synchronize();
 	/* What the main thread's timers have posted is about us, too, and comes before this. */
-	if (device->loop)
-		io_loop_run_sync(device->loop, nothing, NULL);
+	run_on_loops(device, nothing);
 	virtio_device_type(device)->teardown(device);
 	forget_path(device);
 	pci_device_finish(&device->pci);
@@ -704,6 +748,7 @@ void virtio_device_unrealize(Device *base)
 	lock(device);
 	free_queues(device);
 	unlock(device);
+	g_clear_pointer(&device->shares, g_free);
 	g_mutex_clear(&device->drain_lock);
 	g_cond_clear(&device->drain_cond);
 }

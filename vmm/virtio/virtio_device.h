@@ -5,12 +5,13 @@
  * a queue has work; negotiation, life cycle, notification and the PCI transport are here.
  *
  * Threads. Registers are accessed on vCPU threads under the device's lock. Queues are worked on
- * one I/O loop, which never takes that lock: it owns the rings while the device runs, and
- * starting and stopping it is a handshake (io_loop_run_sync()). So whoever holds the lock may wait
- * for the loop, and the loop waits for nobody. A device runs when its driver said DRIVER_OK, it
- * may master the bus, and the machine is not paused. Stopping it (pause, reset, reset of a queue,
- * unplug) lets requests that are with a back end complete first; only then is memory of rings and
- * requests let go.
+ * I/O loops, which never take that lock: the loop of a queue (VirtioShare) owns its ring while the
+ * device runs, and starting and stopping it is a handshake (io_loop_run_sync()). Most devices have
+ * one loop for all their queues; one whose type spreads them has nothing that two loops share. So
+ * whoever holds the lock may wait for the loop, and the loop waits for nobody. A device runs when
+ * its driver said DRIVER_OK, it may master the bus, and the machine is not paused. Stopping it
+ * (pause, reset, reset of a queue, unplug) lets requests that are with a back end complete first;
+ * only then is memory of rings and requests let go.
  *
  * A queue may also be served outside of the process, by vhost: the loop then leaves it alone, and a
  * VirtioPath hands it over and takes it back. That is done on the main thread, since it may wait
@@ -48,6 +49,7 @@
 
 typedef struct VirtioDevice VirtioDevice;
 typedef struct VirtioQueue VirtioQueue;
+typedef struct VirtioShare VirtioShare;
 
 /* How queues that are served outside of the process get there. Main thread, device lock held. */
 typedef struct VirtioPath {
@@ -92,6 +94,9 @@ typedef struct VirtioDeviceType {
 	 */
 	void (*start)(VirtioDevice *device);
 	void (*stop)(VirtioDevice *device);
+	/* The same for each loop of a device whose queues are spread over several. May be NULL. */
+	void (*start_share)(VirtioShare *share);
+	void (*stop_share)(VirtioShare *share);
 	/* The driver notified @queue, or the device just started. Loop thread. */
 	void (*queue_ready)(VirtioDevice *device, VirtioQueue *queue);
 	/*
@@ -101,9 +106,22 @@ typedef struct VirtioDeviceType {
 	bool is_polled;
 } VirtioDeviceType;
 
+/* What one loop has of a device. */
+struct VirtioShare {
+	VirtioDevice *device;
+	IoLoop *loop;
+	unsigned index;
+
+	/* Loop thread. */
+	bool active;
+	unsigned n_busy; /* requests that are with a back end */
+	bool draining;	 /* somebody waits for n_busy to become 0 */
+};
+
 struct VirtioQueue {
 	Virtqueue ring;
 	VirtioDevice *device;
+	VirtioShare *share; /* whose it is */
 	int kick_fd;	    /* eventfd: the driver's notifications */
 	IoWatch *watch;	    /* of kick_fd; loop thread */
 	uint64_t bound_at;  /* guest-physical address that signals kick_fd; 0: none */
@@ -124,7 +142,9 @@ struct VirtioDevice {
 	bool want_event_idx, want_indirect, want_ring_reset, want_packed;
 
 	/* Fixed after realize. */
-	IoLoop *loop;
+	IoLoop *loop; /* of the first share: where there is one, of all queues */
+	VirtioShare *shares;
+	unsigned n_shares;
 	uint64_t offered; /* feature bits */
 	VirtioQueue *queues;
 	uint32_t n_queues;
@@ -148,22 +168,17 @@ struct VirtioDevice {
 	bool running; /* the loop owns the rings */
 
 	/* Of a device with queues outside; device lock. */
-	const VirtioPath *path;	 /* NULL: it has none; set in setup */
-	gpointer path_data;	 /* the path's own */
-	GSource *path_source;	 /* has the main thread act */
-	bool path_ready;	 /* the other side is there */
-	bool path_running;	 /* it has the rings */
-	bool path_restarting;	 /* to be stopped, and started with what changed */
-	bool resetting;		 /* the driver wrote status 0, which is not done yet */
-
-	/* Loop thread. */
-	bool active;
-	unsigned n_busy; /* requests that are with a back end */
+	const VirtioPath *path; /* NULL: it has none; set in setup */
+	gpointer path_data;	/* the path's own */
+	GSource *path_source;	/* has the main thread act */
+	bool path_ready;	/* the other side is there */
+	bool path_running;	/* it has the rings */
+	bool path_restarting;	/* to be stopped, and started with what changed */
+	bool resetting;		/* the driver wrote status 0, which is not done yet */
 
 	GMutex drain_lock;
 	GCond drain_cond;
-	bool draining; /* drain_lock: somebody waits for n_busy to become 0 */
-	bool drained;  /* drain_lock */
+	unsigned n_draining; /* drain_lock: shares that still have requests with a back end */
 
 	/* The transport's registers (virtio_pci.c). */
 	IoRegion registers;
@@ -237,9 +252,22 @@ void virtio_queue_process(VirtioQueue *queue,
 void virtio_queue_take(VirtioQueue *queue,
 		       bool (*handle)(VirtioQueue *queue, VirtqueueElement *element));
 
-/* Mark a request as being with a back end, and as back. Loop thread. */
-void virtio_device_begin_request(VirtioDevice *device);
-void virtio_device_end_request(VirtioDevice *device);
+/* Whether a device with one loop for all its queues works on them. Loop thread. */
+static inline bool virtio_device_is_active(const VirtioDevice *device)
+{
+	return device->n_shares > 0 && device->shares[0].active;
+}
+
+/* Mark a request of @queue as being with a back end, and as back. Loop thread. */
+void virtio_queue_begin_request(VirtioQueue *queue);
+void virtio_queue_end_request(VirtioQueue *queue);
+
+/*
+ * Have queues served by @n @loops in place of the one that "iothread" says: queue i by the loop
+ * that @map[i] numbers. In setup, after virtio_device_add_queues().
+ */
+void virtio_device_spread_queues(VirtioDevice *device, IoLoop *const *loops, unsigned n,
+				 const unsigned *map);
 
 /* Give up on @queue because of what the driver put there: as for a broken ring. Loop thread. */
 void virtio_queue_set_broken(VirtioQueue *queue, const char *reason);

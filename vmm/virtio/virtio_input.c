@@ -81,7 +81,7 @@ static void deliver(gpointer data)
 	VirtioQueue *queue = &input->virtio.queues[EVENT_QUEUE];
 	bool any = false;
 
-	if (!input->virtio.active)
+	if (!virtio_device_is_active(&input->virtio))
 		return;
 	g_mutex_lock(&input->lock);
 	while (input->n_pending > 0) {

@@ -200,7 +200,7 @@ static void rx_run(NetPair *pair)
 /* Whether the rings of @pair may be touched. */
 static bool is_up(const NetPair *pair, const VirtioQueue *queue)
 {
-	return pair->net->virtio.active && queue->ring.ops;
+	return virtio_device_is_active(&pair->net->virtio) && queue->ring.ops;
 }
 
 void virtio_net_data_readable(void *opaque, unsigned queue)

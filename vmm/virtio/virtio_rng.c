@@ -66,9 +66,9 @@ static void request_complete(RngRequest *request, int result)
 		/* Stopped, or the source failed: then the next notification tries again. */
 		virtqueue_unpop(&queue->ring, element);
 	}
-	if (result > 0 && rng->virtio.active)
+	if (result > 0 && virtio_device_is_active(&rng->virtio))
 		serve(rng);
-	virtio_device_end_request(&rng->virtio);
+	virtio_queue_end_request(&rng->virtio.queues[0]);
 }
 
 static void new_period(gpointer data)
@@ -77,7 +77,7 @@ static void new_period(gpointer data)
 
 	rng->timer_set = false;
 	rng->quota = rng->max_bytes;
-	if (rng->virtio.active)
+	if (virtio_device_is_active(&rng->virtio))
 		serve(rng);
 }
 
@@ -131,7 +131,7 @@ static void serve(VirtioRng *rng)
 		.size = MIN(MIN(rng->element->in_size, rng->quota), sizeof(rng->buffer)),
 		.complete = request_complete,
 	};
-	virtio_device_begin_request(&rng->virtio);
+	virtio_queue_begin_request(&rng->virtio.queues[0]);
 	rng_backend_request(rng->backend, rng->virtio.loop, &rng->request);
 }
 

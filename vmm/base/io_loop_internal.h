@@ -1,0 +1,53 @@
+/*
+ * io_loop_internal.h: what the files of the I/O loop share
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "vmm/base/io_loop.h"
+
+#include <liburing.h>
+#include <pthread.h>
+
+typedef struct IoPost {
+	IoLoopFunc func;
+	gpointer data;
+} IoPost;
+
+struct IoLoop {
+	struct io_uring ring;
+	pthread_t thread;
+	char name[16];
+	int thread_id;
+	IoLoopFunc thread_init;
+	gpointer init_data;
+
+	int wake_fd; /* blocking on purpose: io_uring fails a read of a non-blocking one */
+	uint64_t wake_count;
+	IoOperation wake;
+
+	GMutex lock; /* protects what follows */
+	GCond started_cond;
+	bool started;
+	int start_errno;
+	GArray *posts; /* IoPost */
+
+	/* Loop thread's own. */
+	GArray *running_posts;
+	bool stopping;
+	unsigned n_watches;
+	IoLoopPolling polling;
+	int64_t poll_ns;    /* for how long it polls now */
+	GPtrArray *pollers; /* IoPoller, owned */
+	bool pollers_begun;
+	IoDeferred *deferred; /* the last one deferred is the first in the list */
+	unsigned n_submissions;
+	uint64_t free_files; /* a bit for each free place in the table of files */
+};
+
+/*
+ * Give @ring, not enabled yet, room for registered files; a kernel that will not gives none.
+ * Returns a bit for each place.
+ */
+uint64_t io_files_make_table(struct io_uring *ring);
