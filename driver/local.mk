@@ -32,6 +32,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_change.c \
 	driver/vireo_command.c \
 	driver/vireo_conf.c \
+	driver/vireo_cpu.c \
 	driver/vireo_device_props.c \
 	driver/vireo_disk.c \
 	driver/vireo_domain.c \

@@ -18,6 +18,7 @@
 #include "virlog.h"
 
 #include "vireo_capabilities.h"
+#include "vireo_cpu.h"
 
 #define VIR_FROM_THIS VIR_FROM_CAPABILITIES
 
@@ -113,8 +114,13 @@ vireoCapabilitiesMachineCanonical(const char *machine)
 }
 
 static void
-vireoDomainCapabilitiesFillCPU(virDomainCaps *domcaps)
+vireoDomainCapabilitiesFillCPU(virDomainCaps *domcaps,
+                               const vireoCPUHost *host)
 {
+    if (!(domcaps->cpu.custom = vireoCPUModels(host)))
+        virResetLastError();
+    if (host)
+        domcaps->cpu.hostModel = virCPUDefCopy(host->model);
     domcaps->cpu.hostPassthrough = true;
     domcaps->cpu.hostPassthroughMigratable.report = true;
     VIR_DOMAIN_CAPS_ENUM_SET(domcaps->cpu.hostPassthroughMigratable, VIR_TRISTATE_SWITCH_OFF);
@@ -161,7 +167,8 @@ vireoDomainCapabilitiesFillDevices(virDomainCaps *domcaps)
 }
 
 static void
-vireoDomainCapabilitiesFill(virDomainCaps *domcaps)
+vireoDomainCapabilitiesFill(virDomainCaps *domcaps,
+                            const vireoDriver *driver)
 {
     domcaps->maxvcpus = VIREO_MAX_VCPUS;
 
@@ -175,7 +182,7 @@ vireoDomainCapabilitiesFill(virDomainCaps *domcaps)
                              VIR_DOMAIN_MEMORY_SOURCE_ANONYMOUS,
                              VIR_DOMAIN_MEMORY_SOURCE_MEMFD);
 
-    vireoDomainCapabilitiesFillCPU(domcaps);
+    vireoDomainCapabilitiesFillCPU(domcaps, driver->cpuHost);
     vireoDomainCapabilitiesFillDevices(domcaps);
 
     domcaps->features[VIR_DOMAIN_CAPS_FEATURE_IOTHREADS] = VIR_TRISTATE_BOOL_YES;
@@ -183,6 +190,28 @@ vireoDomainCapabilitiesFill(virDomainCaps *domcaps)
     domcaps->features[VIR_DOMAIN_CAPS_FEATURE_GENID] = VIR_TRISTATE_BOOL_NO;
     domcaps->features[VIR_DOMAIN_CAPS_FEATURE_BACKING_STORE_INPUT] = VIR_TRISTATE_BOOL_NO;
     domcaps->features[VIR_DOMAIN_CAPS_FEATURE_BACKUP] = VIR_TRISTATE_BOOL_NO;
+}
+
+int
+vireoCapabilitiesCheck(const char *arch,
+                       const char *machine,
+                       const char *virttype)
+{
+    if (arch && virArchFromString(arch) != VIR_ARCH_X86_64) {
+        virReportError(VIR_ERR_INVALID_ARG, _("Vireo has no architecture '%s', only x86_64"), arch);
+        return -1;
+    }
+    if (virttype && STRNEQ(virttype, virDomainVirtTypeToString(VIR_DOMAIN_VIRT_KVM))) {
+        virReportError(VIR_ERR_INVALID_ARG, _("Vireo has no domains of type '%s', only kvm"),
+                       virttype);
+        return -1;
+    }
+    if (machine && !vireoCapabilitiesMachineCanonical(machine)) {
+        virReportError(VIR_ERR_INVALID_ARG, _("Vireo has no machine '%s', only q35"), machine);
+        return -1;
+    }
+
+    return 0;
 }
 
 virDomainCaps *
@@ -193,26 +222,14 @@ vireoDomainCapabilitiesBuild(vireoDriver *driver,
                              const char *virttype)
 {
     g_autoptr(virDomainCaps) domcaps = NULL;
-    const char *canonical = vireoCapabilitiesMachineCanonical(machine ? machine : VIREO_MACHINE);
 
-    if (arch && virArchFromString(arch) != VIR_ARCH_X86_64) {
-        virReportError(VIR_ERR_INVALID_ARG, _("Vireo has no architecture '%s', only x86_64"), arch);
+    if (vireoCapabilitiesCheck(arch, machine, virttype) < 0)
         return NULL;
-    }
-    if (virttype && STRNEQ(virttype, virDomainVirtTypeToString(VIR_DOMAIN_VIRT_KVM))) {
-        virReportError(VIR_ERR_INVALID_ARG, _("Vireo has no domains of type '%s', only kvm"),
-                       virttype);
-        return NULL;
-    }
-    if (!canonical) {
-        virReportError(VIR_ERR_INVALID_ARG, _("Vireo has no machine '%s', only q35"), machine);
-        return NULL;
-    }
 
     if (!(domcaps = virDomainCapsNew(emulator ? emulator : driver->config->vireoBinary,
-                                     canonical, VIR_ARCH_X86_64, VIR_DOMAIN_VIRT_KVM)))
+                                     VIREO_MACHINE_CANONICAL, VIR_ARCH_X86_64, VIR_DOMAIN_VIRT_KVM)))
         return NULL;
 
-    vireoDomainCapabilitiesFill(domcaps);
+    vireoDomainCapabilitiesFill(domcaps, driver);
     return g_steal_pointer(&domcaps);
 }

@@ -33,6 +33,19 @@ const char *
 vireoCapabilitiesMachineCanonical(const char *machine);
 
 /**
+ * vireoCapabilitiesCheck:
+ * @arch: architecture name, NULL for x86_64
+ * @machine: machine type, NULL for q35
+ * @virttype: domain type, NULL for kvm
+ *
+ * Returns 0, or -1 with an error reported if Vireo has no such domains.
+ */
+int
+vireoCapabilitiesCheck(const char *arch,
+                       const char *machine,
+                       const char *virttype);
+
+/**
  * vireoDomainCapabilitiesBuild:
  * @emulator: path of the monitor, NULL for the configured one
  * @arch: architecture name, NULL for x86_64

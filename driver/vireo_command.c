@@ -13,6 +13,7 @@
 
 #include "vireo_alias.h"
 #include "vireo_command.h"
+#include "vireo_cpu.h"
 #include "vireo_device_props.h"
 #include "vireo_memory.h"
 #include "vireo_namespace.h"
@@ -119,7 +120,9 @@ vireoCommandAddCPU(virCommand *cmd,
     unsigned int vcpus = virDomainDefGetVcpus(def);
     const virCPUDef *cpu = def->cpu;
 
-    virCommandAddArgList(cmd, "-cpu", cpu->mode == VIR_CPU_MODE_MAXIMUM ? "max" : "host", NULL);
+    g_autofree char *model = vireoCPUFormat(cpu);
+
+    virCommandAddArgList(cmd, "-cpu", model, NULL);
 
     virCommandAddArg(cmd, "-smp");
     if (cpu->sockets > 0)

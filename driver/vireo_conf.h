@@ -48,12 +48,14 @@ struct _vireoConfig {
 /* Everything but the event counters is set once, before the first connection,
  * and read without a lock. */
 typedef struct _vireoDriver vireoDriver;
+typedef struct _vireoCPUHost vireoCPUHost;
 struct _vireoDriver {
     bool privileged;
     int lockFD;
     vireoConfig *config;
 
     virCaps *caps;
+    vireoCPUHost *cpuHost; /* NULL: KVM does not tell */
     virDomainXMLOption *xmlopt;
     virDomainObjList *domains;
     virObjectEventState *domainEventState;

@@ -17,6 +17,7 @@
 
 #include "vireo_address.h"
 #include "vireo_capabilities.h"
+#include "vireo_cpu.h"
 #include "vireo_domain.h"
 #include "vireo_namespace.h"
 #include "vireo_validate.h"
@@ -126,19 +127,6 @@ static virDomainXMLPrivateDataCallbacks vireoPrivateDataCallbacks = {
     .parse = vireoDomainObjPrivateParse,
 };
 
-static void
-vireoDomainDefaultCPU(virDomainDef *def)
-{
-    if (!def->cpu) {
-        def->cpu = virCPUDefNew();
-        def->cpu->type = VIR_CPU_TYPE_GUEST;
-    }
-    if (def->cpu->mode == VIR_CPU_MODE_CUSTOM && !def->cpu->model) {
-        def->cpu->mode = VIR_CPU_MODE_HOST_PASSTHROUGH;
-        def->cpu->check = VIR_CPU_CHECK_NONE;
-    }
-}
-
 static int
 vireoDomainDefPostParseBasic(virDomainDef *def,
                              void *opaque)
@@ -175,7 +163,7 @@ vireoDomainDefPostParse(virDomainDef *def,
     def->features[VIR_DOMAIN_FEATURE_ACPI] = VIR_TRISTATE_SWITCH_ON;
     def->features[VIR_DOMAIN_FEATURE_APIC] = VIR_TRISTATE_SWITCH_ON;
 
-    vireoDomainDefaultCPU(def);
+    vireoCPUPostParse(def);
 
     if (!def->memballoon) {
         def->memballoon = g_new0(virDomainMemballoonDef, 1);

@@ -17,6 +17,7 @@
 
 #include "vireo_capabilities.h"
 #include "vireo_driver.h"
+#include "vireo_cpu.h"
 #include "vireo_event.h"
 #include "vireo_process.h"
 
@@ -39,6 +40,7 @@ vireoStateCleanup(void)
     virObjectUnref(driver->domains);
     virObjectUnref(driver->xmlopt);
     virObjectUnref(driver->caps);
+    vireoCPUHostFree(driver->cpuHost);
     virObjectUnref(driver->domainEventState);
     virObjectUnref(driver->securityManager);
     if (driver->lockFD >= 0)
@@ -115,6 +117,18 @@ vireoStateInitConfig(vireoDriver *driver)
     return driver->lockFD;
 }
 
+static int
+vireoStateInitCapabilities(vireoDriver *driver)
+{
+    if (!(driver->cpuHost = vireoCPUHostNew())) {
+        VIR_WARN("guests can have no CPU model but the host's: %s", virGetLastErrorMessage());
+        virResetLastError();
+    }
+
+    driver->caps = vireoCapabilitiesBuild(driver);
+    return driver->caps ? 0 : -1;
+}
+
 static void
 vireoStateNoteDomain(virDomainObj *vm,
                      int newDomain G_GNUC_UNUSED,
@@ -162,7 +176,7 @@ vireoStateInitialize(bool privileged,
 
     if (vireoStateInitConfig(driver) < 0 ||
         vireoStateInitSecurity(driver) < 0 ||
-        !(driver->caps = vireoCapabilitiesBuild(driver)) ||
+        vireoStateInitCapabilities(driver) < 0 ||
         !(driver->xmlopt = vireoDomainXMLOptionNew(driver)) ||
         !(driver->domains = virDomainObjListNew()) ||
         !(driver->domainEventState = virObjectEventStateNew()) ||
@@ -297,6 +311,8 @@ static virHypervisorDriver vireoHypervisorDriver = {
     .connectGetCPUModelNames = vireoConnectGetCPUModelNames, /* 0.1.0 */
     .connectCompareCPU = vireoConnectCompareCPU, /* 0.1.0 */
     .connectBaselineCPU = vireoConnectBaselineCPU, /* 0.1.0 */
+    .connectCompareHypervisorCPU = vireoConnectCompareHypervisorCPU, /* 0.1.0 */
+    .connectBaselineHypervisorCPU = vireoConnectBaselineHypervisorCPU, /* 0.1.0 */
     .connectDomainEventRegister = vireoConnectDomainEventRegister, /* 0.1.0 */
     .connectDomainEventDeregister = vireoConnectDomainEventDeregister, /* 0.1.0 */
     .connectDomainEventRegisterAny = vireoConnectDomainEventRegisterAny, /* 0.1.0 */

@@ -568,6 +568,23 @@ vireoConnectBaselineCPU(virConnectPtr conn,
                         const char **xmlCPUs,
                         unsigned int ncpus,
                         unsigned int flags);
+int
+vireoConnectCompareHypervisorCPU(virConnectPtr conn,
+                                 const char *emulator,
+                                 const char *arch,
+                                 const char *machine,
+                                 const char *virttype,
+                                 const char *xmlCPU,
+                                 unsigned int flags);
+char *
+vireoConnectBaselineHypervisorCPU(virConnectPtr conn,
+                                  const char *emulator,
+                                  const char *arch,
+                                  const char *machine,
+                                  const char *virttype,
+                                  const char **xmlCPUs,
+                                  unsigned int ncpus,
+                                  unsigned int flags);
 
 /* vireo_driver_job.c */
 int

@@ -14,6 +14,8 @@
 #include "virnodesuspend.h"
 #include "virsysinfo.h"
 
+#include "vireo_capabilities.h"
+#include "vireo_cpu.h"
 #include "vireo_driver.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -199,6 +201,71 @@ vireoConnectBaselineCPU(virConnectPtr conn,
         (!(flags & VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES) ||
          virCPUExpandFeatures(cpus[0]->arch, baseline) == 0))
         ret = virCPUDefFormat(baseline, NULL);
+
+    virCPUDefListFree(cpus);
+    return ret;
+}
+
+int
+vireoConnectCompareHypervisorCPU(virConnectPtr conn,
+                                 const char *emulator G_GNUC_UNUSED,
+                                 const char *arch,
+                                 const char *machine,
+                                 const char *virttype,
+                                 const char *xmlCPU,
+                                 unsigned int flags)
+{
+    vireoDriver *driver = conn->privateData;
+
+    virCheckFlags(VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE |
+                  VIR_CONNECT_COMPARE_CPU_VALIDATE_XML, VIR_CPU_COMPARE_ERROR);
+
+    if (virConnectCompareHypervisorCPUEnsureACL(conn) < 0 ||
+        vireoCapabilitiesCheck(arch, machine, virttype) < 0)
+        return VIR_CPU_COMPARE_ERROR;
+
+    if (!driver->cpuHost) {
+        virReportError(VIR_ERR_OPERATION_UNSUPPORTED, "%s",
+                       _("KVM does not tell what CPUs guests can have"));
+        return VIR_CPU_COMPARE_ERROR;
+    }
+
+    return virCPUCompareXML(VIR_ARCH_X86_64, driver->cpuHost->model, xmlCPU,
+                            flags & VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE,
+                            flags & VIR_CONNECT_COMPARE_CPU_VALIDATE_XML);
+}
+
+char *
+vireoConnectBaselineHypervisorCPU(virConnectPtr conn,
+                                  const char *emulator G_GNUC_UNUSED,
+                                  const char *arch,
+                                  const char *machine,
+                                  const char *virttype,
+                                  const char **xmlCPUs,
+                                  unsigned int ncpus,
+                                  unsigned int flags)
+{
+    g_autoptr(virDomainCapsCPUModels) models = NULL;
+    g_autoptr(virCPUDef) baseline = NULL;
+    virCPUDef **cpus;
+    char *ret = NULL;
+
+    virCheckFlags(VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES |
+                  VIR_CONNECT_BASELINE_CPU_MIGRATABLE, NULL);
+
+    if (virConnectBaselineHypervisorCPUEnsureACL(conn) < 0 ||
+        vireoCapabilitiesCheck(arch, machine, virttype) < 0 ||
+        !(models = vireoCPUModels(NULL)) ||
+        !(cpus = virCPUDefListParse(xmlCPUs, ncpus, VIR_CPU_TYPE_AUTO)))
+        return NULL;
+
+    if ((baseline = virCPUBaseline(VIR_ARCH_X86_64, cpus, ncpus, models, NULL,
+                                   flags & VIR_CONNECT_BASELINE_CPU_MIGRATABLE))) {
+        baseline->fallback = VIR_CPU_FALLBACK_FORBID;
+        if (!(flags & VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES) ||
+            virCPUExpandFeatures(VIR_ARCH_X86_64, baseline) == 0)
+            ret = virCPUDefFormat(baseline, NULL);
+    }
 
     virCPUDefListFree(cpus);
     return ret;

@@ -34,6 +34,7 @@
 #include "vireo_alias.h"
 #include "vireo_cgroup.h"
 #include "vireo_command.h"
+#include "vireo_cpu.h"
 #include "vireo_disk.h"
 #include "vireo_event.h"
 #include "vireo_interface.h"
@@ -114,7 +115,8 @@ vireoProcessPrepare(virDomainObj *vm)
         return -1;
 
     vireoAliasAssign(vm->def);
-    if (vireoProcessCheckBoot(&vm->def->os) < 0 ||
+    if (vireoCPUPrepare(driver->cpuHost, vm->def->cpu) < 0 ||
+        vireoProcessCheckBoot(&vm->def->os) < 0 ||
         vireoDomainMakeDir(driver, priv->dir) < 0 ||
         vireoProcessPrepareDisks(vm) < 0 ||
         vireoProcessPrepareChannels(vm) < 0 ||
@@ -386,7 +388,8 @@ vireoProcessFinishStart(virDomainObj *vm,
 {
     vireoDomainObjPrivate *priv = vm->privateData;
 
-    if (vireoProcessPinThreads(vm) < 0 ||
+    if (vireoCPUUpdateLive(vm) < 0 ||
+        vireoProcessPinThreads(vm) < 0 ||
         vireoProcessLearnPtys(vm) < 0 ||
         vireoProcessConfigure(vm) < 0)
         return -1;

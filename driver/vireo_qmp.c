@@ -94,7 +94,7 @@ vireoQmpSimple(virDomainObj *vm,
     return vireoQmpCommand(vm, name, NULL, NULL);
 }
 
-static int
+int
 vireoQmpReportShape(const char *command)
 {
     virReportError(VIR_ERR_INTERNAL_ERROR,

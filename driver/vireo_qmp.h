@@ -34,6 +34,10 @@ vireoQmpRaw(virDomainObj *vm,
             const char *text,
             char **reply);
 
+/* Reports that the reply to @command is not what it should be. Returns -1. */
+int
+vireoQmpReportShape(const char *command);
+
 /* cont, stop, system_reset, system_powerdown, inject-nmi */
 int
 vireoQmpSimple(virDomainObj *vm,

@@ -9,6 +9,7 @@
 #include "virerror.h"
 
 #include "vireo_capabilities.h"
+#include "vireo_cpu.h"
 #include "vireo_validate.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -76,9 +77,6 @@ vireoValidateCPU(const virDomainDef *def)
     const vireoValidateRefusal refusals[] = {
         { virDomainDefHasVcpusOffline(def), "<vcpu current> below the maximum" },
         { def->placement_mode == VIR_DOMAIN_CPU_PLACEMENT_MODE_AUTO, "<vcpu placement='auto'>" },
-        { cpu->mode == VIR_CPU_MODE_CUSTOM, "<cpu mode='custom'>" },
-        { cpu->mode == VIR_CPU_MODE_HOST_MODEL, "<cpu mode='host-model'>" },
-        { cpu->nfeatures > 0, "<cpu><feature>" },
         { cpu->cache != NULL, "<cpu><cache>" },
         { cpu->addr != NULL, "<cpu><maxphysaddr>" },
         { cpu->vendor_id != NULL, "<cpu><model vendor_id>" },
@@ -93,7 +91,10 @@ vireoValidateCPU(const virDomainDef *def)
         return -1;
     }
 
-    return vireoValidateRefuse(refusals);
+    if (vireoValidateRefuse(refusals) < 0)
+        return -1;
+
+    return vireoCPUValidate(cpu);
 }
 
 static bool

@@ -4,6 +4,7 @@ driver_test_data = \
 	chardevs \
 	clock \
 	cpu-boot-actions \
+	cpu-custom \
 	disks \
 	hugepages \
 	interfaces \
@@ -30,6 +31,12 @@ tests_unit_test_driver_settings_CPPFLAGS = $(DRIVER_CPPFLAGS)
 tests_unit_test_driver_settings_CFLAGS = $(DRIVER_CFLAGS)
 tests_unit_test_driver_settings_SOURCES = tests/unit/test-driver-settings.c
 tests_unit_test_driver_settings_LDADD = libvireodriver.la
+
+unit_tests += tests/unit/test-driver-cpu
+tests_unit_test_driver_cpu_CPPFLAGS = $(DRIVER_CPPFLAGS)
+tests_unit_test_driver_cpu_CFLAGS = $(DRIVER_CFLAGS)
+tests_unit_test_driver_cpu_SOURCES = tests/unit/test-driver-cpu.c
+tests_unit_test_driver_cpu_LDADD = libvireodriver.la
 
 unit_scripts += tests/unit/test-driver-lint tests/unit/test-domain-schema
 AM_TESTS_ENVIRONMENT += export LIBVIRT_SOURCE='$(LIBVIRT_SOURCE)' PYTHON='$(PYTHON)';

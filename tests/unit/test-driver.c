@@ -137,10 +137,9 @@ static const testRefusal testRefusals[] = {
     { "machine", "", "", "", NULL },
     { "smbios", "<smbios mode='host'/>", "", "", "<smbios>" },
     { "sysinfo", "", "<sysinfo type='smbios'/>", "", "<sysinfo>" },
-    { "cpu-model", "", "<cpu><model>Haswell</model></cpu>", "", "<cpu mode='custom'>" },
-    { "cpu-host-model", "", "<cpu mode='host-model'/>", "", "<cpu mode='host-model'>" },
-    { "cpu-feature", "", "<cpu mode='host-passthrough'><feature policy='disable' name='avx'/></cpu>",
-      "", "<cpu><feature>" },
+    { "cpu-model", "", "<cpu mode='custom'><model fallback='forbid'>Z80</model></cpu>", "", "'Z80'" },
+    { "cpu-feature", "", "<cpu mode='host-passthrough'><feature policy='disable' name='flux'/></cpu>",
+      "", "flux" },
     { "numa-caches", "", "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='65536'>"
       "<cache level='1' associativity='direct' policy='writeback'><size value='8' unit='KiB'/>"
       "<line value='5' unit='B'/></cache></cell></numa></cpu>", "", "<cpu><numa><cell><cache>" },
