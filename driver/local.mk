@@ -25,6 +25,8 @@ libvireodriver_la_CFLAGS = $(DRIVER_CFLAGS)
 libvireodriver_la_LIBADD = libqmp.la $(LIBVIRT_LIBS) $(GIO_LIBS) $(LIBXML_LIBS) $(JSON_LIBS)
 libvireodriver_la_SOURCES = \
 	driver/vireo_address.c \
+	driver/vireo_agent.c \
+	driver/vireo_agent_reply.c \
 	driver/vireo_alias.c \
 	driver/vireo_bandwidth.c \
 	driver/vireo_capabilities.c \
@@ -41,6 +43,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_driver_connect.c \
 	driver/vireo_driver_define.c \
 	driver/vireo_driver_device.c \
+	driver/vireo_driver_guest.c \
 	driver/vireo_driver_host.c \
 	driver/vireo_driver_job.c \
 	driver/vireo_driver_list.c \
@@ -50,6 +53,8 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_driver_tune.c \
 	driver/vireo_driver_update.c \
 	driver/vireo_event.c \
+	driver/vireo_guest.c \
+	driver/vireo_guest_info.c \
 	driver/vireo_hotplug.c \
 	driver/vireo_interface.c \
 	driver/vireo_log.c \
@@ -66,6 +71,8 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_validate.c \
 	driver/vireo_validate_device.c \
 	driver/vireo_address.h \
+	driver/vireo_agent.h \
+	driver/vireo_agent_reply.h \
 	driver/vireo_alias.h \
 	driver/vireo_bandwidth.h \
 	driver/vireo_capabilities.h \
@@ -78,6 +85,8 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_domain.h \
 	driver/vireo_driver.h \
 	driver/vireo_event.h \
+	driver/vireo_guest.h \
+	driver/vireo_guest_info.h \
 	driver/vireo_hotplug.h \
 	driver/vireo_interface.h \
 	driver/vireo_log.h \

@@ -34,6 +34,7 @@ vireoDomainObjPrivateAlloc(void *opaque)
     priv->driver = opaque;
     priv->devs = virChrdevAlloc();
     priv->shutoffReason = VIR_DOMAIN_SHUTOFF_UNKNOWN;
+    priv->agentTimeout = VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK;
     return priv;
 }
 
@@ -74,6 +75,7 @@ vireoDomainObjPrivateFormat(virBuffer *buf,
     virBufferEscapeString(buf, "<runtime dir='%s'/>\n", priv->dir);
     if (priv->rebooting)
         virBufferAddLit(buf, "<rebooting/>\n");
+    virBufferAsprintf(buf, "<agent timeout='%d'/>\n", priv->agentTimeout);
 
     for (i = 0; i < priv->nvcpuThreads; i++) {
         if (priv->vcpuThreads[i] != 0)
@@ -100,6 +102,10 @@ vireoDomainObjPrivateParse(xmlXPathContextPtr ctxt,
     }
 
     priv->rebooting = virXPathBoolean("boolean(./rebooting)", ctxt) == 1;
+    if (virXPathInt("string(./agent/@timeout)", ctxt, &priv->agentTimeout) == -2) {
+        virReportError(VIR_ERR_XML_ERROR, "%s", _("the domain's status has no such agent timeout"));
+        return -1;
+    }
 
     if ((n = virXPathNodeSet("./vcpus/vcpu", ctxt, &nodes)) < 0)
         return -1;

@@ -9,6 +9,7 @@
 #include "vircgroup.h"
 #include "virchrdev.h"
 
+#include "vireo_agent.h"
 #include "vireo_conf.h"
 #include "vireo_monitor.h"
 
@@ -25,6 +26,11 @@ struct _vireoDomainObjPrivate {
 
     /* NULL before the connection and once the process is known to be gone */
     vireoMonitor *mon;
+
+    /* To the guest's agent, from the first command for it on */
+    vireoAgent *agent;
+    /* * Seconds, or virDomainAgentResponseTimeoutValues; of all runs */
+    int agentTimeout;
 
     pid_t *vcpuThreads;     /* * one for each vCPU, 0: not known */
     size_t nvcpuThreads;

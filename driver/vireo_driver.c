@@ -411,6 +411,22 @@ static virHypervisorDriver vireoHypervisorDriver = {
     .domainInterfaceAddresses = vireoDomainInterfaceAddresses, /* 0.1.0 */
     .domainGetDiskErrors = vireoDomainGetDiskErrors, /* 0.1.0 */
     .domainGetBlockInfo = vireoDomainGetBlockInfo, /* 0.1.0 */
+    .domainGetFSInfo = vireoDomainGetFSInfo, /* 0.1.0 */
+    .domainFSFreeze = vireoDomainFSFreeze, /* 0.1.0 */
+    .domainFSThaw = vireoDomainFSThaw, /* 0.1.0 */
+    .domainFSTrim = vireoDomainFSTrim, /* 0.1.0 */
+    .domainGetTime = vireoDomainGetTime, /* 0.1.0 */
+    .domainSetTime = vireoDomainSetTime, /* 0.1.0 */
+    .domainSetUserPassword = vireoDomainSetUserPassword, /* 0.1.0 */
+    .domainGetHostname = vireoDomainGetHostname, /* 0.1.0 */
+    .domainGetGuestInfo = vireoDomainGetGuestInfo, /* 0.1.0 */
+    .domainGetGuestVcpus = vireoDomainGetGuestVcpus, /* 0.1.0 */
+    .domainSetGuestVcpus = vireoDomainSetGuestVcpus, /* 0.1.0 */
+    .domainAuthorizedSSHKeysGet = vireoDomainAuthorizedSSHKeysGet, /* 0.1.0 */
+    .domainAuthorizedSSHKeysSet = vireoDomainAuthorizedSSHKeysSet, /* 0.1.0 */
+    .domainQemuAgentCommand = vireoDomainQemuAgentCommand, /* 0.1.0 */
+    .domainAgentSetResponseTimeout = vireoDomainAgentSetResponseTimeout, /* 0.1.0 */
+    .domainPMSuspendForDuration = vireoDomainPMSuspendForDuration, /* 0.1.0 */
     .connectGetAllDomainStats = vireoConnectGetAllDomainStats, /* 0.1.0 */
 };
 

@@ -514,6 +514,86 @@ vireoDomainSetVcpusFlags(virDomainPtr dom,
                          unsigned int nvcpus,
                          unsigned int flags);
 
+/* vireo_driver_guest.c */
+int
+vireoDomainGetFSInfo(virDomainPtr dom,
+                     virDomainFSInfoPtr **info,
+                     unsigned int flags);
+int
+vireoDomainFSFreeze(virDomainPtr dom,
+                    const char **mountpoints,
+                    unsigned int nmountpoints,
+                    unsigned int flags);
+int
+vireoDomainFSThaw(virDomainPtr dom,
+                  const char **mountpoints,
+                  unsigned int nmountpoints,
+                  unsigned int flags);
+int
+vireoDomainFSTrim(virDomainPtr dom,
+                  const char *mountPoint,
+                  unsigned long long minimum,
+                  unsigned int flags);
+int
+vireoDomainGetTime(virDomainPtr dom,
+                   long long *seconds,
+                   unsigned int *nseconds,
+                   unsigned int flags);
+int
+vireoDomainSetTime(virDomainPtr dom,
+                   long long seconds,
+                   unsigned int nseconds,
+                   unsigned int flags);
+int
+vireoDomainSetUserPassword(virDomainPtr dom,
+                           const char *user,
+                           const char *password,
+                           unsigned int flags);
+char *
+vireoDomainGetHostname(virDomainPtr dom,
+                       unsigned int flags);
+int
+vireoDomainGetGuestInfo(virDomainPtr dom,
+                        unsigned int types,
+                        virTypedParameterPtr *params,
+                        int *nparams,
+                        unsigned int flags);
+int
+vireoDomainGetGuestVcpus(virDomainPtr dom,
+                         virTypedParameterPtr *params,
+                         unsigned int *nparams,
+                         unsigned int flags);
+int
+vireoDomainSetGuestVcpus(virDomainPtr dom,
+                         const char *cpumap,
+                         int state,
+                         unsigned int flags);
+int
+vireoDomainAuthorizedSSHKeysGet(virDomainPtr dom,
+                                const char *user,
+                                char ***keys,
+                                unsigned int flags);
+int
+vireoDomainAuthorizedSSHKeysSet(virDomainPtr dom,
+                                const char *user,
+                                const char **keys,
+                                unsigned int nkeys,
+                                unsigned int flags);
+char *
+vireoDomainQemuAgentCommand(virDomainPtr dom,
+                            const char *cmd,
+                            int timeout,
+                            unsigned int flags);
+int
+vireoDomainAgentSetResponseTimeout(virDomainPtr dom,
+                                   int timeout,
+                                   unsigned int flags);
+int
+vireoDomainPMSuspendForDuration(virDomainPtr dom,
+                                unsigned int target,
+                                unsigned long long duration,
+                                unsigned int flags);
+
 /* vireo_driver_host.c */
 int
 vireoNodeGetCellsFreeMemory(virConnectPtr conn,

@@ -14,6 +14,7 @@
 
 #include "vireo_driver.h"
 #include "vireo_event.h"
+#include "vireo_guest.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 
@@ -154,6 +155,37 @@ vireoDomainSteer(virDomainObj *vm,
     return ret;
 }
 
+/* How a user lets the guest end: by an agent that listens, unless told otherwise. */
+static int
+vireoDomainAskGuest(virDomainObj *vm,
+                    unsigned int flags,
+                    unsigned int agentFlag,
+                    unsigned int buttonFlag,
+                    const char *mode,
+                    int (*pressButton)(virDomainObj *vm))
+{
+    bool button = flags == 0 || flags & buttonFlag;
+    int rc;
+
+    if (flags & agentFlag || (flags == 0 && vireoGuestIsConnected(vm))) {
+        if ((rc = vireoGuestBeginJob(vm, VIR_AGENT_JOB_MODIFY)) == 0) {
+            rc = vireoGuestShutdown(vm, mode);
+            virDomainObjEndAgentJob(vm);
+        }
+        if (rc == 0 || !button)
+            return rc < 0 ? -1 : 0;
+        virResetLastError();
+    }
+
+    return pressButton(vm);
+}
+
+static int
+vireoDomainPressButton(virDomainObj *vm)
+{
+    return vireoDomainSteer(vm, "system_powerdown");
+}
+
 int
 vireoDomainShutdownFlags(virDomainPtr dom,
                          unsigned int flags)
@@ -161,13 +193,17 @@ vireoDomainShutdownFlags(virDomainPtr dom,
     virDomainObj *vm;
     int ret = -1;
 
-    virCheckFlags(VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, -1);
+    virCheckFlags(VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN |
+                  VIR_DOMAIN_SHUTDOWN_GUEST_AGENT, -1);
 
     if (!(vm = vireoDomainObjFromDomain(dom)))
         return -1;
 
-    if (virDomainShutdownFlagsEnsureACL(dom->conn, vm->def, flags) >= 0)
-        ret = vireoDomainSteer(vm, "system_powerdown");
+    if (virDomainShutdownFlagsEnsureACL(dom->conn, vm->def, flags) >= 0 &&
+        virDomainObjCheckActive(vm) == 0)
+        ret = vireoDomainAskGuest(vm, flags, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT,
+                                  VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, "powerdown",
+                                  vireoDomainPressButton);
 
     virDomainObjEndAPI(&vm);
     return ret;
@@ -180,7 +216,7 @@ vireoDomainShutdown(virDomainPtr dom)
 }
 
 static int
-vireoDomainRebootJob(virDomainObj *vm)
+vireoDomainPressForReboot(virDomainObj *vm)
 {
     g_autoptr(virJSONValue) args = NULL;
 
@@ -192,31 +228,43 @@ vireoDomainRebootJob(virDomainObj *vm)
     return vireoQmpSimple(vm, "system_powerdown");
 }
 
+static int
+vireoDomainRebootByButton(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    int ret;
+
+    if (vireoDomainBeginActiveJob(vm, VIR_JOB_MODIFY) < 0)
+        return -1;
+
+    priv->rebooting = true;
+    if ((ret = vireoDomainPressForReboot(vm)) < 0)
+        priv->rebooting = false;
+    vireoDomainSaveStatus(vm);
+    virDomainObjEndJob(vm);
+
+    return ret;
+}
+
 int
 vireoDomainReboot(virDomainPtr dom,
                   unsigned int flags)
 {
     virDomainObj *vm;
-    vireoDomainObjPrivate *priv;
     int ret = -1;
 
-    virCheckFlags(VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, -1);
+    virCheckFlags(VIR_DOMAIN_REBOOT_ACPI_POWER_BTN |
+                  VIR_DOMAIN_REBOOT_GUEST_AGENT, -1);
 
     if (!(vm = vireoDomainObjFromDomain(dom)))
         return -1;
 
-    if (virDomainRebootEnsureACL(dom->conn, vm->def, flags) < 0 ||
-        vireoDomainBeginActiveJob(vm, VIR_JOB_MODIFY) < 0)
-        goto cleanup;
+    if (virDomainRebootEnsureACL(dom->conn, vm->def, flags) >= 0 &&
+        virDomainObjCheckActive(vm) == 0)
+        ret = vireoDomainAskGuest(vm, flags, VIR_DOMAIN_REBOOT_GUEST_AGENT,
+                                  VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, "reboot",
+                                  vireoDomainRebootByButton);
 
-    priv = vm->privateData;
-    priv->rebooting = true;
-    if ((ret = vireoDomainRebootJob(vm)) < 0)
-        priv->rebooting = false;
-    vireoDomainSaveStatus(vm);
-    virDomainObjEndJob(vm);
-
- cleanup:
     virDomainObjEndAPI(&vm);
     return ret;
 }

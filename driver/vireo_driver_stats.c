@@ -14,6 +14,8 @@
 #include "vireo_alias.h"
 #include "vireo_change.h"
 #include "vireo_driver.h"
+#include "vireo_guest.h"
+#include "vireo_guest_info.h"
 #include "vireo_qmp.h"
 #include "vireo_stats.h"
 #include "vireo_vhost.h"
@@ -260,6 +262,22 @@ vireoDomainInterfaceStats(virDomainPtr dom,
     return ret;
 }
 
+static int
+vireoDomainAgentInterfaces(virDomainObj *vm,
+                           virDomainInterfacePtr **ifaces)
+{
+    g_autoptr(virJSONValue) reply = NULL;
+    int ret = -1;
+
+    if (vireoGuestBeginJob(vm, VIR_AGENT_JOB_QUERY) < 0)
+        return -1;
+    if (vireoGuestCommand(vm, "guest-network-get-interfaces", NULL, &reply) == 0)
+        ret = vireoGuestInfoInterfaces(reply, ifaces);
+    virDomainObjEndAgentJob(vm);
+
+    return ret;
+}
+
 int
 vireoDomainInterfaceAddresses(virDomainPtr dom,
                               virDomainInterfacePtr **ifaces,
@@ -286,8 +304,7 @@ vireoDomainInterfaceAddresses(virDomainPtr dom,
         ret = virDomainNetARPInterfaces(vm->def, ifaces);
         break;
     case VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT:
-        virReportError(VIR_ERR_ARGUMENT_UNSUPPORTED, "%s",
-                       _("Vireo does not ask the guest agent for addresses; sources are lease and arp"));
+        ret = vireoDomainAgentInterfaces(vm, ifaces);
         break;
     default:
         virReportError(VIR_ERR_ARGUMENT_UNSUPPORTED, _("unknown source of addresses %u"), source);

@@ -16,6 +16,7 @@
 #include "virlog.h"
 
 #include "vireo_event.h"
+#include "vireo_guest.h"
 #include "vireo_hotplug.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
@@ -434,7 +435,6 @@ static void
 vireoEventPort(virDomainObj *vm,
                virJSONValue *data)
 {
-    vireoDomainObjPrivate *priv = vm->privateData;
     const char *id = data ? virJSONValueObjectGetString(data, "id") : NULL;
     virDomainDeviceDef dev;
     bool open;
@@ -444,16 +444,8 @@ vireoEventPort(virDomainObj *vm,
         dev.type != VIR_DOMAIN_DEVICE_CHR)
         return;
 
-    dev.data.chr->state = open ? VIR_DOMAIN_CHR_DEVICE_STATE_CONNECTED :
-        VIR_DOMAIN_CHR_DEVICE_STATE_DISCONNECTED;
-    if (STREQ_NULLABLE(dev.data.chr->target.name, "org.qemu.guest_agent.0"))
-        virObjectEventStateQueue(priv->driver->domainEventState,
-                                 virDomainEventAgentLifecycleNewFromObj(vm,
-                                                                        open ?
-                                                                        VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED :
-                                                                        VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED,
-                                                                        VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL));
-    vireoDomainSaveStatus(vm);
+    vireoGuestSetConnected(vm, dev.data.chr, open,
+                           VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL);
 }
 
 static void

@@ -37,6 +37,7 @@
 #include "vireo_cpu.h"
 #include "vireo_disk.h"
 #include "vireo_event.h"
+#include "vireo_guest.h"
 #include "vireo_interface.h"
 #include "vireo_log.h"
 #include "vireo_process.h"
@@ -263,32 +264,32 @@ vireoProcessPinThreads(virDomainObj *vm)
 
 static void
 vireoProcessSetPty(virDomainChrDef *chr,
-                   GHashTable *ptys)
+                   GHashTable *chardevs)
 {
     g_autofree char *id = vireoAliasChardev(chr);
-    const char *path = g_hash_table_lookup(ptys, id);
+    const vireoQmpChardev *chardev = g_hash_table_lookup(chardevs, id);
 
-    if (chr->source->type == VIR_DOMAIN_CHR_TYPE_PTY && path) {
+    if (chr->source->type == VIR_DOMAIN_CHR_TYPE_PTY && chardev && chardev->pty) {
         g_free(chr->source->data.file.path);
-        chr->source->data.file.path = g_strdup(path);
+        chr->source->data.file.path = g_strdup(chardev->pty);
     }
 }
 
 static int
 vireoProcessLearnPtys(virDomainObj *vm)
 {
-    g_autoptr(GHashTable) ptys = NULL;
+    g_autoptr(GHashTable) chardevs = NULL;
     size_t i;
 
-    if (vireoQmpGetPtys(vm, &ptys) < 0)
+    if (vireoQmpGetChardevs(vm, &chardevs) < 0)
         return -1;
 
     for (i = 0; i < vm->def->nserials; i++)
-        vireoProcessSetPty(vm->def->serials[i], ptys);
+        vireoProcessSetPty(vm->def->serials[i], chardevs);
     for (i = 0; i < vm->def->nchannels; i++)
-        vireoProcessSetPty(vm->def->channels[i], ptys);
+        vireoProcessSetPty(vm->def->channels[i], chardevs);
     for (i = 0; i < vm->def->nconsoles; i++)
-        vireoProcessSetPty(vm->def->consoles[i], ptys);
+        vireoProcessSetPty(vm->def->consoles[i], chardevs);
 
     return 0;
 }
@@ -535,6 +536,7 @@ vireoProcessCleanUp(virDomainObj *vm,
     vireoDriver *driver = priv->driver;
     size_t i;
 
+    vireoGuestDisconnect(vm);
     for (i = 0; i < vm->def->nnets; i++)
         vireoInterfaceStop(vm, vm->def->nets[i]);
 

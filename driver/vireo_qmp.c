@@ -121,33 +121,73 @@ vireoQmpGetStatus(virDomainObj *vm,
     return 0;
 }
 
+/* Takes one object of a list: 0, or -1 if it is not as expected. */
+typedef int (*vireoQmpItemFunc)(virJSONValue *item,
+                                void *opaque);
+
+/* A query that is answered with a list of objects. */
+static int
+vireoQmpForEach(virDomainObj *vm,
+                const char *command,
+                vireoQmpItemFunc func,
+                void *opaque)
+{
+    g_autoptr(virJSONValue) result = NULL;
+    size_t i;
+
+    if (vireoQmpCommand(vm, command, NULL, &result) < 0)
+        return -1;
+    if (!virJSONValueIsArray(result))
+        return vireoQmpReportShape(command);
+
+    for (i = 0; i < virJSONValueArraySize(result); i++) {
+        virJSONValue *item = virJSONValueArrayGet(result, i);
+
+        if (!virJSONValueIsObject(item) || func(item, opaque) < 0)
+            return vireoQmpReportShape(command);
+    }
+
+    return 0;
+}
+
+static int
+vireoQmpTakeVcpu(virJSONValue *cpu,
+                 void *opaque)
+{
+    vireoDomainObjPrivate *priv = opaque;
+    unsigned int idx;
+    int thread;
+
+    if (virJSONValueObjectGetNumberUint(cpu, "cpu-index", &idx) < 0 ||
+        virJSONValueObjectGetNumberInt(cpu, "thread-id", &thread) < 0 || idx >= priv->nvcpuThreads)
+        return -1;
+    priv->vcpuThreads[idx] = thread;
+
+    return 0;
+}
+
 static int
 vireoQmpGetVcpuThreads(virDomainObj *vm)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    g_autoptr(virJSONValue) result = NULL;
-    size_t n = virDomainDefGetVcpusMax(vm->def);
-    size_t i;
-
-    if (vireoQmpCommand(vm, "query-cpus-fast", NULL, &result) < 0)
-        return -1;
-    if (!virJSONValueIsArray(result))
-        return vireoQmpReportShape("query-cpus-fast");
 
     g_free(priv->vcpuThreads);
-    priv->vcpuThreads = g_new0(pid_t, n);
-    priv->nvcpuThreads = n;
-    for (i = 0; i < virJSONValueArraySize(result); i++) {
-        virJSONValue *cpu = virJSONValueArrayGet(result, i);
-        unsigned int idx;
-        int thread;
+    priv->nvcpuThreads = virDomainDefGetVcpusMax(vm->def);
+    priv->vcpuThreads = g_new0(pid_t, priv->nvcpuThreads);
 
-        if (!virJSONValueIsObject(cpu) ||
-            virJSONValueObjectGetNumberUint(cpu, "cpu-index", &idx) < 0 ||
-            virJSONValueObjectGetNumberInt(cpu, "thread-id", &thread) < 0 || idx >= n)
-            return vireoQmpReportShape("query-cpus-fast");
-        priv->vcpuThreads[idx] = thread;
-    }
+    return vireoQmpForEach(vm, "query-cpus-fast", vireoQmpTakeVcpu, priv);
+}
+
+static int
+vireoQmpTakeIOThread(virJSONValue *iothread,
+                     void *opaque)
+{
+    const char *id = virJSONValueObjectGetString(iothread, "id");
+    int thread;
+
+    if (!id || virJSONValueObjectGetNumberInt(iothread, "thread-id", &thread) < 0)
+        return -1;
+    g_hash_table_insert(opaque, g_strdup(id), GINT_TO_POINTER(thread));
 
     return 0;
 }
@@ -156,25 +196,10 @@ static int
 vireoQmpGetIOThreads(virDomainObj *vm)
 {
     g_autoptr(GHashTable) threads = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_autoptr(virJSONValue) result = NULL;
     size_t i;
 
-    if (vireoQmpCommand(vm, "query-iothreads", NULL, &result) < 0)
+    if (vireoQmpForEach(vm, "query-iothreads", vireoQmpTakeIOThread, threads) < 0)
         return -1;
-    if (!virJSONValueIsArray(result))
-        return vireoQmpReportShape("query-iothreads");
-
-    for (i = 0; i < virJSONValueArraySize(result); i++) {
-        virJSONValue *iothread = virJSONValueArrayGet(result, i);
-        const char *id;
-        int thread;
-
-        if (!virJSONValueIsObject(iothread) ||
-            !(id = virJSONValueObjectGetString(iothread, "id")) ||
-            virJSONValueObjectGetNumberInt(iothread, "thread-id", &thread) < 0)
-            return vireoQmpReportShape("query-iothreads");
-        g_hash_table_insert(threads, g_strdup(id), GINT_TO_POINTER(thread));
-    }
 
     for (i = 0; i < vm->def->niothreadids; i++) {
         virDomainIOThreadIDDef *iothread = vm->def->iothreadids[i];
@@ -195,34 +220,46 @@ vireoQmpGetThreads(virDomainObj *vm)
     return vm->def->niothreadids > 0 ? vireoQmpGetIOThreads(vm) : 0;
 }
 
-int
-vireoQmpGetPtys(virDomainObj *vm,
-                GHashTable **ptys)
+static void
+vireoQmpChardevFree(void *opaque)
 {
-    g_autoptr(GHashTable) hash = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    g_autoptr(virJSONValue) result = NULL;
-    size_t i;
+    vireoQmpChardev *chardev = opaque;
 
-    if (vireoQmpCommand(vm, "query-chardev", NULL, &result) < 0)
+    g_free(chardev->pty);
+    g_free(chardev);
+}
+
+static int
+vireoQmpTakeChardev(virJSONValue *json,
+                    void *opaque)
+{
+    const char *label = virJSONValueObjectGetString(json, "label");
+    const char *filename = virJSONValueObjectGetString(json, "filename");
+    vireoQmpChardev *chardev;
+    bool open;
+
+    if (!label || !filename || virJSONValueObjectGetBoolean(json, "frontend-open", &open) < 0)
         return -1;
-    if (!virJSONValueIsArray(result))
-        return vireoQmpReportShape("query-chardev");
 
-    for (i = 0; i < virJSONValueArraySize(result); i++) {
-        virJSONValue *chardev = virJSONValueArrayGet(result, i);
-        const char *label;
-        const char *filename;
-        const char *path;
+    chardev = g_new0(vireoQmpChardev, 1);
+    chardev->pty = g_strdup(STRSKIP(filename, "pty:"));
+    chardev->open = open;
+    g_hash_table_insert(opaque, g_strdup(label), chardev);
 
-        if (!virJSONValueIsObject(chardev) ||
-            !(label = virJSONValueObjectGetString(chardev, "label")) ||
-            !(filename = virJSONValueObjectGetString(chardev, "filename")))
-            return vireoQmpReportShape("query-chardev");
-        if ((path = STRSKIP(filename, "pty:")))
-            g_hash_table_insert(hash, g_strdup(label), g_strdup(path));
-    }
+    return 0;
+}
 
-    *ptys = g_steal_pointer(&hash);
+int
+vireoQmpGetChardevs(virDomainObj *vm,
+                    GHashTable **chardevs)
+{
+    g_autoptr(GHashTable) hash = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                                       vireoQmpChardevFree);
+
+    if (vireoQmpForEach(vm, "query-chardev", vireoQmpTakeChardev, hash) < 0)
+        return -1;
+
+    *chardevs = g_steal_pointer(&hash);
     return 0;
 }
 
@@ -292,37 +329,35 @@ vireoQmpBlockResize(virDomainObj *vm,
     return vireoQmpCommand(vm, "block_resize", &args, NULL);
 }
 
+static int
+vireoQmpTakeDiskError(virJSONValue *drive,
+                      void *opaque)
+{
+    const char *status = virJSONValueObjectGetString(drive, "io-status");
+    virJSONValue *inserted;
+    const char *node;
+
+    if (!status || STREQ(status, "ok"))
+        return 0;
+    if (!(inserted = virJSONValueObjectGetObject(drive, "inserted")) ||
+        !(node = virJSONValueObjectGetString(inserted, "node-name")))
+        return -1;
+    g_hash_table_insert(opaque, g_strdup(node),
+                        GINT_TO_POINTER(STREQ(status, "nospace") ?
+                                        VIR_DOMAIN_DISK_ERROR_NO_SPACE :
+                                        VIR_DOMAIN_DISK_ERROR_UNSPEC));
+
+    return 0;
+}
+
 int
 vireoQmpGetDiskErrors(virDomainObj *vm,
                       GHashTable **errors)
 {
     g_autoptr(GHashTable) hash = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_autoptr(virJSONValue) result = NULL;
-    size_t i;
 
-    if (vireoQmpCommand(vm, "query-block", NULL, &result) < 0)
+    if (vireoQmpForEach(vm, "query-block", vireoQmpTakeDiskError, hash) < 0)
         return -1;
-    if (!virJSONValueIsArray(result))
-        return vireoQmpReportShape("query-block");
-
-    for (i = 0; i < virJSONValueArraySize(result); i++) {
-        virJSONValue *drive = virJSONValueArrayGet(result, i);
-        virJSONValue *inserted;
-        const char *status;
-        const char *node;
-
-        if (!virJSONValueIsObject(drive))
-            return vireoQmpReportShape("query-block");
-        if (!(status = virJSONValueObjectGetString(drive, "io-status")) || STREQ(status, "ok"))
-            continue;
-        if (!(inserted = virJSONValueObjectGetObject(drive, "inserted")) ||
-            !(node = virJSONValueObjectGetString(inserted, "node-name")))
-            return vireoQmpReportShape("query-block");
-        g_hash_table_insert(hash, g_strdup(node),
-                            GINT_TO_POINTER(STREQ(status, "nospace") ?
-                                            VIR_DOMAIN_DISK_ERROR_NO_SPACE :
-                                            VIR_DOMAIN_DISK_ERROR_UNSPEC));
-    }
 
     *errors = g_steal_pointer(&hash);
     return 0;

@@ -61,13 +61,20 @@ vireoQmpGetStatus(virDomainObj *vm,
 int
 vireoQmpGetThreads(virDomainObj *vm);
 
+/* The host's end of a character device. */
+typedef struct _vireoQmpChardev vireoQmpChardev;
+struct _vireoQmpChardev {
+    char *pty;    /* path of its terminal, or NULL */
+    bool open;    /* the guest has the other end open */
+};
+
 /**
- * vireoQmpGetPtys:
- * @ptys: hash from chardev id to the path of its terminal
+ * vireoQmpGetChardevs:
+ * @chardevs: hash from chardev id to vireoQmpChardev; unref when done
  */
 int
-vireoQmpGetPtys(virDomainObj *vm,
-                GHashTable **ptys);
+vireoQmpGetChardevs(virDomainObj *vm,
+                    GHashTable **chardevs);
 
 /* device_add, netdev_add, object-add, blockdev-add: @props is consumed. */
 int

@@ -12,8 +12,10 @@
 #include "virlog.h"
 #include "virpidfile.h"
 
+#include "vireo_alias.h"
 #include "vireo_cgroup.h"
 #include "vireo_event.h"
+#include "vireo_guest.h"
 #include "vireo_interface.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
@@ -51,6 +53,31 @@ vireoReconnectState(virDomainObj *vm)
     return 0;
 }
 
+/* Whether programs in the guest have their channels open now. */
+static int
+vireoReconnectChannels(virDomainObj *vm)
+{
+    g_autoptr(GHashTable) chardevs = NULL;
+    size_t i;
+
+    if (vm->def->nchannels == 0)
+        return 0;
+    if (vireoQmpGetChardevs(vm, &chardevs) < 0)
+        return -1;
+
+    for (i = 0; i < vm->def->nchannels; i++) {
+        virDomainChrDef *chr = vm->def->channels[i];
+        g_autofree char *id = vireoAliasChardev(chr);
+        const vireoQmpChardev *chardev = g_hash_table_lookup(chardevs, id);
+
+        if (chardev)
+            vireoGuestSetConnected(vm, chr, chardev->open,
+                                   VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_DOMAIN_STARTED);
+    }
+
+    return 0;
+}
+
 static int
 vireoReconnectDomain(virDomainObj *vm)
 {
@@ -71,7 +98,8 @@ vireoReconnectDomain(virDomainObj *vm)
         vireoProcessOpenMonitor(vm) < 0 ||
         vireoCgroupConnect(vm) < 0 ||
         vireoQmpGetThreads(vm) < 0 ||
-        vireoReconnectState(vm) < 0)
+        vireoReconnectState(vm) < 0 ||
+        vireoReconnectChannels(vm) < 0)
         return -1;
 
     vireoInterfaceReconnect(vm);

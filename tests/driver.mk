@@ -38,6 +38,19 @@ tests_unit_test_driver_cpu_CFLAGS = $(DRIVER_CFLAGS)
 tests_unit_test_driver_cpu_SOURCES = tests/unit/test-driver-cpu.c
 tests_unit_test_driver_cpu_LDADD = libvireodriver.la
 
+unit_tests += tests/unit/test-agent
+tests_unit_test_agent_CPPFLAGS = $(DRIVER_CPPFLAGS)
+tests_unit_test_agent_CFLAGS = $(DRIVER_CFLAGS)
+tests_unit_test_agent_SOURCES = tests/unit/test-agent.c
+tests_unit_test_agent_LDADD = libvireodriver.la
+
+fuzz_tests += tests/fuzz/fuzz-agent
+tests_fuzz_fuzz_agent_CPPFLAGS = $(DRIVER_CPPFLAGS)
+tests_fuzz_fuzz_agent_CFLAGS = $(DRIVER_CFLAGS)
+tests_fuzz_fuzz_agent_SOURCES = tests/fuzz/fuzz-agent.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_agent_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_agent_LDADD = libvireodriver.la
+
 unit_scripts += tests/unit/test-driver-lint tests/unit/test-domain-schema
 AM_TESTS_ENVIRONMENT += export LIBVIRT_SOURCE='$(LIBVIRT_SOURCE)' PYTHON='$(PYTHON)';
 endif

@@ -5,8 +5,8 @@ from typing import Callable, Optional
 
 import libvirt
 
-from lib.guest import KIT, URI, Lab, disk_xml, domain_xml, network_xml
-from lib.harness import check, say, test
+from lib.guest import KIT, URI, Lab, disk_xml, domain_xml, network_xml, refused
+from lib.harness import check, test
 
 Change = Callable[[str], str]
 
@@ -62,17 +62,6 @@ REFUSED_BY_START: "list[tuple[str, Change, str]]" = [
     ("more_memory_than_the_host_has", replaced("<memory unit='MiB'>160</memory>", "<memory unit='TiB'>200</memory>"),
      "memory"),
 ]
-
-
-def refused(action: Callable[[], object], mention: str, code: Optional[int] = None) -> None:
-    try:
-        action()
-    except libvirt.libvirtError as error:
-        say(f"refused: {error}")
-        check(mention.lower() in str(error).lower(), f"the error mentions {mention!r}: {error}")
-        check(code in (None, error.get_error_code()), f"error code {code}, not {error.get_error_code()}")
-    else:
-        raise AssertionError("not refused")
 
 
 def register(name: str, change: Change, mention: str, by_start: bool, code: Optional[int] = None) -> None:

@@ -265,7 +265,7 @@ static void test_registry(Fixture *fixture, gconstpointer data)
 
 	(void)data;
 	g_assert_true(chardevs_find(fixture->chardevs, "c") == chardev);
-	g_assert_true(chardev_has_front_end(chardev));
+	g_assert_true(chardev_front_end_is_open(chardev));
 	g_assert_cmpuint(fixture->front_end.opened, ==, 1);
 
 	g_assert_null(add(fixture, &error, "null,id=c"));

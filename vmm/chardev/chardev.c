@@ -174,9 +174,11 @@ bool chardev_is_open(const Chardev *chardev)
 	return g_atomic_int_get(&chardev->open);
 }
 
-bool chardev_has_front_end(const Chardev *chardev)
+bool chardev_front_end_is_open(const Chardev *chardev)
 {
-	return chardev->front_end;
+	const ChardevFrontEnd *front_end = chardev->front_end;
+
+	return front_end && (!front_end->is_open || front_end->is_open(chardev->opaque));
 }
 
 static size_t front_end_room(Chardev *chardev)

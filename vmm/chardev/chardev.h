@@ -31,6 +31,8 @@ typedef struct ChardevFrontEnd {
 	void (*writable)(void *opaque);
 	/* It reads from chardev_socket() itself: whatever is unread when the peer goes is lost. */
 	bool reads_itself;
+	/* Whether the guest has its end open, where it can be closed; may be NULL */
+	bool (*is_open)(void *opaque);
 } ChardevFrontEnd;
 
 /*
@@ -68,7 +70,8 @@ char *chardev_filename(Chardev *chardev);
 bool chardev_is_open(const Chardev *chardev);
 /* The main context that serves it; NULL: the default one. Borrowed. */
 GMainContext *chardev_context(const Chardev *chardev);
-bool chardev_has_front_end(const Chardev *chardev);
+/* Whether it has a front end, and that is in use. Main thread. */
+bool chardev_front_end_is_open(const Chardev *chardev);
 
 /*
  * Claim @chardev for one front end, called @user in errors; CHARDEV_OPENED follows at once if it

@@ -25,7 +25,7 @@ static void append_chardev(Chardev *chardev, gpointer data)
 
 	info->label = g_strdup(chardev_id(chardev));
 	info->filename = chardev_filename(chardev);
-	info->frontend_open = chardev_has_front_end(chardev);
+	info->frontend_open = chardev_front_end_is_open(chardev);
 	g_ptr_array_add(data, info);
 }
 

@@ -104,11 +104,19 @@ static void writable(void *opaque)
 	post(opaque, console_output_possible);
 }
 
+static bool is_open(void *opaque)
+{
+	const ConsolePort *port = opaque;
+
+	return __atomic_load_n(&port->ready, __ATOMIC_SEQ_CST);
+}
+
 static const ChardevFrontEnd front_end = {
 	.can_receive = can_receive,
 	.receive = receive,
 	.event = host_event,
 	.writable = writable,
+	.is_open = is_open,
 };
 
 static bool port_realize(Device *device, GError **error)

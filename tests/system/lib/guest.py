@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import uuid
 import xml.etree.ElementTree as ET
-from typing import Optional
+from typing import Callable, Optional
 
 import libvirt
 
@@ -176,3 +176,15 @@ def monitor_pid(domain: libvirt.virDomain) -> int:
         if any(argument.startswith(f"guest={domain.name()},".encode()) for argument in arguments):
             return int(path.parent.name)
     raise AssertionError(f"{domain.name()} has no process")
+
+
+def refused(action: Callable[[], object], mention: str, code: Optional[int] = None) -> None:
+    """Checks that libvirt refuses, with an error that mentions something."""
+    try:
+        action()
+    except libvirt.libvirtError as error:
+        say(f"refused: {error}")
+        check(mention.lower() in str(error).lower(), f"the error mentions {mention!r}: {error}")
+        check(code in (None, error.get_error_code()), f"error code {code}, not {error.get_error_code()}")
+    else:
+        raise AssertionError("not refused")
