@@ -25,6 +25,9 @@
 
 VIR_LOG_INIT("vireo.vireo_event");
 
+/* How often the end of a domain waits for the job that is under way, half a minute each. */
+#define VIREO_EVENT_END_TRIES 20
+
 typedef struct {
     virDomainObj *vm;
     pid_t pid;             /* whose event it is */
@@ -228,8 +231,15 @@ vireoEventEnd(void *opaque)
     g_autofree vireoEventEndData *data = opaque;
     virDomainObj *vm = data->vm;
 
+    int tries = VIREO_EVENT_END_TRIES;
+    int rc;
+
     virObjectLock(vm);
-    if (virDomainObjBeginJob(vm, VIR_JOB_DESTROY) == 0) {
+    /* Another job may take longer than one waits for it, but not for ever. */
+    while ((rc = virDomainObjBeginJob(vm, VIR_JOB_DESTROY)) < 0 &&
+           virDomainObjIsActive(vm) && --tries > 0)
+        virResetLastError();
+    if (rc == 0) {
         if (virDomainObjIsActive(vm) && vireoProcessEnd(vm, data->reason, false) < 0)
             VIR_WARN("domain %s could not be ended: %s", vm->def->name, virGetLastErrorMessage());
         vireoProcessRemoveInactive(vm);
@@ -249,7 +259,7 @@ vireoEventSpawn(virDomainObj *vm,
         VIR_WARN("domain %s: an event could not be handled: no thread", vm->def->name);
 }
 
-static void
+void
 vireoEventSpawnEnd(virDomainObj *vm,
                    int reason)
 {
@@ -307,6 +317,19 @@ vireoEventGuestPanicked(virDomainObj *vm)
         vireoEventSpawnEnd(vm, VIR_DOMAIN_SHUTOFF_CRASHED);
         break;
     }
+}
+
+static void
+vireoEventInternalError(virDomainObj *vm,
+                        virJSONValue *data)
+{
+    const char *reason = data ? virJSONValueObjectGetString(data, "reason") : NULL;
+    const char *registers = data ? virJSONValueObjectGetString(data, "registers") : NULL;
+
+    VIR_ERROR(_("domain %s has stopped, as a virtual CPU did what cannot be carried out: %s\n%s"),
+              vm->def->name, NULLSTR(reason), NULLSTR_EMPTY(registers));
+    vireoEventSetState(vm, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_CRASHED,
+                       VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
 }
 
 typedef struct {
@@ -511,6 +534,7 @@ static const struct {
     { "SHUTDOWN", vireoEventShutdown },
     { "STOP", vireoEventStop },
     { "VSERPORT_CHANGE", vireoEventPort },
+    { "X_VIREO_INTERNAL_ERROR", vireoEventInternalError },
 };
 
 static void

@@ -61,6 +61,18 @@ vireoEventSetState(virDomainObj *vm,
                    int detail);
 
 /**
+ * vireoEventSpawnEnd:
+ * @vm: active, locked
+ * @reason: virDomainShutoffReason
+ *
+ * Ends @vm, whose process has ended or shall, on a thread of its own, as soon as
+ * it gets a job.
+ */
+void
+vireoEventSpawnEnd(virDomainObj *vm,
+                   int reason);
+
+/**
  * vireoEventGuestOff, vireoEventGuestPanicked:
  * @vm: active, locked
  *

@@ -593,8 +593,14 @@ vireoProcessBeginEndJob(virDomainObj *vm,
     if (virDomainObjCheckActive(vm) < 0 ||
         (priv->dir && vireoProcessKillUnlocked(vm, graceful) < 0))
         return -1;
+    if (virDomainObjBeginJob(vm, VIR_JOB_DESTROY) == 0)
+        return 0;
 
-    return virDomainObjBeginJob(vm, VIR_JOB_DESTROY);
+    /* Its process is gone all the same, and nobody else heard of that. */
+    priv->beingStopped = false;
+    if (virDomainObjIsActive(vm))
+        vireoEventSpawnEnd(vm, VIR_DOMAIN_SHUTOFF_DESTROYED);
+    return -1;
 }
 
 int
