@@ -180,6 +180,19 @@ include tests/x86.mk
 tests_device_libvirtiodriver_a_SOURCES += \
 	tests/device/virtio_driver.c tests/device/virtio_driver.h
 
+# vhost-user: a small back end, and what it serves
+check_LIBRARIES += tests/vhost-user/libvhostuserback.a
+tests_vhost_user_libvhostuserback_a_CFLAGS = $(TEST_CFLAGS)
+tests_vhost_user_libvhostuserback_a_SOURCES = \
+	tests/vhost-user/back_end.c tests/vhost-user/back_end.h
+VHOST_USER_BACK_END = tests/vhost-user/libvhostuserback.a
+
+device_tests += tests/device/test-vhost-user-blk
+tests_device_test_vhost_user_blk_SOURCES = tests/device/test-vhost-user-blk.c
+tests_device_test_vhost_user_blk_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_vhost_user_blk_LDADD = $(VHOST_USER_BACK_END) $(VIRTIO_DRIVER) $(FAKE_MACHINE) \
+	$(TEST_LIBS)
+
 BLK_FIXTURE = tests/device/virtio_blk_fixture.c tests/device/virtio_blk_fixture.h
 device_tests += tests/device/test-virtio-blk
 tests_device_test_virtio_blk_SOURCES = tests/device/test-virtio-blk.c $(BLK_FIXTURE)

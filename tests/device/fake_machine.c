@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
@@ -198,7 +199,35 @@ static void fake_unplug_memory(DeviceServices *services, uint64_t gpa)
 	guest_memory_remove(services->memory, gpa);
 }
 
-FakeMachine *fake_machine_new(uint64_t ram_size)
+static void make_ram(FakeMachine *fake, bool shared)
+{
+	void *ram;
+
+	fake->ram_fd = -1;
+	if (!shared) {
+		/* Whole pages, as a machine's are: direct I/O depends on it. */
+		if (posix_memalign((void **)&fake->ram, 4096, MAX(fake->ram_size, 1)) != 0)
+			g_error("no memory for the guest's RAM");
+		memset(fake->ram, 0, fake->ram_size);
+		return;
+	}
+	fake->ram_fd = memfd_create("ram", MFD_CLOEXEC);
+	g_assert_no_errno(ftruncate(fake->ram_fd, (off_t)fake->ram_size));
+	ram = mmap(NULL, fake->ram_size, PROT_READ | PROT_WRITE, MAP_SHARED, fake->ram_fd, 0);
+	g_assert_true(ram != MAP_FAILED);
+	fake->ram = ram;
+}
+
+static void free_ram(FakeMachine *fake)
+{
+	if (fake->ram_fd < 0)
+		free(fake->ram);
+	else
+		munmap(fake->ram, fake->ram_size);
+	fd_close(&fake->ram_fd);
+}
+
+static FakeMachine *make_machine(uint64_t ram_size, bool shared)
 {
 	FakeMachine *fake = g_new0(FakeMachine, 1);
 	g_autoptr(GError) error = NULL;
@@ -211,10 +240,7 @@ FakeMachine *fake_machine_new(uint64_t ram_size)
 	fake->requests = g_array_new(FALSE, TRUE, sizeof(FakeRequest));
 	fake->back_ends = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	fake->ram_size = ram_size;
-	/* Whole pages, as a machine's are: direct I/O depends on it. */
-	if (posix_memalign((void **)&fake->ram, 4096, MAX(ram_size, 1)) != 0)
-		g_error("no memory for the guest's RAM");
-	memset(fake->ram, 0, ram_size);
+	make_ram(fake, shared);
 	fake->running = true;
 	fake->services = (DeviceServices){
 		.memory = guest_memory_new(),
@@ -238,12 +264,27 @@ FakeMachine *fake_machine_new(uint64_t ram_size)
 		.unplug_memory = fake_unplug_memory,
 	};
 	if (ram_size > 0) {
-		GuestMemoryRegion region = { .size = ram_size, .hva = fake->ram, .fd = -1 };
+		GuestMemoryRegion region = {
+			.size = ram_size,
+			.hva = fake->ram,
+			.fd = fake->ram_fd,
+			.shared = shared,
+		};
 
 		guest_memory_add(fake->services.memory, &region, &error);
 		g_assert_no_error(error);
 	}
 	return fake;
+}
+
+FakeMachine *fake_machine_new(uint64_t ram_size)
+{
+	return make_machine(ram_size, false);
+}
+
+FakeMachine *fake_machine_new_shared(uint64_t ram_size)
+{
+	return make_machine(ram_size, true);
 }
 
 void fake_machine_free(FakeMachine *fake)
@@ -259,7 +300,7 @@ void fake_machine_free(FakeMachine *fake)
 	g_array_unref(fake->interrupts.routes);
 	g_mutex_clear(&fake->interrupts.lock);
 	g_mutex_clear(&fake->lock);
-	free(fake->ram);
+	free_ram(fake);
 	g_free(fake);
 }
 

@@ -42,6 +42,7 @@ typedef struct FakeMachine {
 	FakeInterrupts interrupts;
 	uint8_t *ram; /* guest RAM, at guest-physical address 0 */
 	uint64_t ram_size;
+	int ram_fd; /* -1: not in a file */
 	bool running; /* what services.is_running answers; true at first */
 	GMutex lock;
 	GArray *requests;      /* FakeRequest, in order */
@@ -53,6 +54,8 @@ typedef struct FakeMachine {
  * whose device needs a loop sets it. Never fails.
  */
 FakeMachine *fake_machine_new(uint64_t ram_size);
+/* The same, but its RAM is in a memfd that another process could share. */
+FakeMachine *fake_machine_new_shared(uint64_t ram_size);
 /* Every device must have been removed. */
 void fake_machine_free(FakeMachine *fake);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FakeMachine, fake_machine_free)

@@ -16,6 +16,12 @@
 #define CAPABILITY_VENDOR 0x09
 #define CAPABILITY_MSIX	  0x11
 
+/* Poll until @condition holds; the main context runs meanwhile. */
+#define WAIT_FOR(driver, condition)                                                  \
+	for (gint64 end_ = g_get_monotonic_time() + VIRTIO_DRIVER_TIMEOUT_MS * 1000; \
+	     !(condition) && g_get_monotonic_time() < end_; g_usleep(50))            \
+	fake_machine_iterate((driver)->fake)
+
 static uint32_t config_read(VirtioDriver *driver, unsigned offset, unsigned size)
 {
 	return pci_device_config_read(driver->pci, offset, size);
@@ -162,6 +168,7 @@ void virtio_driver_negotiate(VirtioDriver *driver, uint64_t features)
 	features &= virtio_driver_offered(driver);
 	driver->packed = features & VIRTIO_FEATURE(VIRTIO_F_RING_PACKED);
 	virtio_driver_set_status(driver, 0);
+	WAIT_FOR(driver, virtio_driver_status(driver) == 0);
 	g_assert_cmpuint(virtio_driver_status(driver), ==, 0);
 	virtio_driver_set_status(driver, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
 	for (unsigned half = 0; half < 2; half++) {
@@ -232,12 +239,6 @@ void virtio_driver_kick(VirtioDriver *driver, unsigned index)
 {
 	fake_write(driver->fake, driver->notify + index * driver->notify_multiplier, index, 2);
 }
-
-/* Poll until @condition holds; the main context runs meanwhile. */
-#define WAIT_FOR(driver, condition)                                                  \
-	for (gint64 end_ = g_get_monotonic_time() + VIRTIO_DRIVER_TIMEOUT_MS * 1000; \
-	     !(condition) && g_get_monotonic_time() < end_; g_usleep(50))            \
-	fake_machine_iterate((driver)->fake)
 
 uint32_t virtio_driver_wait(VirtioDriver *driver, unsigned index, uint32_t *length)
 {

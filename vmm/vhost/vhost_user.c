@@ -533,9 +533,8 @@ static void on_closed(VhostUser *user)
 	user->vhost.gone = true;
 	user->known.n_regions = 0;
 	vhost_user_close_channel(user);
-	user->listener->lost(user->opaque, !misbehaved && chardev_reconnects(user->chardev),
-			     misbehaved ? "the back end does not keep to the protocol"
-					: "the back end is gone");
+	user->listener->lost(user->opaque, chardev_reconnects(user->chardev),
+			     misbehaved ? "the back end does not keep to the protocol" : NULL);
 }
 
 static void on_opened(VhostUser *user)

@@ -31,10 +31,10 @@ typedef struct VhostUserListener {
 	/* A back end is there again, and has been asked what it offers. */
 	void (*connected)(void *opaque);
 	/*
-	 * It is gone, or has been cut off because of @reason. @returns: another may come; else the
-	 * device is of no use until it is reset, or for good.
+	 * It is gone; where it was cut off because of a @fault of its own, that (static text), else
+	 * NULL. @returns: another may come.
 	 */
-	void (*lost)(void *opaque, bool returns, const char *reason);
+	void (*lost)(void *opaque, bool returns, const char *fault);
 	/* Device configuration changed. May be NULL. */
 	void (*config_changed)(void *opaque);
 } VhostUserListener;

@@ -86,11 +86,11 @@ static void back_end_connected(void *opaque)
 	virtio_vhost_connected(&blk->vhost);
 }
 
-static void back_end_lost(void *opaque, bool returns, const char *reason)
+static void back_end_lost(void *opaque, bool returns, const char *fault)
 {
 	VhostUserBlk *blk = opaque;
 
-	virtio_vhost_lost(&blk->vhost, returns, reason);
+	virtio_vhost_lost(&blk->vhost, returns, fault);
 }
 
 static const VhostUserListener listener = {

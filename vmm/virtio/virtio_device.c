@@ -353,7 +353,8 @@ void virtio_device_set_needs_reset(VirtioDevice *device, const char *reason)
 		g_message("%s: %s; the device needs a reset",
 			  base->id ? base->id : base->type->name, reason);
 	device->broken_logged = true;
-	__atomic_store_n(&device->needs_reset, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_exchange_n(&device->needs_reset, 1, __ATOMIC_SEQ_CST))
+		return;
 	virtio_device_config_changed(device);
 	if (device->path)
 		virtio_device_act_soon(device);
@@ -415,6 +416,8 @@ static void update_path(VirtioDevice *device)
 	if (!run || device->path_restarting)
 		path_stop(device);
 	device->path_restarting = false;
+	if (device->running && device->path_lost)
+		virtio_device_set_needs_reset(device, device->path_lost);
 	if (!run || device->path_running)
 		return;
 	device->path_running = device->path->start(device, &error);
@@ -529,10 +532,11 @@ static gboolean path_act(gpointer data)
 	return G_SOURCE_CONTINUE;
 }
 
-void virtio_device_set_path_ready(VirtioDevice *device, bool ready)
+void virtio_device_set_path_ready(VirtioDevice *device, bool ready, const char *lost)
 {
 	lock(device);
 	device->path_ready = ready;
+	device->path_lost = lost;
 	/* While it was not there the driver may have been told to reset: see what it wants now. */
 	update_now(device);
 	unlock(device);

@@ -172,6 +172,7 @@ struct VirtioDevice {
 	gpointer path_data;	/* the path's own */
 	GSource *path_source;	/* has the main thread act */
 	bool path_ready;	/* the other side is there */
+	const char *path_lost;	/* why it will not be again; NULL: it may */
 	bool path_running;	/* it has the rings */
 	bool path_restarting;	/* to be stopped, and started with what changed */
 	bool resetting;		/* the driver wrote status 0, which is not done yet */
@@ -286,9 +287,10 @@ void virtio_device_set_path(VirtioDevice *device, const VirtioPath *path, gpoint
 
 /*
  * The other side of the device's path has come, or is gone (@ready): start or stop as that has it.
- * Main thread, lock not held.
+ * Where none will come again, @lost (static text) says why, and a driver that is there, or comes,
+ * is told that it needs a reset. Main thread, lock not held.
  */
-void virtio_device_set_path_ready(VirtioDevice *device, bool ready);
+void virtio_device_set_path_ready(VirtioDevice *device, bool ready, const char *lost);
 
 /* Have the path's act called on the main thread. Lock held. */
 void virtio_device_act_soon(VirtioDevice *device);

@@ -159,6 +159,12 @@ bool virtio_vhost_start(VirtioDevice *device, GError **error)
 	g_autofree VhostMemory *memory = g_new(VhostMemory, 1);
 	GError *failure = NULL;
 
+	for (unsigned i = 0; i < self->n_carriers; i++) {
+		if (!self->carriers[i]->gone)
+			continue;
+		device->path_ready = false;
+		return false;
+	}
 	if (self->reset_pending) {
 		for (unsigned i = 0; i < self->n_carriers; i++)
 			vhost_reset(self->carriers[i]);
@@ -252,11 +258,16 @@ void virtio_vhost_reset(VirtioVhost *self)
 	self->reset_pending = true;
 }
 
-void virtio_vhost_lost(VirtioVhost *self, bool returns, const char *reason)
+void virtio_vhost_lost(VirtioVhost *self, bool returns, const char *fault)
 {
-	virtio_device_set_path_ready(self->device, false);
-	if (!returns)
-		virtio_device_set_needs_reset(self->device, reason);
+	VirtioDevice *device = self->device;
+
+	virtio_device_set_path_ready(device, false, returns ? NULL : "the back end is gone");
+	g_mutex_lock(&device->pci.device.lock);
+	/* A driver that has been told, and has reset the device since, need not be told again. */
+	if (fault && device->running)
+		virtio_device_set_needs_reset(device, fault);
+	g_mutex_unlock(&device->pci.device.lock);
 }
 
 void virtio_vhost_connected(VirtioVhost *self)
@@ -269,7 +280,7 @@ void virtio_vhost_connected(VirtioVhost *self)
 	if (self->needed & ~features)
 		virtio_device_set_needs_reset(self->device, "the back end has fewer features now");
 	else
-		virtio_device_set_path_ready(self->device, true);
+		virtio_device_set_path_ready(self->device, true, NULL);
 }
 
 static void memory_changed(void *opaque)
@@ -325,6 +336,15 @@ static bool take_queues(VirtioVhost *self, GError **error)
 	return true;
 }
 
+/* Better said now than when the driver starts. */
+static bool check_memory(VirtioVhost *self, GError **error)
+{
+	g_autofree VhostMemory *memory = g_new(VhostMemory, 1);
+
+	return vhost_memory_describe(memory, virtio_device_services(self->device)->memory,
+				     self->shared, error);
+}
+
 bool virtio_vhost_init(VirtioVhost *self, VirtioDevice *device, const VirtioPath *path,
 		       const VirtioVhostOptions *options, uint64_t wanted, GError **error)
 {
@@ -343,7 +363,7 @@ bool virtio_vhost_init(VirtioVhost *self, VirtioDevice *device, const VirtioPath
 		.error_fd = -1,
 		.memory_listener = { .changed = memory_changed, .opaque = self },
 	};
-	if (!take_queues(self, error) || !watch_errors(self, error))
+	if (!check_memory(self, error) || !take_queues(self, error) || !watch_errors(self, error))
 		return false;
 	self->carriers = g_memdup2(options->carriers, options->n_carriers * sizeof(Vhost *));
 	self->started = g_new0(bool, options->n_carriers);

@@ -57,8 +57,8 @@ void virtio_vhost_stop(VirtioDevice *device);
 void virtio_vhost_reset(VirtioVhost *self);
 
 /*
- * The other side has gone, because of @reason (static text); unless it @returns the driver is told.
- * And: it is there, again. Main thread, lock not held.
+ * The other side has gone; whether it @returns, and, where it was cut off, its @fault (static
+ * text), which the driver is told of. And: it is there, again. Main thread, lock not held.
  */
-void virtio_vhost_lost(VirtioVhost *self, bool returns, const char *reason);
+void virtio_vhost_lost(VirtioVhost *self, bool returns, const char *fault);
 void virtio_vhost_connected(VirtioVhost *self);

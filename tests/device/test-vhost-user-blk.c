@@ -1,0 +1,451 @@
+/*
+ * test-vhost-user-blk.c: a block device whose queues another process serves
+ *
+ * The other process is a thread (tests/vhost-user/back_end.c), which the device cannot tell.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "tests/device/virtio_driver.h"
+#include "tests/vhost-user/back_end.h"
+#include "vmm/chardev/chardev.h"
+#include "vmm/vhost/vhost_user_message.h"
+#include "vmm/virtio/vhost_user_blk.h"
+#include "vmm/virtio/virtio_blk_layout.h"
+
+#define DISK_SIZE (1u << 20)
+#define SECTOR	  512u
+#define BIT(n)	  (1ULL << (n))
+#define FEATURES  (BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_MQ) | BIT(VIRTIO_BLK_F_CONFIG_WCE))
+#define PLAIN                                                                        \
+	(BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |      \
+	 BIT(VHOST_USER_PROTOCOL_F_CONFIG) | BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ))
+#define FULL                                                                                      \
+	(PLAIN | BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) | BIT(VHOST_USER_PROTOCOL_F_STATUS) | \
+	 BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |                                         \
+	 BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE))
+
+typedef struct Fixture {
+	FakeMachine *fake;
+	Chardevs *chardevs;
+	char *directory, *path;
+	uint8_t *disk;
+	BackEnd *back_end;
+	Device *device;
+	VirtioDriver driver;
+} Fixture;
+
+static void make_back_end(Fixture *fixture, uint64_t protocol)
+{
+	fixture->back_end = back_end_new(fixture->path, fixture->disk, DISK_SIZE, FEATURES, protocol);
+}
+
+static void set_up(Fixture *fixture, gconstpointer protocol)
+{
+	g_autofree char *chardev = NULL;
+	g_autoptr(ChardevConfig) config = NULL;
+	g_autoptr(GError) error = NULL;
+
+	fixture->fake = fake_machine_new_shared(16 << 20);
+	fixture->directory = g_dir_make_tmp("vhost-user-XXXXXX", NULL);
+	fixture->path = g_build_filename(fixture->directory, "socket", NULL);
+	fixture->disk = g_malloc0(DISK_SIZE);
+	make_back_end(fixture, protocol ? GPOINTER_TO_SIZE(protocol) : FULL);
+	fixture->chardevs = chardevs_new(fixture->fake->services.main_context);
+	chardev = g_strdup_printf("socket,id=c0,path=%s,reconnect=1", fixture->path);
+	config = chardev_config_parse(chardev, &error);
+	g_assert_no_error(error);
+	fake_machine_set_chardev(fixture->fake, "c0",
+				 chardevs_add(fixture->chardevs, config, &error));
+	g_assert_no_error(error);
+}
+
+static void start(Fixture *fixture)
+{
+	fixture->device = fake_machine_add(fixture->fake, &vhost_user_blk_type.pci.device,
+					   "chardev=c0,num-queues=2");
+	virtio_driver_probe(&fixture->driver, fixture->fake, fixture->device);
+	virtio_driver_start(&fixture->driver, UINT64_MAX);
+	fake_machine_iterate(fixture->fake);
+}
+
+static void set_up_started(Fixture *fixture, gconstpointer protocol)
+{
+	set_up(fixture, protocol);
+	start(fixture);
+}
+
+static void tear_down(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	if (fixture->device)
+		fake_machine_remove(fixture->fake, fixture->device);
+	chardevs_free(fixture->chardevs);
+	if (fixture->back_end)
+		back_end_free(fixture->back_end);
+	fake_machine_free(fixture->fake);
+	g_rmdir(fixture->directory);
+	g_free(fixture->directory);
+	g_free(fixture->path);
+	g_free(fixture->disk);
+}
+
+/* Offer a request for one sector at descriptors @head on; returns where its data is. */
+static uint64_t offer(Fixture *fixture, unsigned queue, unsigned head, uint32_t type,
+		      uint64_t sector, uint8_t fill)
+{
+	VirtioDriver *driver = &fixture->driver;
+	VirtioRing *ring = &driver->rings[queue];
+	uint64_t header = virtio_driver_alloc(driver, 16);
+	uint64_t data = virtio_driver_alloc(driver, SECTOR + 1);
+
+	memcpy(virtio_driver_ram(driver, header), &type, sizeof(type));
+	memcpy(virtio_driver_ram(driver, header + 8), &sector, sizeof(sector));
+	memset(virtio_driver_ram(driver, data), fill, SECTOR);
+	virtio_driver_ram(driver, data + SECTOR)[0] = 0xff;
+	virtio_ring_describe(ring, head, header, 16, RING_NEXT, head + 1);
+	virtio_ring_describe(ring, head + 1, data, SECTOR, RING_NEXT | (type ? 0 : RING_WRITE),
+			     head + 2);
+	virtio_ring_describe(ring, head + 2, data + SECTOR, 1, RING_WRITE, 0);
+	virtio_driver_offer(driver, queue, head);
+	return data;
+}
+
+static uint8_t status_of(Fixture *fixture, uint64_t data)
+{
+	return virtio_driver_ram(&fixture->driver, data + SECTOR)[0];
+}
+
+/* Write @fill to @sector and read it back on @queue. */
+static void check_io(Fixture *fixture, unsigned queue, uint64_t sector, uint8_t fill)
+{
+	uint64_t data = offer(fixture, queue, 0, 1, sector, fill);
+
+	g_assert_cmpuint(virtio_driver_wait(&fixture->driver, queue, NULL), ==, 0);
+	g_assert_cmpuint(status_of(fixture, data), ==, 0);
+	g_assert_cmpuint(fixture->disk[sector * SECTOR], ==, fill);
+	g_assert_cmpuint(fixture->disk[sector * SECTOR + SECTOR - 1], ==, fill);
+	data = offer(fixture, queue, 3, 0, sector, 0);
+	g_assert_cmpuint(virtio_driver_wait(&fixture->driver, queue, NULL), ==, 3);
+	g_assert_cmpuint(status_of(fixture, data), ==, 0);
+	g_assert_cmpuint(virtio_driver_ram(&fixture->driver, data)[SECTOR - 1], ==, fill);
+}
+
+static void test_io(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	check_io(fixture, 0, 5, 0xa1);
+	g_assert_true(virtio_driver_wait_interrupt(&fixture->driver, 1));
+	check_io(fixture, 1, 6, 0xa2);
+	g_assert_true(virtio_driver_wait_interrupt(&fixture->driver, 2));
+	/* Beyond the end. */
+	g_assert_cmpuint(DISK_SIZE / SECTOR, ==, virtio_driver_read_config(&fixture->driver, 0, 4));
+}
+
+static bool config_is_told(gpointer data)
+{
+	Fixture *fixture = data;
+
+	return virtio_driver_read_config(&fixture->driver, 0, 4) == 77;
+}
+
+static void test_config(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data;
+	/* The cache is on where there are flushes, whatever the back end's configuration says. */
+	g_assert_cmpuint(virtio_driver_read_config(
+				 driver, offsetof(VirtioBlkConfig, writeback), 1), ==, 1);
+	check_io(fixture, 0, 1, 1);
+	g_assert_cmpint(back_end_writeback(fixture->back_end), ==, 1);
+	virtio_driver_write_config(driver, offsetof(VirtioBlkConfig, writeback), 0, 1);
+	fake_machine_iterate(fixture->fake);
+	g_assert_cmpint(back_end_writeback(fixture->back_end), ==, 0);
+	g_assert_cmpuint(virtio_driver_read_config(driver, offsetof(VirtioBlkConfig, num_queues), 2),
+			 ==, 2);
+	back_end_change_config(fixture->back_end, 77);
+	g_assert_true(fake_machine_run_until(fixture->fake, config_is_told, fixture, 5000));
+	g_assert_true(virtio_driver_wait_interrupt(driver, 0));
+}
+
+static void test_pause(Fixture *fixture, gconstpointer data)
+{
+	uint64_t at;
+
+	(void)data;
+	for (unsigned i = 0; i < 3; i++) {
+		check_io(fixture, 0, i, (uint8_t)(0x10 + i));
+		virtio_device_pause(fixture->device);
+		/* What comes meanwhile waits. */
+		at = offer(fixture, 0, 6, 1, 100 + i, 0x77);
+		g_usleep(5000);
+		g_assert_cmpuint(status_of(fixture, at), ==, 0xff);
+		virtio_device_resume(fixture->device);
+		g_assert_cmpuint(virtio_driver_wait(&fixture->driver, 0, NULL), ==, 6);
+		g_assert_cmpuint(status_of(fixture, at), ==, 0);
+	}
+	g_assert_cmpuint(back_end_count(fixture->back_end, VHOST_USER_GET_VRING_BASE), ==, 6);
+}
+
+static void test_reset(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data;
+	check_io(fixture, 0, 1, 1);
+	virtio_driver_set_status(driver, 0);
+	/* It takes the main thread: until then the device does not say that it is done. */
+	g_assert_cmpuint(virtio_driver_status(driver), !=, 0);
+	fake_machine_iterate(fixture->fake);
+	g_assert_cmpuint(virtio_driver_status(driver), ==, 0);
+	virtio_driver_start(driver, UINT64_MAX);
+	check_io(fixture, 0, 2, 2);
+	check_io(fixture, 1, 3, 3);
+	/* Whole-machine reset. */
+	virtio_device_reset(fixture->device);
+	virtio_driver_probe(driver, fixture->fake, fixture->device);
+	virtio_driver_start(driver, UINT64_MAX);
+	check_io(fixture, 0, 4, 4);
+}
+
+/* The back end dies with requests taken and not answered; another answers them. */
+static void test_reconnect(Fixture *fixture, gconstpointer protocol)
+{
+	uint64_t at[2];
+
+	check_io(fixture, 0, 1, 1);
+	back_end_hold(fixture->back_end, true);
+	at[0] = offer(fixture, 0, 6, 1, 9, 0x99);
+	at[1] = offer(fixture, 1, 6, 1, 10, 0x9a);
+	back_end_free(fixture->back_end);
+	fake_machine_iterate(fixture->fake);
+	make_back_end(fixture, protocol ? GPOINTER_TO_SIZE(protocol) : FULL);
+	for (unsigned i = 0; i < 2; i++) {
+		g_assert_cmpuint(virtio_driver_wait(&fixture->driver, i, NULL), ==, 6);
+		g_assert_cmpuint(status_of(fixture, at[i]), ==, 0);
+	}
+	g_assert_cmpuint(fixture->disk[10 * SECTOR], ==, 0x9a);
+	check_io(fixture, 0, 2, 2);
+	g_assert_false(virtio_driver_status(&fixture->driver) & VIRTIO_STATUS_NEEDS_RESET);
+}
+
+static void test_memory(Fixture *fixture, gconstpointer data)
+{
+	GuestMemoryRegion region = {
+		.gpa = 1ULL << 32,
+		.size = 1 << 20,
+		.fd = memfd_create("more", MFD_CLOEXEC),
+		.shared = true,
+	};
+
+	(void)data;
+	g_assert_no_errno(ftruncate(region.fd, 1 << 20));
+	region.hva = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, region.fd, 0);
+	check_io(fixture, 0, 1, 1);
+	g_assert_cmpuint(back_end_regions(fixture->back_end), ==, 1);
+	g_assert_true(guest_memory_add(fixture->fake->services.memory, &region, NULL));
+	g_assert_cmpuint(back_end_regions(fixture->back_end), ==, 2);
+	fake_machine_remove(fixture->fake, g_steal_pointer(&fixture->device));
+	munmap(region.hva, 1 << 20);
+	close(region.fd);
+}
+
+static void test_error(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	check_io(fixture, 0, 1, 1);
+	back_end_signal_error(fixture->back_end, 0);
+	g_assert_true(virtio_driver_wait_needs_reset(&fixture->driver));
+	/* A reset cures it. */
+	virtio_driver_start(&fixture->driver, UINT64_MAX);
+	check_io(fixture, 0, 2, 2);
+}
+
+static unsigned count_descriptors(void)
+{
+	g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+	unsigned n = 0;
+
+	while (g_dir_read_name(dir))
+		n++;
+	return n;
+}
+
+/* What is asked before the device is there: each lie is refused, and nothing is left open. */
+static void test_lies_at_first(Fixture *fixture, gconstpointer data)
+{
+	static const unsigned requests[] = {
+		VHOST_USER_GET_FEATURES, VHOST_USER_GET_PROTOCOL_FEATURES,
+		VHOST_USER_GET_QUEUE_NUM, VHOST_USER_GET_MAX_MEM_SLOTS,
+		VHOST_USER_SET_OWNER,	 VHOST_USER_SET_BACKEND_REQ_FD,
+		VHOST_USER_GET_CONFIG,
+	};
+
+	(void)data;
+	g_test_log_set_fatal_handler(NULL, NULL);
+	for (unsigned i = 0; i < G_N_ELEMENTS(requests); i++) {
+		for (BackEndLie lie = BACK_END_WRONG_REQUEST; lie < BACK_END_N_LIES; lie++) {
+			bool is_answer = requests[i] != VHOST_USER_SET_OWNER &&
+					 requests[i] != VHOST_USER_SET_BACKEND_REQ_FD;
+			unsigned before;
+			g_autoptr(GError) error = NULL;
+
+			/* What is asked for may have any value. */
+			if (is_answer && lie == BACK_END_REFUSES)
+				continue;
+			back_end_set_lie(fixture->back_end, requests[i], lie);
+			before = count_descriptors();
+			g_assert_null(fake_machine_try_add(fixture->fake,
+							   &vhost_user_blk_type.pci.device,
+							   "chardev=c0,num-queues=2", &error));
+			g_assert_nonnull(error);
+			fake_machine_iterate(fixture->fake);
+			/* The connection itself, and the back end's side of things, come and go. */
+			g_assert_cmpuint(count_descriptors(), <=, before + 4);
+			back_end_set_lie(fixture->back_end, requests[i], BACK_END_HONEST);
+		}
+	}
+	start(fixture);
+	check_io(fixture, 0, 1, 1);
+}
+
+typedef struct LateLie {
+	unsigned request;
+	BackEndLie lie;
+} LateLie;
+
+/* What is asked while the driver uses the device: it is told that it needs a reset. */
+static void test_lies_later(Fixture *fixture, gconstpointer data)
+{
+	static const LateLie lies[] = {
+		{ VHOST_USER_SET_FEATURES, BACK_END_REFUSES },
+		{ VHOST_USER_GET_INFLIGHT_FD, BACK_END_TOO_SHORT },
+		{ VHOST_USER_SET_VRING_NUM, BACK_END_WRONG_FLAGS },
+		{ VHOST_USER_SET_VRING_KICK, BACK_END_WRONG_REQUEST },
+		{ VHOST_USER_SET_VRING_ENABLE, BACK_END_HUGE },
+		{ VHOST_USER_SET_STATUS, BACK_END_DESCRIPTORS },
+	};
+
+	(void)data;
+	fixture->device = fake_machine_add(fixture->fake, &vhost_user_blk_type.pci.device,
+					   "chardev=c0,num-queues=2");
+	virtio_driver_probe(&fixture->driver, fixture->fake, fixture->device);
+	for (unsigned i = 0; i < G_N_ELEMENTS(lies); i++) {
+		back_end_set_lie(fixture->back_end, lies[i].request, lies[i].lie);
+		virtio_driver_start(&fixture->driver, UINT64_MAX);
+		g_assert_true(virtio_driver_wait_needs_reset(&fixture->driver));
+		back_end_set_lie(fixture->back_end, lies[i].request, BACK_END_HONEST);
+		/* It is asked again after the driver's reset. */
+		virtio_driver_start(&fixture->driver, UINT64_MAX);
+		check_io(fixture, 0, i, (uint8_t)(i + 1));
+	}
+}
+
+static void test_junk(Fixture *fixture, gconstpointer data)
+{
+	uint8_t junk[64];
+
+	(void)data;
+	check_io(fixture, 0, 1, 1);
+	memset(junk, 0xee, sizeof(junk));
+	back_end_send_raw(fixture->back_end, junk, sizeof(junk));
+	g_assert_true(virtio_driver_wait_needs_reset(&fixture->driver));
+}
+
+static void test_state(Fixture *fixture, gconstpointer data)
+{
+	Device *other;
+	g_autofree char *path = g_build_filename(fixture->directory, "other", NULL);
+	g_autofree char *chardev = g_strdup_printf("socket,id=c1,path=%s", path);
+	BackEnd *back_end = back_end_new(path, fixture->disk, DISK_SIZE, FEATURES, FULL);
+	g_autoptr(ChardevConfig) config = chardev_config_parse(chardev, NULL);
+	g_autoptr(GError) error = NULL;
+
+	(void)data;
+	fake_machine_set_chardev(fixture->fake, "c1",
+				 chardevs_add(fixture->chardevs, config, &error));
+	g_assert_no_error(error);
+	other = fake_machine_add(fixture->fake, &vhost_user_blk_type.pci.device,
+				 "chardev=c1,num-queues=2");
+	check_io(fixture, 0, 1, 1);
+	virtio_driver_write_config(&fixture->driver, offsetof(VirtioBlkConfig, writeback), 0, 1);
+	virtio_device_pause(fixture->device);
+	virtio_device_pause(other);
+	fake_machine_check_state(fixture->device, other);
+	fake_machine_remove(fixture->fake, other);
+	back_end_free(back_end);
+	virtio_device_resume(fixture->device);
+	check_io(fixture, 0, 2, 2);
+}
+
+static void test_refused(Fixture *fixture, gconstpointer data)
+{
+	static const struct {
+		const char *options, *error;
+	} cases[] = {
+		{ "chardev=nothing", "*there is no chardev 'nothing'*" },
+		{ "chardev=c0,num-queues=5", "*has 4 queues, fewer than the device's 5*" },
+		{ "chardev=c0,iothread=io0", "*not served by an iothread*" },
+	};
+	g_autoptr(GError) error = NULL;
+	FakeMachine *unshared;
+
+	(void)data;
+	for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autoptr(GError) failure = NULL;
+
+		g_assert_null(fake_machine_try_add(fixture->fake, &vhost_user_blk_type.pci.device,
+						   cases[i].options, &failure));
+		g_assert_true(g_pattern_match_simple(cases[i].error, failure->message));
+	}
+	unshared = fake_machine_new(1 << 20);
+	fake_machine_set_chardev(unshared, "c0", chardevs_find(fixture->chardevs, "c0"));
+	g_assert_null(fake_machine_try_add(unshared, &vhost_user_blk_type.pci.device,
+					   "chardev=c0,num-queues=1", &error));
+	g_assert_true(g_pattern_match_simple("*share=on*", error->message));
+	fake_machine_free(unshared);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(Fixture *fixture, gconstpointer data);
+		bool started, both; /* both: also without the newer protocol features */
+	} tests[] = {
+		{ "io", test_io, true, true },
+		{ "config", test_config, true, false },
+		{ "pause", test_pause, true, true },
+		{ "reset", test_reset, true, true },
+		{ "reconnect", test_reconnect, true, true },
+		{ "memory", test_memory, true, true },
+		{ "error", test_error, true, false },
+		{ "lies-at-first", test_lies_at_first, false, false },
+		{ "lies-later", test_lies_later, false, false },
+		{ "junk", test_junk, true, false },
+		{ "state", test_state, true, false },
+		{ "refused", test_refused, false, false },
+	};
+
+	g_test_init(&argc, &argv, NULL);
+	/* Back ends that are cut off are warned of, which is what is tested. */
+	g_log_set_always_fatal(G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL);
+	for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++) {
+		g_autofree char *path = g_strdup_printf("/vhost-user-blk/%s", tests[i].name);
+		g_autofree char *plain = g_strdup_printf("%s/plain", path);
+
+		g_test_add(path, Fixture, NULL, tests[i].started ? set_up_started : set_up,
+			   tests[i].run, tear_down);
+		if (tests[i].both)
+			g_test_add(plain, Fixture, GSIZE_TO_POINTER(PLAIN),
+				   tests[i].started ? set_up_started : set_up, tests[i].run,
+				   tear_down);
+	}
+	return g_test_run();
+}
