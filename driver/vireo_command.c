@@ -295,6 +295,23 @@ vireoCommandAddDisks(virCommand *cmd,
     return 0;
 }
 
+/* Hands @fds over, and returns their numbers with colons between. */
+static char *
+vireoCommandPassFDs(virCommand *cmd,
+                    vireoInterfaceFDs *fds)
+{
+    g_auto(virBuffer) buf = VIR_BUFFER_INITIALIZER;
+    size_t i;
+
+    for (i = 0; i < fds->nfds; i++) {
+        virBufferAsprintf(&buf, "%s%d", i > 0 ? ":" : "", fds->fds[i]);
+        virCommandPassFD(cmd, fds->fds[i], VIR_COMMAND_PASS_FD_CLOSE_PARENT);
+        fds->fds[i] = -1;
+    }
+
+    return virBufferContentAndReset(&buf);
+}
+
 static int
 vireoCommandAddNets(virCommand *cmd,
                     virDomainDef *def,
@@ -307,11 +324,8 @@ vireoCommandAddNets(virCommand *cmd,
         g_autofree char *fd = NULL;
         g_autofree char *socket = g_strdup_printf("%s/%s-passt.sock", inputs->dir, net->info.alias);
 
-        if (inputs->tapFDs && inputs->tapFDs[i] >= 0) {
-            fd = g_strdup_printf("%d", inputs->tapFDs[i]);
-            virCommandPassFD(cmd, inputs->tapFDs[i], VIR_COMMAND_PASS_FD_CLOSE_PARENT);
-            inputs->tapFDs[i] = -1;
-        }
+        if (inputs->netFDs && inputs->netFDs[i].nfds > 0)
+            fd = vireoCommandPassFDs(cmd, &inputs->netFDs[i]);
         if (vireoCommandAddJSON(cmd, "-netdev", vireoDevicePropsNetdev(net, fd, socket)) < 0 ||
             vireoCommandAddJSON(cmd, "-device", vireoDevicePropsNet(def, net)) < 0)
             return -1;

@@ -10,12 +10,14 @@
 #include "vircommand.h"
 #include "virjson.h"
 
+#include "vireo_interface.h"
+
 /* What a start has opened for its monitor process. */
 typedef struct _vireoCommandInputs vireoCommandInputs;
 struct _vireoCommandInputs {
     const char *dir;     /* run-time directory of the domain */
     int monitorFD;       /* listening socket; -1: listen on dir/monitor.sock */
-    int *tapFDs;         /* of tap or passt, one for each <interface>, -1: by name; or NULL */
+    vireoInterfaceFDs *netFDs; /* one for each <interface>; or NULL */
 };
 
 /**

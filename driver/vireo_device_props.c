@@ -186,6 +186,7 @@ vireoDevicePropsNet(const virDomainDef *def,
                               "p:host_mtu", net->mtu,
                               "p:rx_queue_size", net->driver.virtio.rx_queue_size,
                               "p:tx_queue_size", net->driver.virtio.tx_queue_size,
+                              "B:mq", net->driver.virtio.queues > 1,
                               NULL) < 0)
         return NULL;
 
@@ -221,8 +222,10 @@ vireoDevicePropsNetdev(virDomainNetDef *net,
     if (virJSONValueObjectAdd(&props,
                               "s:type", "tap",
                               "s:id", id,
-                              "S:fd", fd,
+                              fd && strchr(fd, ':') ? "S:fds" : "S:fd", fd,
                               "S:ifname", fd ? NULL : net->ifname,
+                              "p:queues", fd || net->driver.virtio.queues < 2 ? 0 :
+                              net->driver.virtio.queues,
                               NULL) < 0)
         return NULL;
 

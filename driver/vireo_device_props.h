@@ -60,7 +60,7 @@ vireoDevicePropsBlockNode(virDomainDiskDef *disk);
 /**
  * vireoDevicePropsNetdev:
  * @fd: the descriptor of the tap or of passt's connection, as a number or a name
- *     given by getfd; NULL: by name
+ *     given by getfd; several with colons between; NULL: by name
  * @socket: the path where a passt is to be found, if there is no descriptor of it
  *
  * -netdev / netdev_add

@@ -112,32 +112,41 @@ vireoHotplugRemoveNet(virDomainObj *vm,
 static int
 vireoHotplugAddNetdev(virDomainObj *vm,
                       virDomainNetDef *net,
-                      int tapFD)
+                      const vireoInterfaceFDs *fds)
 {
-    g_autofree char *fdname = g_strdup_printf("fd-%s", net->info.alias);
-    int ret;
+    g_auto(GStrv) names = g_new0(char *, fds->nfds + 1);
+    g_autofree char *all = NULL;
+    size_t i;
 
-    if (tapFD < 0)
-        return vireoQmpAdd(vm, "netdev_add", vireoDevicePropsNetdev(net, NULL, NULL));
+    for (i = 0; i < fds->nfds; i++) {
+        names[i] = g_strdup_printf("fd-%s-%zu", net->info.alias, i);
+        if (vireoQmpSendFD(vm, names[i], fds->fds[i]) < 0) {
+            g_clear_pointer(&names[i], g_free);
+            goto error;
+        }
+    }
+    if (i > 0)
+        all = g_strjoinv(":", names);
+    if (vireoQmpAdd(vm, "netdev_add", vireoDevicePropsNetdev(net, all, NULL)) == 0)
+        return 0;
 
-    if (vireoQmpSendFD(vm, fdname, tapFD) < 0)
-        return -1;
-    if ((ret = vireoQmpAdd(vm, "netdev_add", vireoDevicePropsNetdev(net, fdname, NULL))) < 0)
-        vireoHotplugUndo(vm, "closefd", "fdname", fdname);
-
-    return ret;
+ error:
+    /* Those that it took are closed already; that is no error here. */
+    for (i = 0; names[i]; i++)
+        vireoHotplugUndo(vm, "closefd", "fdname", names[i]);
+    return -1;
 }
 
 static int
 vireoHotplugAttachNet(virDomainObj *vm,
                       virDomainNetDef *net)
 {
-    VIR_AUTOCLOSE tapFD = -1;
+    g_auto(vireoInterfaceFDs) fds = { 0 };
 
-    if (vireoInterfaceStart(vm, net, &tapFD) < 0)
+    if (vireoInterfaceStart(vm, net, &fds) < 0)
         return -1;
 
-    if (vireoHotplugAddNetdev(vm, net, tapFD) < 0) {
+    if (vireoHotplugAddNetdev(vm, net, &fds) < 0) {
         vireoInterfaceStop(vm, net);
         return -1;
     }

@@ -18,6 +18,7 @@
 #include "virnetdev.h"
 #include "virnetdevbandwidth.h"
 #include "virnetdevbridge.h"
+#include "virnetdevmacvlan.h"
 #include "virnetdevopenvswitch.h"
 #include "virnetdevtap.h"
 
@@ -33,7 +34,7 @@ VIR_LOG_INIT("vireo.vireo_interface");
 static int
 vireoInterfaceOpenBridge(virDomainObj *vm,
                          virDomainNetDef *net,
-                         int *tapFD)
+                         vireoInterfaceFDs *fds)
 {
     const char *bridge = virDomainNetGetActualBridgeName(net);
 
@@ -43,7 +44,7 @@ vireoInterfaceOpenBridge(virDomainObj *vm,
     }
 
     if (virNetDevTapCreateInBridgePort(bridge, &net->ifname, &net->mac, vm->def->uuid,
-                                       VIREO_TUN_PATH, tapFD, 1,
+                                       VIREO_TUN_PATH, fds->fds, fds->nfds,
                                        virDomainNetGetActualVirtPortProfile(net),
                                        virDomainNetGetActualVlan(net),
                                        virDomainNetGetActualPortOptionsIsolated(net),
@@ -68,17 +69,17 @@ vireoInterfaceOpenBridge(virDomainObj *vm,
 
 static int
 vireoInterfaceOpenEthernet(virDomainNetDef *net,
-                           int *tapFD)
+                           vireoInterfaceFDs *fds)
 {
     unsigned int flags = VIR_NETDEV_TAP_CREATE_VNET_HDR;
     virMacAddr mac;
 
     if (net->managed_tap == VIR_TRISTATE_BOOL_NO) {
-        return virNetDevTapCreate(&net->ifname, VIREO_TUN_PATH, tapFD, 1,
+        return virNetDevTapCreate(&net->ifname, VIREO_TUN_PATH, fds->fds, fds->nfds,
                                   flags | VIR_NETDEV_TAP_CREATE_ALLOW_EXISTING);
     }
 
-    if (virNetDevTapCreate(&net->ifname, VIREO_TUN_PATH, tapFD, 1, flags) < 0)
+    if (virNetDevTapCreate(&net->ifname, VIREO_TUN_PATH, fds->fds, fds->nfds, flags) < 0)
         return -1;
 
     /* The host's end must not have the guest's address. */
@@ -92,14 +93,59 @@ vireoInterfaceOpenEthernet(virDomainNetDef *net,
     return virNetDevSetOnline(net->ifname, true);
 }
 
+/* A tap that is a port of a device of the host by itself. */
+static int
+vireoInterfaceOpenDirect(virDomainObj *vm,
+                         virDomainNetDef *net,
+                         vireoInterfaceFDs *fds)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    const char *device = virDomainNetGetActualDirectDev(net);
+    int mode = virDomainNetGetActualDirectMode(net);
+    char *name = NULL;
+
+    if (virNetDevMacVLanCreateWithVPortProfile(net->ifname, &net->mac, device, mode,
+                                               virDomainNetGetActualVlan(net), vm->def->uuid,
+                                               virDomainNetGetActualVirtPortProfile(net), &name,
+                                               VIR_NETDEV_VPORT_PROFILE_OP_CREATE,
+                                               priv->driver->config->stateDir,
+                                               fds->fds, fds->nfds,
+                                               VIR_NETDEV_MACVLAN_CREATE_WITH_TAP |
+                                               VIR_NETDEV_MACVLAN_VNET_HDR) < 0)
+        return -1;
+    g_free(net->ifname);
+    net->ifname = name;
+
+    if (mode == VIR_NETDEV_MACVLAN_MODE_PASSTHRU && virNetDevSetOnline(device, true) < 0)
+        return -1;
+
+    return virNetDevSetOnline(net->ifname, true);
+}
+
+static int
+vireoInterfaceSetBandwidth(virDomainObj *vm,
+                           virDomainNetDef *net)
+{
+    const virNetDevBandwidth *bandwidth = virDomainNetGetActualBandwidth(net);
+
+    if (!bandwidth)
+        return 0;
+    if (virDomainNetDefIsOvsport(net))
+        return virNetDevOpenvswitchInterfaceSetQos(net->ifname, bandwidth, vm->def->uuid,
+                                                   !virDomainNetTypeSharesHostView(net));
+
+    return virNetDevBandwidthSet(net->ifname, bandwidth, false,
+                                 !virDomainNetTypeSharesHostView(net));
+}
+
 static int
 vireoInterfaceOpenTap(virDomainObj *vm,
                       virDomainNetDef *net,
                       virDomainNetType type,
-                      int *tapFD)
+                      vireoInterfaceFDs *fds)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    const virNetDevBandwidth *bandwidth = virDomainNetGetActualBandwidth(net);
+    size_t i;
 
     if (!priv->driver->privileged && type != VIR_DOMAIN_NET_TYPE_ETHERNET) {
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s",
@@ -108,17 +154,21 @@ vireoInterfaceOpenTap(virDomainObj *vm,
     }
 
     if (type == VIR_DOMAIN_NET_TYPE_ETHERNET) {
-        if (vireoInterfaceOpenEthernet(net, tapFD) < 0)
+        if (vireoInterfaceOpenEthernet(net, fds) < 0)
             return -1;
-    } else if (vireoInterfaceOpenBridge(vm, net, tapFD) < 0) {
+    } else if (type == VIR_DOMAIN_NET_TYPE_DIRECT) {
+        if (vireoInterfaceOpenDirect(vm, net, fds) < 0)
+            return -1;
+    } else if (vireoInterfaceOpenBridge(vm, net, fds) < 0) {
         return -1;
     }
 
-    if (virSecurityManagerSetTapFDLabel(priv->driver->securityManager, vm->def, *tapFD) < 0)
-        return -1;
-    if (bandwidth &&
-        virNetDevBandwidthSet(net->ifname, bandwidth, false,
-                              !virDomainNetTypeSharesHostView(net)) < 0)
+    for (i = 0; i < fds->nfds; i++) {
+        if (virSecurityManagerSetTapFDLabel(priv->driver->securityManager, vm->def,
+                                            fds->fds[i]) < 0)
+            return -1;
+    }
+    if (vireoInterfaceSetBandwidth(vm, net) < 0)
         return -1;
     if (net->filter &&
         virDomainConfNWFilterInstantiate(vm->def->name, vm->def->uuid, net, false) < 0)
@@ -142,28 +192,52 @@ vireoInterfaceAllocate(virDomainObj *vm,
     return virDomainNetAllocateActualDevice(conn, vm->def, net);
 }
 
+void
+vireoInterfaceFDsClear(vireoInterfaceFDs *fds)
+{
+    size_t i;
+
+    for (i = 0; i < fds->nfds; i++)
+        VIR_FORCE_CLOSE(fds->fds[i]);
+    g_clear_pointer(&fds->fds, g_free);
+    fds->nfds = 0;
+}
+
+static void
+vireoInterfaceFDsPrepare(vireoInterfaceFDs *fds,
+                         size_t nfds)
+{
+    size_t i;
+
+    fds->fds = g_new0(int, nfds);
+    fds->nfds = nfds;
+    for (i = 0; i < nfds; i++)
+        fds->fds[i] = -1;
+}
+
 int
 vireoInterfaceStart(virDomainObj *vm,
                     virDomainNetDef *net,
-                    int *tapFD)
+                    vireoInterfaceFDs *fds)
 {
     bool named = net->ifname != NULL;
     virDomainNetType type;
     int ret = -1;
 
-    *tapFD = -1;
     if (vireoInterfaceAllocate(vm, net) < 0)
         return -1;
 
     type = virDomainNetGetActualType(net);
+    vireoInterfaceFDsPrepare(fds, MAX(net->driver.virtio.queues, 1));
     switch (type) {
     case VIR_DOMAIN_NET_TYPE_USER:
-        ret = vireoPasstStart(vm, net, tapFD);
+        ret = vireoPasstStart(vm, net, &fds->fds[0]);
         break;
     case VIR_DOMAIN_NET_TYPE_NETWORK:
     case VIR_DOMAIN_NET_TYPE_BRIDGE:
     case VIR_DOMAIN_NET_TYPE_ETHERNET:
-        ret = vireoInterfaceOpenTap(vm, net, type, tapFD);
+    case VIR_DOMAIN_NET_TYPE_DIRECT:
+        ret = vireoInterfaceOpenTap(vm, net, type, fds);
         virDomainAuditNetDevice(vm->def, net, VIREO_TUN_PATH, ret == 0);
         break;
     default:
@@ -175,12 +249,28 @@ vireoInterfaceStart(virDomainObj *vm,
 
     if (ret < 0) {
         vireoInterfaceStop(vm, net);
-        VIR_FORCE_CLOSE(*tapFD);
+        vireoInterfaceFDsClear(fds);
         if (!named)
             g_clear_pointer(&net->ifname, g_free);
     }
 
     return ret;
+}
+
+/* Unlike a tap, it does not go with its last descriptor. */
+static void
+vireoInterfaceDeleteDirect(virDomainObj *vm,
+                           virDomainNetDef *net)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (virNetDevMacVLanDeleteWithVPortProfile(net->ifname, &net->mac,
+                                               virDomainNetGetActualDirectDev(net),
+                                               virDomainNetGetActualDirectMode(net),
+                                               virDomainNetGetActualVirtPortProfile(net),
+                                               priv->driver->config->stateDir) < 0)
+        VIR_WARN("interface %s of domain %s could not be deleted: %s",
+                 net->ifname, vm->def->name, virGetLastErrorMessage());
 }
 
 void
@@ -195,6 +285,10 @@ vireoInterfaceStop(virDomainObj *vm,
         const virNetDevVPortProfile *profile = virDomainNetGetActualVirtPortProfile(net);
 
         virDomainConfNWFilterTeardown(net);
+        if (virDomainNetDefIsOvsport(net) && virDomainNetGetActualBandwidth(net))
+            ignore_value(virNetDevOpenvswitchInterfaceClearQos(net->ifname, vm->def->uuid));
+        if (virDomainNetGetActualType(net) == VIR_DOMAIN_NET_TYPE_DIRECT)
+            vireoInterfaceDeleteDirect(vm, net);
         if (profile && profile->virtPortType == VIR_NETDEV_VPORT_PROFILE_OPENVSWITCH)
             ignore_value(virNetDevOpenvswitchRemovePort(virDomainNetGetActualBridgeName(net),
                                                         net->ifname));
@@ -227,6 +321,9 @@ vireoInterfaceReconnect(virDomainObj *vm)
         if (net->type == VIR_DOMAIN_NET_TYPE_NETWORK && !conn &&
             !(conn = virGetConnectNetwork()))
             VIR_WARN("no connection to the network driver: %s", virGetLastErrorMessage());
+        /* Names are made by counting up, which begins anew with the daemon. */
+        if (net->ifname)
+            virNetDevReserveName(net->ifname);
         virDomainNetNotifyActualDevice(conn, vm->def, net);
         if (net->filter &&
             virDomainConfNWFilterInstantiate(vm->def->name, vm->def->uuid, net, true) < 0)

@@ -8,12 +8,29 @@
 
 #include "vireo_domain.h"
 
+/* What an interface is served by: a descriptor of its tap for each queue, or a
+ * connection to passt; none: it is found by its name. */
+typedef struct _vireoInterfaceFDs vireoInterfaceFDs;
+struct _vireoInterfaceFDs {
+    int *fds;
+    size_t nfds;
+};
+
+/**
+ * vireoInterfaceFDsClear:
+ *
+ * Closes those that are left, and forgets them.
+ */
+void
+vireoInterfaceFDsClear(vireoInterfaceFDs *fds);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(vireoInterfaceFDs, vireoInterfaceFDsClear);
+
 /**
  * vireoInterfaceStart:
  * @vm: the domain, locked; its run-time directory exists
  * @net: an interface of it, or one about to be attached
- * @tapFD: set to the descriptor of the tap or of a connection to passt, which is
- *     the caller's; -1: there is none
+ * @fds: empty; filled in with what it is served by, which is the caller's
  *
  * Finds out what the interface is connected to, allocating a port of a network,
  * and makes the tap or starts passt. Returns 0, or -1 with an error reported and
@@ -22,7 +39,7 @@
 int
 vireoInterfaceStart(virDomainObj *vm,
                     virDomainNetDef *net,
-                    int *tapFD);
+                    vireoInterfaceFDs *fds);
 
 /**
  * vireoInterfaceStop:

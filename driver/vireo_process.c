@@ -317,7 +317,7 @@ vireoProcessConfigure(virDomainObj *vm)
 
 static int
 vireoProcessRunMonitor(virDomainObj *vm,
-                       const int *tapFDs,
+                       vireoInterfaceFDs *netFDs,
                        int monitorFD,
                        off_t *logStart)
 {
@@ -326,7 +326,7 @@ vireoProcessRunMonitor(virDomainObj *vm,
     vireoCommandInputs inputs = {
         .dir = priv->dir,
         .monitorFD = monitorFD,
-        .tapFDs = (int *)tapFDs,
+        .netFDs = netFDs,
     };
     VIR_AUTOCLOSE logFD = -1;
     off_t start;
@@ -348,25 +348,23 @@ static int
 vireoProcessStartBackEnds(virDomainObj *vm,
                           off_t *logStart)
 {
-    g_autofree int *tapFDs = g_new0(int, vm->def->nnets + 1);
+    g_autofree vireoInterfaceFDs *netFDs = g_new0(vireoInterfaceFDs, vm->def->nnets + 1);
     size_t i;
     int fd;
     int ret = -1;
 
-    for (i = 0; i < vm->def->nnets; i++)
-        tapFDs[i] = -1;
     for (i = 0; i < vm->def->nnets; i++) {
-        if (vireoInterfaceStart(vm, vm->def->nets[i], &tapFDs[i]) < 0)
+        if (vireoInterfaceStart(vm, vm->def->nets[i], &netFDs[i]) < 0)
             goto cleanup;
     }
 
     if ((fd = vireoProcessListenMonitor(vm)) >= 0)
-        ret = vireoProcessRunMonitor(vm, tapFDs, fd, logStart);
+        ret = vireoProcessRunMonitor(vm, netFDs, fd, logStart);
 
  cleanup:
     /* Those the command took are -1 by now. */
     for (i = 0; i < vm->def->nnets; i++)
-        VIR_FORCE_CLOSE(tapFDs[i]);
+        vireoInterfaceFDsClear(&netFDs[i]);
     return ret;
 }
 

@@ -163,6 +163,9 @@ vireoValidateDisk(const virDomainDiskDef *disk,
     return 0;
 }
 
+/* What the kernel's taps have. */
+#define VIREO_NET_QUEUES_MAX 256
+
 static int
 vireoValidateNetDriver(const virDomainNetDef *net)
 {
@@ -172,7 +175,7 @@ vireoValidateNetDriver(const virDomainNetDef *net)
         { net->driver.virtio.txmode != VIR_DOMAIN_NET_VIRTIO_TX_MODE_DEFAULT, "<driver txmode>" },
         { net->driver.virtio.ioeventfd == VIR_TRISTATE_SWITCH_OFF, "<driver ioeventfd='off'>" },
         { net->driver.virtio.event_idx == VIR_TRISTATE_SWITCH_OFF, "<driver event_idx='off'>" },
-        { net->driver.virtio.queues > 1, "interface <driver queues> above 1" },
+        { net->driver.virtio.queues > VIREO_NET_QUEUES_MAX, "interface <driver queues> above 256" },
         { net->driver.virtio.rss == VIR_TRISTATE_SWITCH_ON, "<driver rss='on'>" },
         { net->driver.virtio.rss_hash_report == VIR_TRISTATE_SWITCH_ON,
           "<driver rss_hash_report='on'>" },
@@ -194,6 +197,7 @@ static int
 vireoValidateNetUser(const virDomainNetDef *net)
 {
     const vireoValidateRefusal refusals[] = {
+        { net->driver.virtio.queues > 1, "<driver queues> above 1 of an interface of type 'user'" },
         { net->filter != NULL, "<filterref> of an interface of type 'user'" },
         { net->bandwidth != NULL, "<bandwidth> of an interface of type 'user'" },
         { net->ifname != NULL, "<target> of an interface of type 'user'" },
@@ -249,6 +253,7 @@ vireoValidateNet(const virDomainNetDef *net)
     case VIR_DOMAIN_NET_TYPE_NETWORK:
     case VIR_DOMAIN_NET_TYPE_BRIDGE:
     case VIR_DOMAIN_NET_TYPE_ETHERNET:
+    case VIR_DOMAIN_NET_TYPE_DIRECT:
         break;
     case VIR_DOMAIN_NET_TYPE_USER:
         if (vireoValidateNetUser(net) < 0)

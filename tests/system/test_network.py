@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Network cards: libvirt's networks, passt, and cards that come and go."""
 
+import pathlib
 import re
 import subprocess
 import sys
 import tempfile
+
+import libvirt
 
 from lib.console import Console
 from lib.guest import NETWORK_HOST, Lab, device_count, network_xml, passt_xml
@@ -94,3 +97,47 @@ def attach_and_detach() -> None:
         domain.detachDevice(xml)
         wait_for("the card left the XML", lambda: device_count(domain, "interface") == 0, 30)
         wait_for("the card left the guest", lambda: "eth0" not in console.shell("ls /sys/class/net"), 20)
+
+
+@test(limit=150)
+def multiqueue() -> None:
+    """Several queues, from the start and attached; the guest uses one for each of its processors."""
+    queues = "<driver queues='4' rx_queue_size='512'/></interface>"
+    with Lab() as lab:
+        domain, console = lab.boot(network_xml("52:54:00:aa:bb:03").replace("</interface>", queues), vcpus=2)
+        device = re.search(r"<target dev='(vnet\d+)'", domain.XMLDesc())
+        check(device is not None, "the live XML names the tap")
+        check(len(list(pathlib.Path(f"/sys/class/net/{device[1]}/queues").glob("rx-*"))) >= 2, "the tap has several queues")
+        check(console.shell("ls -d /sys/class/net/eth0/queues/rx-* | wc -l") == "2", "a queue for each processor")
+        address(console)
+        console.shell(f"ping -c 3 -W 5 {NETWORK_HOST}")
+        console.shell("ip link set eth0 down; ip link set eth0 up")
+        domain.attachDevice(network_xml("52:54:00:aa:bb:04").replace("</interface>", queues))
+        wait_for("the card in the guest", lambda: "eth1" in console.shell("ls /sys/class/net"), 20)
+        check(console.shell("ls -d /sys/class/net/eth1/queues/rx-* | wc -l") == "2", "and of the attached one")
+
+
+@test(limit=120)
+def direct() -> None:
+    """A macvtap on a device of the host: seen from the other end, and gone with the domain."""
+    with Lab() as lab:
+        command("ip", "link", "add", "parent0", "type", "veth", "peer", "name", "parent1")
+        try:
+            command("ip", "address", "add", "198.51.100.1/24", "dev", "parent1")
+            for device in ("parent0", "parent1"):
+                command("ip", "link", "set", device, "up")
+            domain, console = lab.boot("<interface type='direct'><mac address='52:54:00:aa:bb:05'/>"
+                                       "<source dev='parent0' mode='bridge'/><model type='virtio'/></interface>")
+            device = re.search(r"<target dev='(macvtap\d+)'", domain.XMLDesc())
+            check(device is not None, "the live XML names the macvtap")
+            console.shell("killall udhcpc; ip address add 198.51.100.2/24 dev eth0")
+            console.shell("ping -c 3 -W 5 198.51.100.1")
+            console.shell("ping -s 4000 -c 2 -W 5 198.51.100.1")
+            # An entry that is in use is being asked about for some seconds, and not counted then.
+            wait_for("the address in the host's ARP table", lambda: "198.51.100.2" in [
+                address["addr"] for entry in domain.interfaceAddresses(
+                    libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP).values() for address in entry["addrs"]], 20)
+            domain.destroy()
+            check(device[1] not in command("ip", "link"), "the macvtap is gone")
+        finally:
+            command("ip", "link", "delete", "parent0")

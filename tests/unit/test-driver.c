@@ -178,10 +178,9 @@ static const testRefusal testRefusals[] = {
     { "disk-iothread", "", "", DISK("type='file'", "<driver iothread='3' type='raw'/>" VDA), "iothread" },
     { "disk-boot-order", "", "", DISK("type='file'", VDA "<boot order='1'/>"), "<boot order>" },
     { "net-e1000", "", "", "<interface type='user'><model type='e1000'/></interface>", "e1000" },
-    { "net-direct", "", "", "<interface type='direct'><source dev='eth0' mode='bridge'/></interface>",
-      "<interface type='direct'>" },
-    { "net-script", "", "", "<interface type='ethernet'><script path='/s'/></interface>", "<script>" },
-    { "net-queues", "", "", "<interface type='ethernet'><model type='virtio'/><driver queues='4'/>"
+    { "net-user-queues", "", "", "<interface type='user'><model type='virtio'/>"
+      "<driver queues='2'/></interface>", "of an interface of type 'user'" },
+    { "net-queues", "", "", "<interface type='ethernet'><model type='virtio'/><driver queues='257'/>"
       "</interface>", "queues" },
     { "serial-usb", "", "", "<serial type='pty'><target type='usb-serial'/></serial>", "<serial>" },
     { "serial-udp", "", "", "<serial type='udp'><source mode='connect' host='h' service='1'/></serial>",
