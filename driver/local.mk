@@ -39,6 +39,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_disk.c \
 	driver/vireo_domain.c \
 	driver/vireo_memory.c \
+	driver/vireo_memory_device.c \
 	driver/vireo_driver.c \
 	driver/vireo_driver_connect.c \
 	driver/vireo_driver_define.c \

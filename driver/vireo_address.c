@@ -44,6 +44,8 @@ vireoAddressConnectFlags(const virDomainDeviceDef *dev)
     case VIR_DOMAIN_DEVICE_NET:
     case VIR_DOMAIN_DEVICE_RNG:
         return plug;
+    case VIR_DOMAIN_DEVICE_MEMORY:
+        return dev->data.memory->model == VIR_DOMAIN_MEMORY_MODEL_VIRTIO_MEM ? plug : 0;
     case VIR_DOMAIN_DEVICE_MEMBALLOON:
         return dev->data.memballoon->model == VIR_DOMAIN_MEMBALLOON_MODEL_NONE ? 0 : fixed;
     case VIR_DOMAIN_DEVICE_CONTROLLER:

@@ -422,6 +422,7 @@ vireoCommandBuild(virDomainDef *def,
         vireoCommandAddChrs(cmd, def, def->serials, def->nserials) < 0 ||
         vireoCommandAddChrs(cmd, def, def->channels, def->nchannels) < 0 ||
         vireoCommandAddChrs(cmd, def, def->consoles, def->nconsoles) < 0 ||
+        vireoMemoryAddDevices(cmd, def, inputs->dir) < 0 ||
         vireoCommandAddOthers(cmd, def) < 0)
         return NULL;
 

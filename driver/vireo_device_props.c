@@ -12,6 +12,7 @@
 
 #include "vireo_alias.h"
 #include "vireo_device_props.h"
+#include "vireo_memory.h"
 #include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -285,6 +286,28 @@ vireoDevicePropsMemballoon(const virDomainDef *def,
                               "T:deflate-on-oom", balloon->autodeflate,
                               "T:free-page-reporting", balloon->free_page_reporting,
                               "p:guest-stats-polling-interval", balloon->period,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+virJSONValue *
+vireoDevicePropsMemory(const virDomainDef *def,
+                       virDomainMemoryDef *mem)
+{
+    g_autoptr(virJSONValue) props = vireoDevicePropsVirtio(def, "virtio-mem-pci", &mem->info, NULL);
+    g_autofree char *memdev = vireoMemoryBackendAlias(mem);
+    bool prealloc = def->mem.allocation == VIR_DOMAIN_MEMORY_ALLOCATION_IMMEDIATE ||
+        vireoMemoryHasHugePages(def, mem);
+
+    if (!props ||
+        virJSONValueObjectAdd(&props,
+                              "s:memdev", memdev,
+                              "k:node", mem->targetNode,
+                              "U:block-size", mem->blocksize * 1024,
+                              "U:requested-size", mem->requestedsize * 1024,
+                              "B:prealloc", prealloc,
                               NULL) < 0)
         return NULL;
 

@@ -70,6 +70,10 @@ vireoDevicePropsNetdev(virDomainNetDef *net,
                        const char *fd,
                        const char *socket);
 
+virJSONValue *
+vireoDevicePropsMemory(const virDomainDef *def,
+                       virDomainMemoryDef *mem);
+
 /* -object / object-add: the source of random numbers */
 virJSONValue *
 vireoDevicePropsRNGObject(virDomainRNGDef *rng);

@@ -55,6 +55,11 @@ vireoDomainAttachConfig(virDomainDef *def,
     case VIR_DOMAIN_DEVICE_RNG:
         VIR_APPEND_ELEMENT(def->rngs, def->nrngs, dev->data.rng);
         break;
+    case VIR_DOMAIN_DEVICE_MEMORY:
+        if (virDomainMemoryInsert(def, dev->data.memory) < 0)
+            return -1;
+        dev->data.memory = NULL;
+        break;
     case VIR_DOMAIN_DEVICE_CHR:
         if (virDomainChrFind(def, dev->data.chr)) {
             virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("chardev already exists"));
@@ -106,6 +111,11 @@ vireoDomainDetachConfig(virDomainDef *def,
         if ((idx = virDomainRNGFind(def, dev->data.rng)) < 0)
             return vireoDomainReportMissing(dev);
         virDomainRNGDefFree(virDomainRNGRemove(def, idx));
+        return 0;
+    case VIR_DOMAIN_DEVICE_MEMORY:
+        if ((idx = virDomainMemoryFindInactiveByDef(def, dev->data.memory)) < 0)
+            return vireoDomainReportMissing(dev);
+        virDomainMemoryDefFree(virDomainMemoryRemove(def, idx));
         return 0;
     case VIR_DOMAIN_DEVICE_CHR:
         if (!(chr = virDomainChrRemove(def, dev->data.chr)))

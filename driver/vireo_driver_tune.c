@@ -15,6 +15,7 @@
 #include "vireo_bandwidth.h"
 #include "vireo_change.h"
 #include "vireo_driver.h"
+#include "vireo_memory_device.h"
 #include "vireo_qmp.h"
 #include "vireo_tune.h"
 
@@ -511,7 +512,8 @@ vireoDomainSetMemoryBalloon(vireoChange *change,
             virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("the domain has no memory balloon"));
             return -1;
         }
-        return vireoQmpSetBalloon(change->vm, kib);
+        return vireoQmpSetBalloon(change->vm,
+                                  kib - MIN(kib, vireoMemoryDeviceCurrent(change->live)));
     }
 
     return 0;

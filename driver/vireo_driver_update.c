@@ -13,6 +13,7 @@
 #include "vireo_alias.h"
 #include "vireo_change.h"
 #include "vireo_driver.h"
+#include "vireo_memory_device.h"
 #include "vireo_qmp.h"
 #include "vireo_update.h"
 
@@ -30,6 +31,8 @@ vireoDomainUpdateLive(virDomainObj *vm,
 
     if (!dev)
         return -1;
+    if (dev->type == VIR_DOMAIN_DEVICE_MEMORY)
+        return vireoMemoryDeviceUpdate(vm, dev->data.memory);
     if (dev->type != VIR_DOMAIN_DEVICE_NET) {
         virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
                        _("Vireo cannot change <%s> of a running domain"),

@@ -18,6 +18,7 @@
 #include "vireo_event.h"
 #include "vireo_guest.h"
 #include "vireo_hotplug.h"
+#include "vireo_memory_device.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 
@@ -416,10 +417,22 @@ vireoEventBalloon(virDomainObj *vm,
     if (!data || virJSONValueObjectGetNumberUlong(data, "actual", &bytes) < 0)
         return;
 
-    vm->def->mem.cur_balloon = bytes / 1024;
+    /* The balloon is of what the guest was started with. */
+    vm->def->mem.cur_balloon = bytes / 1024 + vireoMemoryDeviceCurrent(vm->def);
     virObjectEventStateQueue(priv->driver->domainEventState,
-                             virDomainEventBalloonChangeNewFromObj(vm, bytes / 1024));
+                             virDomainEventBalloonChangeNewFromObj(vm, vm->def->mem.cur_balloon));
     vireoDomainSaveStatus(vm);
+}
+
+static void
+vireoEventMemorySize(virDomainObj *vm,
+                     virJSONValue *data)
+{
+    const char *alias = data ? virJSONValueObjectGetString(data, "id") : NULL;
+    unsigned long long bytes;
+
+    if (alias && virJSONValueObjectGetNumberUlong(data, "size", &bytes) == 0)
+        vireoMemoryDeviceChanged(vm, alias, bytes / 1024);
 }
 
 static void
@@ -528,6 +541,7 @@ static const struct {
     { "DEVICE_DELETED", vireoEventDeviceDeleted },
     { "DEVICE_UNPLUG_GUEST_ERROR", vireoEventUnplugError },
     { "GUEST_PANICKED", vireoEventPanicked },
+    { "MEMORY_DEVICE_SIZE_CHANGE", vireoEventMemorySize },
     { "RESET", vireoEventReset },
     { "RESUME", vireoEventResume },
     { "RTC_CHANGE", vireoEventRTC },

@@ -24,6 +24,7 @@
 #include "vireo_disk.h"
 #include "vireo_hotplug.h"
 #include "vireo_interface.h"
+#include "vireo_memory_device.h"
 #include "vireo_qmp.h"
 #include "vireo_vhost.h"
 
@@ -34,8 +35,7 @@ VIR_LOG_INIT("vireo.vireo_hotplug");
 /* How long the guest may take before the caller is told "not yet". */
 #define VIREO_UNPLUG_WAIT_MS 10000
 
-/* Runs a command of a clean-up: its failure must not hide the first error. */
-static void
+void
 vireoHotplugUndo(virDomainObj *vm,
                  const char *command,
                  const char *member,
@@ -289,6 +289,7 @@ vireoHotplugAttach(virDomainObj *vm,
     case VIR_DOMAIN_DEVICE_NET:
     case VIR_DOMAIN_DEVICE_RNG:
     case VIR_DOMAIN_DEVICE_CHR:
+    case VIR_DOMAIN_DEVICE_MEMORY:
         break;
     default:
         virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
@@ -308,6 +309,8 @@ vireoHotplugAttach(virDomainObj *vm,
         ret = vireoHotplugAttachNet(vm, dev->data.net);
     else if (dev->type == VIR_DOMAIN_DEVICE_RNG)
         ret = vireoHotplugAttachRNG(vm, dev->data.rng);
+    else if (dev->type == VIR_DOMAIN_DEVICE_MEMORY)
+        ret = vireoMemoryDeviceAttach(vm, dev->data.memory);
     else
         ret = vireoHotplugAttachChr(vm, dev->data.chr);
     if (ret < 0)
@@ -343,6 +346,10 @@ vireoHotplugFind(virDomainObj *vm,
     case VIR_DOMAIN_DEVICE_RNG:
         if ((idx = virDomainRNGFind(def, match->data.rng)) >= 0)
             found->data.rng = def->rngs[idx];
+        break;
+    case VIR_DOMAIN_DEVICE_MEMORY:
+        if ((idx = virDomainMemoryFindByDef(def, match->data.memory)) >= 0)
+            found->data.memory = def->mems[idx];
         break;
     case VIR_DOMAIN_DEVICE_CHR:
         /* The one without a path is the one with the path it was given. */
@@ -411,6 +418,9 @@ vireoHotplugForget(virDomainObj *vm,
         break;
     case VIR_DOMAIN_DEVICE_RNG:
         vireoHotplugForgetRNG(vm, dev.data.rng);
+        break;
+    case VIR_DOMAIN_DEVICE_MEMORY:
+        vireoMemoryDeviceForget(vm, dev.data.memory);
         break;
     case VIR_DOMAIN_DEVICE_CHR:
         vireoHotplugRemoveChr(vm, dev.data.chr);

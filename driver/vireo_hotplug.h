@@ -9,6 +9,18 @@
 #include "vireo_domain.h"
 
 /**
+ * vireoHotplugUndo:
+ *
+ * vireoQmpDel() as a part of a clean-up: its failure is only logged, and an error
+ * that was reported before stays.
+ */
+void
+vireoHotplugUndo(virDomainObj *vm,
+                 const char *command,
+                 const char *member,
+                 const char *name);
+
+/**
  * vireoHotplugAttach:
  * @vm: an active domain, locked and in a job
  * @dev: parsed and validated; on success its data is part of @vm's definition

@@ -16,6 +16,7 @@
 
 #include "vireo_alias.h"
 #include "vireo_command.h"
+#include "vireo_device_props.h"
 #include "vireo_memory.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -65,6 +66,21 @@ vireoMemoryHugePages(const virDomainDef *def,
     }
 
     return *pagesize != (unsigned long long) virGetSystemPageSizeKB();
+}
+
+bool
+vireoMemoryHasHugePages(const virDomainDef *def,
+                        const virDomainMemoryDef *mem)
+{
+    unsigned long long pagesize;
+
+    return vireoMemoryHugePages(def, mem, &pagesize);
+}
+
+char *
+vireoMemoryBackendAlias(const virDomainMemoryDef *mem)
+{
+    return g_strdup_printf("mem%s", mem->info.alias);
 }
 
 /* From which of the host's NUMA nodes @mem is. */
@@ -232,6 +248,25 @@ vireoMemoryAddCells(virCommand *cmd,
 }
 
 int
+vireoMemoryAddDevices(virCommand *cmd,
+                      const virDomainDef *def,
+                      const char *dir)
+{
+    size_t i;
+
+    for (i = 0; i < def->nmems; i++) {
+        g_autofree char *alias = vireoMemoryBackendAlias(def->mems[i]);
+
+        if (vireoCommandAddJSON(cmd, "-object",
+                                vireoMemoryBackendProps(def, alias, def->mems[i], dir)) < 0 ||
+            vireoCommandAddJSON(cmd, "-device", vireoDevicePropsMemory(def, def->mems[i])) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+int
 vireoMemoryAddArgs(virCommand *cmd,
                    const virDomainDef *def,
                    const char *dir)
@@ -242,7 +277,11 @@ vireoMemoryAddArgs(virCommand *cmd,
     };
 
     virCommandAddArg(cmd, "-m");
-    virCommandAddArgFormat(cmd, "size=%lluk", all.size);
+    if (virDomainDefHasMemoryHotplug(def))
+        virCommandAddArgFormat(cmd, "size=%lluk,slots=%u,maxmem=%lluk", all.size,
+                               def->mem.memory_slots, def->mem.max_memory);
+    else
+        virCommandAddArgFormat(cmd, "size=%lluk", all.size);
     if (def->mem.locked) {
         virCommandAddArgList(cmd, "-overcommit", "mem-lock=on", NULL);
         virCommandSetMaxMemLock(cmd, virMemoryLimitIsSet(def->mem.hard_limit) ?

@@ -25,13 +25,26 @@ vireoMemoryBackendProps(const virDomainDef *def,
                         const virDomainMemoryDef *mem,
                         const char *dir);
 
+/* The alias of a memory device's backend; free with g_free. */
+char *
+vireoMemoryBackendAlias(const virDomainMemoryDef *mem);
+
+/* Whether @mem is to have huge pages, for itself or as all memory of @def. */
+bool
+vireoMemoryHasHugePages(const virDomainDef *def,
+                        const virDomainMemoryDef *mem);
+
 /**
- * vireoMemoryAddArgs:
+ * vireoMemoryAddArgs, vireoMemoryAddDevices:
  * @dir: as above
  *
- * Adds to @cmd what makes the guest's memory and NUMA nodes. Returns 0, or -1
- * with an error reported.
+ * Add to @cmd what makes the guest's memory and NUMA nodes, and its memory
+ * devices. Return 0, or -1 with an error reported.
  */
+int
+vireoMemoryAddDevices(virCommand *cmd,
+                      const virDomainDef *def,
+                      const char *dir);
 int
 vireoMemoryAddArgs(virCommand *cmd,
                    const virDomainDef *def,

@@ -309,7 +309,7 @@ vireoProcessConfigure(virDomainObj *vm)
             return -1;
     }
 
-    if (virDomainDefHasMemballoon(vm->def) && balloon < virDomainDefGetMemoryTotal(vm->def))
+    if (virDomainDefHasMemballoon(vm->def) && balloon < virDomainDefGetMemoryInitial(vm->def))
         return vireoQmpSetBalloon(vm, balloon);
 
     return 0;

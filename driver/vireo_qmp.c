@@ -382,6 +382,56 @@ vireoQmpSetStatsPeriod(virDomainObj *vm,
 }
 
 int
+vireoQmpSetRequestedSize(virDomainObj *vm,
+                         const char *alias,
+                         unsigned long long kib)
+{
+    g_autoptr(virJSONValue) args = NULL;
+    g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", alias);
+
+    if (virJSONValueObjectAdd(&args,
+                              "s:path", path,
+                              "s:property", "requested-size",
+                              "U:value", kib * 1024,
+                              NULL) < 0)
+        return -1;
+
+    return vireoQmpCommand(vm, "qom-set", &args, NULL);
+}
+
+int
+vireoQmpGetMemoryDevices(virDomainObj *vm)
+{
+    g_autoptr(virJSONValue) result = NULL;
+    size_t i;
+    size_t j;
+
+    if (vireoQmpCommand(vm, "query-memory-devices", NULL, &result) < 0)
+        return -1;
+    if (!virJSONValueIsArray(result))
+        return vireoQmpReportShape("query-memory-devices");
+
+    for (i = 0; i < virJSONValueArraySize(result); i++) {
+        virJSONValue *device = virJSONValueArrayGet(result, i);
+        virJSONValue *data;
+        const char *id;
+        unsigned long long size;
+
+        if (!virJSONValueIsObject(device) ||
+            !(data = virJSONValueObjectGetObject(device, "data")) ||
+            virJSONValueObjectGetNumberUlong(data, "size", &size) < 0)
+            return vireoQmpReportShape("query-memory-devices");
+        id = virJSONValueObjectGetString(data, "id");
+        for (j = 0; j < vm->def->nmems; j++) {
+            if (STREQ_NULLABLE(vm->def->mems[j]->info.alias, id))
+                vm->def->mems[j]->currentsize = size / 1024;
+        }
+    }
+
+    return 0;
+}
+
+int
 vireoQmpSetBalloon(virDomainObj *vm,
                    unsigned long long kib)
 {

@@ -121,6 +121,20 @@ int
 vireoQmpSetStatsPeriod(virDomainObj *vm,
                        unsigned int period);
 
+/* qom-set of the memory device @alias; KiB */
+int
+vireoQmpSetRequestedSize(virDomainObj *vm,
+                         const char *alias,
+                         unsigned long long kib);
+
+/**
+ * vireoQmpGetMemoryDevices:
+ *
+ * Learns how much the guest has of each memory device, into the definition.
+ */
+int
+vireoQmpGetMemoryDevices(virDomainObj *vm);
+
 /* balloon, query-balloon; KiB */
 int
 vireoQmpSetBalloon(virDomainObj *vm,

@@ -17,6 +17,7 @@
 #include "vireo_event.h"
 #include "vireo_guest.h"
 #include "vireo_interface.h"
+#include "vireo_memory_device.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 
@@ -104,8 +105,10 @@ vireoReconnectDomain(virDomainObj *vm)
         return -1;
 
     vireoInterfaceReconnect(vm);
+    if (vm->def->nmems > 0 && vireoQmpGetMemoryDevices(vm) < 0)
+        return -1;
     if (virDomainDefHasMemballoon(vm->def) && vireoQmpGetBalloon(vm, &balloon) == 0)
-        vm->def->mem.cur_balloon = balloon;
+        vm->def->mem.cur_balloon = balloon + vireoMemoryDeviceCurrent(vm->def);
 
     return virDomainObjSave(vm, driver->xmlopt, driver->config->stateDir);
 }

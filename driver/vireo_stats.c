@@ -17,6 +17,7 @@
 #include "virprocess.h"
 
 #include "vireo_alias.h"
+#include "vireo_memory_device.h"
 #include "vireo_qmp.h"
 #include "vireo_stats.h"
 #include "vireo_vhost.h"
@@ -190,7 +191,7 @@ vireoStatsGetMemory(virDomainObj *vm,
         n = got;
         if (n < nstats) {
             stats[n].tag = VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON;
-            stats[n++].val = balloon;
+            stats[n++].val = balloon + vireoMemoryDeviceCurrent(vm->def);
         }
     } else if (n < nstats) {
         stats[n].tag = VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON;

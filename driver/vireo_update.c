@@ -11,6 +11,7 @@
 #include "virerror.h"
 
 #include "vireo_address.h"
+#include "vireo_memory_device.h"
 #include "vireo_update.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -81,6 +82,8 @@ vireoUpdateConfig(virDomainDef *def,
         rc = vireoUpdateConfigDisk(def, dev);
     else if (dev->type == VIR_DOMAIN_DEVICE_NET)
         rc = vireoUpdateConfigNet(def, dev);
+    else if (dev->type == VIR_DOMAIN_DEVICE_MEMORY)
+        rc = vireoMemoryDeviceUpdateConfig(def, dev->data.memory);
     else
         virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
                        _("Vireo cannot change <%s> of a definition in place"),

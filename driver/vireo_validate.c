@@ -134,7 +134,10 @@ vireoValidateTuning(const virDomainDef *def)
 {
     size_t i;
     const vireoValidateRefusal refusals[] = {
-        { virDomainDefHasMemoryHotplug(def), "<maxMemory>" },
+        { virDomainDefHasMemoryHotplug(def) && virDomainNumaGetNodeCount(def->numa) == 0,
+          "<maxMemory> without <cpu><numa>" },
+        { def->nmems > 0 && !virDomainDefHasMemoryHotplug(def), "<memory model> without <maxMemory>" },
+        { def->nmems > def->mem.memory_slots, "more <memory model> than <maxMemory slots>" },
         { def->mem.min_guarantee > 0, "<memtune><min_guarantee>" },
         { virDomainNumatuneHasPlacementAuto(def->numa), "<numatune><memory placement='auto'>" },
         { vireoValidateHasRestrictive(def), "<numatune> mode='restrictive'" },

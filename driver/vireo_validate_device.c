@@ -409,6 +409,17 @@ vireoValidateMemballoon(const virDomainMemballoonDef *balloon)
 }
 
 static int
+vireoValidateMemory(const virDomainMemoryDef *mem)
+{
+    const vireoValidateRefusal refusals[] = {
+        { mem->model != VIR_DOMAIN_MEMORY_MODEL_VIRTIO_MEM,
+          "a <memory model> other than 'virtio-mem'" },
+    };
+
+    return vireoValidateRefuse(refusals);
+}
+
+static int
 vireoValidatePanic(const virDomainPanicDef *panic)
 {
     const vireoValidateRefusal refusals[] = {
@@ -442,6 +453,8 @@ vireoValidateDeviceDef(const virDomainDeviceDef *dev,
         return vireoValidateRNG(dev->data.rng);
     case VIR_DOMAIN_DEVICE_MEMBALLOON:
         return vireoValidateMemballoon(dev->data.memballoon);
+    case VIR_DOMAIN_DEVICE_MEMORY:
+        return vireoValidateMemory(dev->data.memory);
     case VIR_DOMAIN_DEVICE_PANIC:
         return vireoValidatePanic(dev->data.panic);
     default:

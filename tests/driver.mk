@@ -10,6 +10,7 @@ driver_test_data = \
 	interfaces \
 	iothreads \
 	memfd-shared \
+	memory-devices \
 	memory-file \
 	minimal \
 	namespace \

@@ -2,6 +2,7 @@
 """A guest's memory as the host sees it and changes it."""
 
 import pathlib
+import xml.etree.ElementTree as ET
 from contextlib import contextmanager
 from typing import Iterator
 
@@ -138,3 +139,75 @@ def guest_nodes_on_host_nodes() -> None:
             check(console.shell(f"cat {nodes}/node{node}/distance").strip() == distance, f"it is {distance} away")
             total = int(console.shell(f"grep MemTotal {nodes}/node{node}/meminfo").split()[3])
             check(size * 1024 * 0.6 < total <= size * 1024, f"node {node} has {total} KiB of {size} MiB")
+
+
+MEMORY_DEVICE = """<memory model='virtio-mem'>
+  {source}
+  <target><size unit='MiB'>1024</size><node>0</node><block unit='MiB'>2</block>
+    <requested unit='MiB'>{requested}</requested></target>
+  {address}
+</memory>"""
+
+
+def memory_devices(domain: libvirt.virDomain) -> "list[ET.Element]":
+    return ET.fromstring(domain.XMLDesc()).findall("devices/memory")
+
+
+def current(domain: libvirt.virDomain, index: int = 0) -> int:
+    """MiB that the guest has of a memory device."""
+    return int(memory_devices(domain)[index].findtext("target/current", "0")) >> 10
+
+
+def update_memory(domain: libvirt.virDomain, requested: int, index: int = 0) -> None:
+    device = memory_devices(domain)[index]
+    target = device.find("target/requested")
+    check(target is not None, "the device has a requested size")
+    target.text = str(requested << 10)  # type: ignore[union-attr]
+    domain.updateDeviceFlags(ET.tostring(device, "unicode"))
+
+
+@test(limit=150)
+def memory_that_grows_and_shrinks() -> None:
+    """virtio-mem at start, changed, attached and detached; the guest has what it was given and uses it."""
+    with Lab() as lab:
+        xml = domain_xml(lab.name(), MEMORY_DEVICE.format(requested=0, source="", address=""), memory=160,
+                         head="<maxMemory slots='2' unit='MiB'>4096</maxMemory>")
+        xml = xml.replace("<cpu mode='host-passthrough'/>", """<cpu mode='host-passthrough'><numa>
+            <cell id='0' cpus='0' memory='160' unit='MiB'/></numa></cpu>""")
+        domain = lab.connection.defineXML(xml.replace("console=", "memhp_default_state=online console="))
+        domain.create()
+        console = lab.console(domain)
+        console.login()
+        before = total_memory(console)
+        check(current(domain) == 0, "the guest has none of it at first")
+
+        update_memory(domain, 256)
+        wait_for("the guest to take 256 MiB", lambda: current(domain) == 256, 40)
+        check(total_memory(console) > before + 220, "they are the guest's")
+        console.shell("mount -t tmpfs -o size=200m none /mnt; dd if=/dev/zero of=/mnt/filled bs=1M count=150 2>/dev/null",
+                      60)
+        check(memory_of(domain) > 150, "and it can use them")
+        console.shell("umount /mnt; echo 3 >/proc/sys/vm/drop_caches")
+
+        update_memory(domain, 0)
+        wait_for("the guest to give them back", lambda: current(domain) == 0, 60)
+        check(total_memory(console) <= before + 16, "they are gone")
+
+        domain.attachDeviceFlags(MEMORY_DEVICE.format(requested=128, source="", address=""))
+        wait_for("the guest to take 128 MiB of the new one", lambda: current(domain, 1) == 128, 40)
+        check(total_memory(console) > before + 100, "they are the guest's, too")
+        try:
+            domain.detachDeviceFlags(ET.tostring(memory_devices(domain)[1], "unicode"))
+            raise AssertionError("a device that the guest uses was detached")
+        except libvirt.libvirtError as error:
+            check("the guest uses its memory" in str(error), f"the reason is named: {error}")
+        update_memory(domain, 0, 1)
+        wait_for("the guest to give them back", lambda: current(domain, 1) == 0, 60)
+        domain.detachDeviceFlags(ET.tostring(memory_devices(domain)[1], "unicode"))
+        wait_for("the device to go", lambda: len(memory_devices(domain)) == 1, 20)
+        console.shell("true")
+
+
+def total_memory(console: Console) -> int:
+    """MiB that the guest's kernel counts."""
+    return int(console.shell("grep MemTotal /proc/meminfo").split()[1]) >> 10
