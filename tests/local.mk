@@ -231,6 +231,7 @@ EXTRA_DIST += .ci/run tests/bench/report.py tests/bench/host.py tests/bench/gues
 # The built command as a whole: scripts.
 cli_scripts = \
 	tests/cli/test-bad-input \
+	tests/cli/test-block \
 	tests/cli/test-chardev \
 	tests/cli/test-descriptors \
 	tests/cli/test-display \

@@ -214,6 +214,7 @@ libvmm_a_SOURCES += \
 libvmm_a_SOURCES += \
 	vmm/monitor/monitor.c vmm/monitor/monitor.h \
 	vmm/monitor/monitor_block.c \
+	vmm/monitor/monitor_block_limits.c vmm/monitor/monitor_block_limits.h \
 	vmm/monitor/monitor_char.c vmm/monitor/monitor_cpu.c \
 	vmm/monitor/monitor_control.c \
 	vmm/monitor/monitor_machine.c \

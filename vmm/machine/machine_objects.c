@@ -7,6 +7,7 @@
 
 #include "vmm/machine/machine_internal.h"
 #include "vmm/base/error.h"
+#include "vmm/block/block.h"
 #include "vmm/chardev/rng_backend.h"
 
 #include <inttypes.h>
@@ -46,6 +47,8 @@ static void machine_object_free(gpointer data)
 		if (object->rng)
 			rng_backend_free(object->rng);
 		break;
+	case QAPI_OBJECT_TYPE_THROTTLE_GROUP:
+		break; /* it is the block nodes' */
 	}
 	qapi_free_ObjectOptions(object->options);
 	g_free(object);
@@ -103,8 +106,8 @@ static bool check_memfd(const QapiMemoryBackendMemfdProperties *memfd, GError **
 	return true;
 }
 
-static MemoryBackend *new_memory_backend(const QapiObjectOptions *options,
-					 const VmConfig *machine, GError **error)
+static MemoryBackend *new_memory_backend(const QapiObjectOptions *options, const VmConfig *machine,
+					 GError **error)
 {
 	MemoryBackendConfig config = {
 		.id = options->id,
@@ -209,6 +212,37 @@ bool machine_object_set(MachineObject *object, const char *property, json_object
 	return true;
 }
 
+#define TAKE_LIMIT(config, kind, limits, name)                                                     \
+	do {                                                                                       \
+		if ((limits)->has_##name)                                                          \
+			(config)->limits[kind].average = (uint64_t)(limits)->name;                 \
+		if ((limits)->has_##name##_max)                                                    \
+			(config)->limits[kind].max = (uint64_t)(limits)->name##_max;               \
+		if ((limits)->has_##name##_max_length)                                             \
+			(config)->limits[kind].max_length = (uint64_t)(limits)->name##_max_length; \
+	} while (0)
+
+static bool create_throttle_group(MachineObjects *objects, const QapiObjectOptions *options,
+				  GError **error)
+{
+	const QapiThrottleLimits *limits = options->u.throttle_group.limits;
+	ThrottleConfig config;
+
+	throttle_config_init(&config);
+	if (limits) {
+		TAKE_LIMIT(&config, THROTTLE_BPS_TOTAL, limits, bps_total);
+		TAKE_LIMIT(&config, THROTTLE_BPS_READ, limits, bps_read);
+		TAKE_LIMIT(&config, THROTTLE_BPS_WRITE, limits, bps_write);
+		TAKE_LIMIT(&config, THROTTLE_IOPS_TOTAL, limits, iops_total);
+		TAKE_LIMIT(&config, THROTTLE_IOPS_READ, limits, iops_read);
+		TAKE_LIMIT(&config, THROTTLE_IOPS_WRITE, limits, iops_write);
+		if (limits->has_iops_size)
+			config.iops_size = (uint64_t)limits->iops_size;
+	}
+	return block_nodes_add_throttle_group(machine_block_nodes(objects->machine), options->id,
+					      &config, error);
+}
+
 static bool create(MachineObjects *objects, MachineObject *object, GError **error)
 {
 	const QapiObjectOptions *options = object->options;
@@ -219,7 +253,8 @@ static bool create(MachineObjects *objects, MachineObject *object, GError **erro
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_FILE:
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_MEMFD:
 	case QAPI_OBJECT_TYPE_MEMORY_BACKEND_RAM:
-		object->memory_backend = new_memory_backend(options, objects->machine->config, error);
+		object->memory_backend =
+			new_memory_backend(options, objects->machine->config, error);
 		return object->memory_backend != NULL;
 	case QAPI_OBJECT_TYPE_RNG_BUILTIN:
 		object->rng = rng_backend_new_builtin();
@@ -227,6 +262,8 @@ static bool create(MachineObjects *objects, MachineObject *object, GError **erro
 	case QAPI_OBJECT_TYPE_RNG_RANDOM:
 		object->rng = rng_backend_new_random(options->u.rng_random.filename, error);
 		return object->rng != NULL;
+	case QAPI_OBJECT_TYPE_THROTTLE_GROUP:
+		return create_throttle_group(objects, options, error);
 	}
 	return error_fail(error, "there is no such type of object");
 }
@@ -269,7 +306,9 @@ bool machine_objects_remove(MachineObjects *objects, const char *id, GError **er
 
 	if (!object)
 		return error_fail(error, "object '%s' not found", id);
-	if (object->is_ram || objects->in_use(objects->machine, id))
+	if (object->is_ram || objects->in_use(objects->machine, id) ||
+	    (object->options->qom_type == QAPI_OBJECT_TYPE_THROTTLE_GROUP &&
+	     !block_nodes_remove_throttle_group(machine_block_nodes(objects->machine), id)))
 		return error_fail(error, "object '%s' (%s) is in use, can not be deleted", id,
 				  type_name(object));
 	g_ptr_array_remove(objects->objects, object);

@@ -14,6 +14,7 @@
 #include "vmm/block/block.h"
 #include "vmm/device/device.h"
 #include "vmm/machine/machine.h"
+#include "vmm/monitor/monitor_block_limits.h"
 #include "vmm/virtio/virtio_blk.h"
 
 static QapiBlockDeviceInfo *describe_node(BlockNode *node)
@@ -37,6 +38,7 @@ static QapiBlockDeviceInfo *describe_node(BlockNode *node)
 	info->cache->writeback = node_info.write_cache;
 	info->cache->direct = node_info.direct;
 	info->cache->no_flush = node_info.no_flush;
+	monitor_describe_throttle(node, info);
 	return info;
 }
 
@@ -98,6 +100,7 @@ static QapiBlockDeviceStats *describe_statistics(BlockNode *node)
 	stats->wr_highest_offset = (int64_t)counters.highest_write_offset;
 	stats->account_failed = true;
 	stats->timed_stats = qapi_list_new_BlockDeviceTimedStats();
+	monitor_describe_histograms(node, stats);
 	return stats;
 }
 
