@@ -26,6 +26,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -452,6 +453,47 @@ static void test_stream_server(Fixture *fixture, gconstpointer data)
 	g_rmdir(directory);
 }
 
+static int connect_to_server(int peer, const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
+	return connect(peer, (struct sockaddr *)&address, sizeof(address));
+}
+
+/* With no descriptor left a peer is turned away, and the next one is served when there is one. */
+static void test_stream_no_descriptor(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *directory = g_dir_make_tmp("vireo-net-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "s", NULL);
+	autofd int turned_away = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	autofd int served = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	g_autoptr(GError) error = NULL;
+	struct rlimit old, few;
+	char byte;
+	int next;
+
+	(void)data;
+	add(fixture, &error, "stream,id=n,server=on,addr.type=unix,addr.path=%s", path);
+	g_assert_no_error(error);
+	attach(fixture);
+	getrlimit(RLIMIT_NOFILE, &old);
+	next = dup(0);
+	few = (struct rlimit){ .rlim_cur = next, .rlim_max = old.rlim_max };
+	fd_close(&next);
+	setrlimit(RLIMIT_NOFILE, &few);
+	g_assert_cmpint(connect_to_server(turned_away, path), ==, 0);
+	g_assert_cmpint(read(turned_away, &byte, 1), ==, 0);
+	setrlimit(RLIMIT_NOFILE, &old);
+	g_assert_cmpint(connect_to_server(served, path), ==, 0);
+	peer_send(served, "hello", 5);
+	WAIT_FOR(fixture->n_frames, 1);
+	netdev_detach(fixture->netdev);
+	fixture->netdev = NULL;
+	g_assert_true(netdevs_remove(fixture->netdevs, "n", NULL));
+	g_rmdir(directory);
+}
+
 static void test_link(Fixture *fixture, gconstpointer data)
 {
 	autofd int peer = attach_stream(fixture);
@@ -854,6 +896,7 @@ int main(int argc, char **argv)
 	ADD_TEST("stream/length-negative", GUINT_TO_POINTER(0xffffffff), test_stream_bad_lengths);
 	ADD_TEST("stream/slow-peer", NULL, test_stream_slow_peer);
 	ADD_TEST("stream/server", NULL, test_stream_server);
+	ADD_TEST("stream/no-descriptor", NULL, test_stream_no_descriptor);
 	ADD_TEST("link", NULL, test_link);
 	ADD_TEST("removed-under-card", NULL, test_removed_under_card);
 	ADD_TEST("named-descriptors", NULL, test_named_descriptors);

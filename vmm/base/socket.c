@@ -15,6 +15,7 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -54,7 +55,7 @@ int socket_open_unix(const char *path, bool abstract, bool server, GError **erro
 
 	if (!unix_address(path, abstract, &address, &size, error))
 		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (server ? 0 : SOCK_NONBLOCK), 0);
 	if (fd < 0) {
 		error_fail_errno(error, errno, "cannot make a socket");
 	} else if (!server) {
@@ -62,7 +63,8 @@ int socket_open_unix(const char *path, bool abstract, bool server, GError **erro
 		const struct timeval patience = { .tv_sec = 1 };
 
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-		if (connect(fd, (struct sockaddr *)&address, size) == 0)
+		if (connect(fd, (struct sockaddr *)&address, size) == 0 &&
+		    fd_set_nonblocking(fd, false, NULL))
 			return fd_steal(&fd);
 		error_fail_errno(error, errno, "cannot connect to '%s'", path);
 	} else {
@@ -127,6 +129,27 @@ int socket_open_inet(const char *host, const char *port, bool ipv4, bool ipv6, S
 				 server ? "listen at" : "connect to", host, port);
 	freeaddrinfo(list);
 	return fd;
+}
+
+int socket_new_spare(void)
+{
+	return eventfd(0, EFD_CLOEXEC);
+}
+
+int socket_accept(int fd, int *spare)
+{
+	int peer;
+
+	peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (peer >= 0)
+		return peer;
+	if (errno != EMFILE && errno != ENFILE)
+		return -errno;
+	fd_close(spare);
+	peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	fd_close(&peer);
+	*spare = socket_new_spare();
+	return -EMFILE;
 }
 
 bool socket_check_passed(int fd, bool server, GError **error)

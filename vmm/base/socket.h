@@ -1,7 +1,7 @@
 /*
  * socket.h: stream sockets, listening and connected
  *
- * Main thread, all of these: looking up names blocks.
+ * Main thread, except where it says otherwise: looking up names blocks.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -18,7 +18,8 @@ typedef enum SocketMode {
 
 /*
  * Listen at or connect to the unix socket @path (in the abstract name space if @abstract). A socket
- * that an earlier server left at @path is replaced. -1 and @error naming @path.
+ * that an earlier server left at @path is replaced. Never waits for the server: one with too many
+ * clients waiting is an error. -1 and @error naming @path.
  */
 int socket_open_unix(const char *path, bool abstract, bool server, GError **error);
 
@@ -28,6 +29,15 @@ int socket_open_unix(const char *path, bool abstract, bool server, GError **erro
  */
 int socket_open_inet(const char *host, const char *port, bool ipv4, bool ipv6, SocketMode mode,
 		     GError **error);
+
+/*
+ * Accept a peer of the listening socket @fd: its descriptor, non-blocking and close-on-exec, or a
+ * negative errno. Where the process has no descriptor left for it, the peer is turned away
+ * (-EMFILE), so that it does not keep @fd readable. For that moment *@spare is given up, which
+ * socket_new_spare() returned and the caller closes in the end. Any thread.
+ */
+int socket_accept(int fd, int *spare);
+int socket_new_spare(void);
 
 /*
  * Check that @fd, which somebody passed, is a stream socket that listens (@server) or does not, and

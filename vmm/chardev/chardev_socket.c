@@ -35,6 +35,7 @@ typedef struct ChardevSocket {
 	unsigned reconnect_s;
 
 	int listen_fd, connect_fd;
+	int spare_fd;	/* for socket_accept() */
 	bool owns_path; /* made by our bind(): to be removed at the end */
 	GSource *listen_source, *connect_source, *timer;
 	int passed_fds[MAX_PASSED_FDS]; /* of the last message that had any */
@@ -123,13 +124,13 @@ static void socket_hang_up(Chardev *chardev)
 static gboolean server_ready(gint listen_fd, GIOCondition condition, gpointer data)
 {
 	ChardevSocket *sock = data;
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = socket_accept(listen_fd, &sock->spare_fd);
 
 	(void)condition;
-	if (fd < 0) {
-		/* The client may have left already, or descriptors are short for a while. */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-			g_usleep(1000);
+	if (fd < 0) { /* the client may have left already */
+		if (fd == -EMFILE)
+			g_message("chardev '%s': a client was turned away: no descriptor is left",
+				  sock->chardev.id);
 		return G_SOURCE_CONTINUE;
 	}
 	chardev_drop_source(&sock->listen_source);
@@ -153,9 +154,9 @@ static bool server_wait(ChardevSocket *sock, GError **error)
 	while (fd < 0) {
 		if (poll(&poll_fd, 1, -1) < 0 && errno != EINTR)
 			return error_fail_errno(error, errno, "cannot wait for a client");
-		fd = accept4(sock->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-			return error_fail_errno(error, errno, "cannot accept a client");
+		fd = socket_accept(sock->listen_fd, &sock->spare_fd);
+		if (fd < 0 && fd != -EAGAIN && fd != -EINTR && fd != -ECONNABORTED)
+			return error_fail_errno(error, -fd, "cannot accept a client");
 	}
 	socket_connected(sock, fd);
 	return true;
@@ -264,7 +265,7 @@ static bool socket_open(Chardev *chardev, const ChardevConfig *config, GError **
 	ChardevSocket *sock = (ChardevSocket *)chardev;
 	int fd;
 
-	sock->listen_fd = sock->connect_fd = -1;
+	sock->listen_fd = sock->connect_fd = sock->spare_fd = -1;
 	sock->address = config->address;
 	sock->abstract = config->abstract;
 	sock->server = config->server;
@@ -295,10 +296,12 @@ static bool socket_open(Chardev *chardev, const ChardevConfig *config, GError **
 			fd_close(&fd);
 		return false;
 	}
-	if (sock->server)
+	if (sock->server) {
 		sock->listen_fd = fd;
-	else
+		sock->spare_fd = socket_new_spare();
+	} else {
 		sock->connect_fd = fd;
+	}
 	sock->owns_path = sock->server && sock->address == CHARDEV_ADDRESS_UNIX;
 	if (!sock->server)
 		socket_connected(sock, fd_steal(&sock->connect_fd));
@@ -321,6 +324,7 @@ static void socket_close(Chardev *chardev)
 		socket_unlink(sock->listen_fd);
 	fd_close(&sock->listen_fd);
 	fd_close(&sock->connect_fd);
+	fd_close(&sock->spare_fd);
 	g_free(sock->path);
 	g_free(sock->host);
 	g_free(sock->port);

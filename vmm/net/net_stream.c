@@ -27,6 +27,7 @@ typedef struct NetStream {
 	Netdev netdev;
 	char *address;	/* for people */
 	int listen_fd;	/* -1: a client */
+	int spare_fd;	/* for socket_accept() */
 	bool owns_path; /* listen_fd made a path in the file system */
 
 	/* The loop thread's, once a card is there. */
@@ -89,8 +90,11 @@ static void stream_readable(gpointer data)
 static void stream_accept(gpointer data)
 {
 	NetStream *stream = data;
-	int fd = accept4(stream->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = socket_accept(stream->listen_fd, &stream->spare_fd);
 
+	if (fd == -EMFILE)
+		g_message("netdev '%s': a peer was turned away: no descriptor is left",
+			  stream->netdev.id);
 	if (fd < 0)
 		return;
 	stream->fd = fd;
@@ -348,14 +352,16 @@ static bool stream_open(Netdev *netdev, const QapiNetdev *options, GError **erro
 	bool server = own->has_server && own->server;
 	int fd;
 
-	stream->fd = stream->listen_fd = -1;
+	stream->fd = stream->listen_fd = stream->spare_fd = -1;
 	fd = stream_open_socket(stream, own->addr, server, error);
 	if (fd < 0)
 		return false;
-	if (server)
+	if (server) {
 		stream->listen_fd = fd;
-	else
+		stream->spare_fd = socket_new_spare();
+	} else {
 		stream->fd = fd;
+	}
 	stream->owns_path = server && own->addr->type == QAPI_SOCKET_ADDRESS_TYPE_UNIX;
 	return fd_set_nonblocking(fd, true, error);
 }
@@ -367,6 +373,7 @@ static void stream_close(Netdev *netdev)
 	if (stream->owns_path)
 		socket_unlink(stream->listen_fd);
 	fd_close(&stream->listen_fd);
+	fd_close(&stream->spare_fd);
 	fd_close(&stream->fd);
 	net_framing_clear(&stream->framing);
 	g_clear_pointer(&stream->unsent, g_free);
