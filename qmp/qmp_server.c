@@ -13,6 +13,7 @@
 struct QmpServer {
 	GMainContext *context;
 	void *machine;
+	const QmpObserver *observer; /* or NULL */
 	GPtrArray *tables;    /* const QmpCommand * */
 	GHashTable *commands; /* name -> const QmpCommand *, both borrowed */
 	GPtrArray *sessions;  /* QmpSession *, one reference each */
@@ -106,6 +107,16 @@ const QmpCommand *qmp_server_find_command(QmpServer *server, const char *name)
 void qmp_server_set_machine(QmpServer *server, void *machine)
 {
 	server->machine = machine;
+}
+
+void qmp_server_set_observer(QmpServer *server, const QmpObserver *observer)
+{
+	server->observer = observer;
+}
+
+const QmpObserver *qmp_server_observer(QmpServer *server)
+{
+	return server->observer;
 }
 
 void *qmp_server_machine(QmpServer *server)

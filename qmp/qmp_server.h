@@ -60,6 +60,18 @@ void qmp_server_add_commands(QmpServer *server, const QmpCommand *table);
  */
 void qmp_server_set_machine(QmpServer *server, void *machine);
 
+/** QmpObserver: told of a command before it is carried out, and after (with whether it succeeded) */
+typedef struct QmpObserver {
+	void (*begins)(const char *command);
+	void (*ended)(const char *command, bool success);
+} QmpObserver;
+
+/**
+ * qmp_server_set_observer: says who is told of commands
+ * @observer: borrowed for the server's life; NULL for nobody
+ */
+void qmp_server_set_observer(QmpServer *server, const QmpObserver *observer);
+
 /** qmp_server_event_sink: where events for all clients go. Lives as long as the server. */
 QmpEventSink *qmp_server_event_sink(QmpServer *server);
 

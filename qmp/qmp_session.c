@@ -327,10 +327,15 @@ static json_object *carry_out(const Request *request, QmpContext *context)
 	else if (read_call(context->session, request->message, &call, &error))
 		command = find_command(context->session, &call, &error);
 	if (command) {
+		const QmpObserver *observer = qmp_server_observer(context->session->server);
 		json_object *arguments =
 			call.arguments ? json_object_get(call.arguments) : json_object_new_object();
 
+		if (observer)
+			observer->begins(command->name);
 		ok = command->marshal(context, arguments, &result, &error);
+		if (observer)
+			observer->ended(command->name, ok);
 		json_object_put(arguments);
 		if (!ok && !error)
 			g_set_error(&error, QMP_ERROR, QMP_ERROR_GENERIC,

@@ -21,6 +21,7 @@ void qmp_session_send_event(QmpSession *session, const GByteArray *text);
 /* What sessions need of their server (qmp_server.c). */
 const QmpCommand *qmp_server_find_command(QmpServer *server, const char *name);
 void *qmp_server_machine(QmpServer *server);
+const QmpObserver *qmp_server_observer(QmpServer *server);
 /* The session has ended: gives up the server's reference. */
 void qmp_server_remove_session(QmpServer *server, QmpSession *session);
 

@@ -18,7 +18,8 @@ libvmm_a_SOURCES += \
 	vmm/base/process.c vmm/base/process.h \
 	vmm/base/rcu.c vmm/base/rcu.h \
 	vmm/base/sandbox.c vmm/base/sandbox.h \
-	vmm/base/socket.c vmm/base/socket.h
+	vmm/base/socket.c vmm/base/socket.h \
+	vmm/base/trace.h
 
 # The system call filters are compiled by a program that runs during the build.
 noinst_PROGRAMS += sandbox-gen

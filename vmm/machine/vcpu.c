@@ -12,6 +12,7 @@
 #include "config.h"
 
 #include "vmm/machine/machine_internal.h"
+#include "vmm/base/trace.h"
 #include "vmm/base/error.h"
 #include "vmm/base/sandbox.h"
 #include "vmm/x86/cpuid.h"
@@ -169,6 +170,7 @@ static VcpuVerdict vcpu_run(MachineCpu *cpu)
 
 			return vcpu_fail(cpu, what);
 		}
+		trace_vcpu_exit(cpu->index, kvm_vcpu_shared(cpu->kvm)->exit_reason);
 		verdict = vcpu_handle_exit(cpu);
 		if (verdict != VCPU_CONTINUE)
 			return verdict;

@@ -17,6 +17,7 @@
 #include "qapi-commands.h"
 #include "qmp/qmp_server.h"
 #include "vmm/base/error.h"
+#include "vmm/base/trace.h"
 #include "vmm/chardev/chardev.h"
 #include "vmm/machine/machine.h"
 #include "vmm/net/net.h"
@@ -133,12 +134,25 @@ static void channel_free(gpointer data)
 	g_free(channel);
 }
 
+static void probe_begins(const char *command)
+{
+	trace_qmp_command(command);
+}
+
+static void probe_ended(const char *command, bool success)
+{
+	trace_qmp_reply(command, success);
+}
+
+static const QmpObserver probes = { .begins = probe_begins, .ended = probe_ended };
+
 Monitor *monitor_new(GMainContext *context)
 {
 	Monitor *monitor = g_new0(Monitor, 1);
 
 	monitor->server = qmp_server_new(context);
 	qmp_server_add_commands(monitor->server, qmp_commands);
+	qmp_server_set_observer(monitor->server, &probes);
 	monitor->channels = g_ptr_array_new_with_free_func(channel_free);
 	return monitor;
 }

@@ -10,6 +10,7 @@
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/rcu.h"
+#include "vmm/base/trace.h"
 #include "vmm/virtio/virtio_pci.h"
 
 const Property virtio_device_properties[] = {
@@ -146,6 +147,8 @@ static void kick_seen(gpointer data)
 {
 	VirtioQueue *queue = data;
 
+	virtqueue_count(&queue->ring.counters.kicks, 1);
+	trace_virtio_kick(queue->ring.device_path, queue->ring.index);
 	if (queue->share->active)
 		virtio_device_type(queue->device)->queue_ready(queue->device, queue);
 }
@@ -164,6 +167,7 @@ static bool poll_queue(gpointer data)
 
 	if (!virtqueue_has_available(&queue->ring))
 		return false;
+	virtqueue_count(&queue->ring.counters.polls, 1);
 	virtio_device_type(queue->device)->queue_ready(queue->device, queue);
 	return true;
 }
@@ -642,6 +646,7 @@ bool virtio_device_add_queues(VirtioDevice *device, unsigned n, unsigned maximum
 		virtqueue_init(&queue->ring, virtio_device_services(device)->memory, i,
 			       maximum_size);
 		queue->ring.owner = device;
+		queue->ring.device_path = device->pci.device.path;
 		queue->ring.on_broken = queue_broken;
 		device->n_queues = i + 1;
 	}

@@ -18,6 +18,7 @@
 
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/trace.h"
 
 /* §4.1.4: types of capabilities. */
 enum {
@@ -482,6 +483,8 @@ static void notify(VirtioDevice *device, unsigned isr_bit, uint16_t vector)
 
 void virtio_pci_notify_queue(VirtioQueue *queue)
 {
+	virtqueue_count(&queue->ring.counters.interrupts, 1);
+	trace_virtio_interrupt(queue->ring.device_path, queue->ring.index);
 	notify(queue->device, ISR_QUEUE, __atomic_load_n(&queue->ring.vector, __ATOMIC_RELAXED));
 }
 

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "vmm/base/rcu.h"
+#include "vmm/base/trace.h"
 #include "vmm/virtio/virtqueue_ring.h"
 
 /* The buffers of one chain may not hold more in all (virtio 1.2 §2.7.5). */
@@ -354,9 +355,13 @@ VirtqueueElement *virtqueue_pop(Virtqueue *queue)
 	if (head < 0)
 		return NULL;
 	element = fetch(queue, head, false);
-	if (element)
-		queue->next_available =
-			position_after(queue, queue->next_available, element->n_positions);
+	if (!element)
+		return NULL;
+	queue->next_available = position_after(queue, queue->next_available, element->n_positions);
+	virtqueue_count(&queue->counters.requests, 1);
+	virtqueue_count(&queue->counters.bytes, element->out_size + element->in_size);
+	trace_virtio_request(queue->device_path, queue->index, element->head,
+			     element->out_size + element->in_size);
 	return element;
 }
 
@@ -369,11 +374,15 @@ void virtqueue_unpop(Virtqueue *queue, VirtqueueElement *element)
 {
 	queue->next_available =
 		position_after(queue, queue->next_available, queue->period - element->n_positions);
+	/* It will be taken again, and counted then. */
+	virtqueue_count(&queue->counters.requests, (uint64_t)-1);
+	virtqueue_count(&queue->counters.bytes, -(element->out_size + element->in_size));
 	element_release(queue, element);
 }
 
 void virtqueue_push(Virtqueue *queue, VirtqueueElement *element, uint32_t written)
 {
+	trace_virtio_completion(queue->device_path, queue->index, element->head, written);
 	if (queue->ops && !queue->broken) {
 		queue->ops->push(queue, element, written);
 		queue->next_used = position_after(queue, queue->next_used, element->n_positions);
@@ -387,6 +396,7 @@ void virtqueue_publish_quietly(Virtqueue *queue)
 		return;
 	queue->ops->publish(queue);
 	queue->published_used = queue->next_used;
+	virtqueue_count(&queue->counters.batches, 1);
 }
 
 bool virtqueue_wants_interrupt(Virtqueue *queue)

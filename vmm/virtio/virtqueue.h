@@ -47,6 +47,29 @@ typedef struct VirtqueueElement {
 
 typedef struct VirtqueuePool VirtqueuePool;
 
+/*
+ * What was done since the device was made. The queue's thread adds, any thread reads: no atomic
+ * addition, and no line that another queue's thread writes.
+ */
+typedef struct VirtqueueCounters {
+	uint64_t requests;   /* chains taken */
+	uint64_t bytes;	     /* that they had, to be read and to be written */
+	uint64_t batches;    /* how often what was used was shown to the driver */
+	uint64_t kicks;	     /* notifications from the driver */
+	uint64_t interrupts; /* and to it */
+	uint64_t polls;	     /* how often polling found chains */
+} VirtqueueCounters;
+
+static inline void virtqueue_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t virtqueue_counted(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
 struct Virtqueue {
 	/* What the driver configured and how far both sides are: the saved state. */
 	uint16_t size; /* descriptors; of a split ring a power of two */
@@ -71,6 +94,7 @@ struct Virtqueue {
 	/* Told once, on the queue's thread, when the ring is found broken; may be NULL. */
 	void (*on_broken)(Virtqueue *queue, const char *reason);
 	void *owner; /* the device's */
+	const char *device_path; /* for probes; NULL: not a device's */
 
 	/* Valid while mapped. */
 	const VirtqueueRingOps *ops; /* NULL: not mapped */
@@ -86,6 +110,8 @@ struct Virtqueue {
 	bool signalled_valid;
 	VirtqueuePool *pool;
 	unsigned n_in_flight;
+
+	VirtqueueCounters counters;
 };
 
 /*
