@@ -852,6 +852,9 @@ int main(int argc, char **argv)
 	add("unplug-while-busy", test_unplug_while_busy, NULL);
 	add("small-buffer", test_small_buffer, NULL);
 	add("state", test_state, NULL);
+	add("in-order/receive", test_receive, "in_order=on,notification_data=on");
+	add("in-order/filter", test_filter, "in_order=on");
+	add("packed/in-order/receive", test_receive, "packed=on,in_order=on");
 	add("packed/receive", test_receive, "packed=on");
 	add("packed/merged", test_merged, "packed=on");
 	add("packed/spilled", test_spilled, "packed=on");

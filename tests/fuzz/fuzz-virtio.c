@@ -219,7 +219,7 @@ static const char *const devices[] = {
 	"virtio-balloon-pci,id=d,free-page-reporting=on",
 	"virtio-blk-pci,id=d,drive=disk,num-queues=2,rerror=ignore",
 	"virtio-serial-pci,id=d,max_ports=4",
-	"virtio-net-pci,id=d,netdev=net,mq=on",
+	"virtio-net-pci,id=d,netdev=net,mq=on,in_order=on,notification_data=on",
 	"virtio-rng-pci,id=d,rng=rng",
 	"virtio-mem-pci,id=d,memdev=mem,requested-size=16M",
 };

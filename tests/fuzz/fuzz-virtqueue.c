@@ -137,6 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	state.queue.driver_area = data[2] * 0x102u;
 	state.queue.device_area = data[3] * 0x104u;
 	state.queue.packed = data[4] & 4;
+	state.queue.in_order = data[4] & 16;
 	virtqueue_map(&state.queue, data[4] & 1, data[4] & 2);
 	data += 5;
 	size -= 5;

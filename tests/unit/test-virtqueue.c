@@ -105,6 +105,45 @@ static void assert_pop_breaks(Fixture *fixture, const char *reason)
 	g_assert_cmpuint(fixture->n_broken, ==, 1);
 }
 
+/* In order: one entry for all that were used to the full and what came after them. */
+static void test_in_order(Fixture *fixture, gconstpointer data)
+{
+	VirtqueueElement *elements[6];
+	uint32_t id, length;
+
+	(void)data;
+	fixture->queue.in_order = true;
+	start(fixture, false, false);
+	for (unsigned i = 0; i < 6; i++) {
+		virtio_ring_describe(&fixture->ring, i, DATA + 64 * i, 64, i < 2 ? 0 : RING_WRITE,
+				     0);
+		virtio_ring_offer(&fixture->ring, i);
+		elements[i] = virtqueue_pop(&fixture->queue);
+		g_assert_nonnull(elements[i]);
+	}
+	virtqueue_push(&fixture->queue, elements[0], 0);
+	virtqueue_push(&fixture->queue, elements[1], 0);
+	virtqueue_push(&fixture->queue, elements[2], 64);
+	virtqueue_push(&fixture->queue, elements[3], 10);
+	virtqueue_push(&fixture->queue, elements[4], 64);
+	virtqueue_publish(&fixture->queue);
+	g_assert_cmpuint(virtio_ring_used_index(&fixture->ring), ==, 5);
+	/* The first four are one batch, which ends with the one that is not full. */
+	g_assert_true(virtio_ring_take_used(&fixture->ring, &id, &length));
+	g_assert_cmpuint(id, ==, 3);
+	g_assert_cmpuint(length, ==, 10);
+	fixture->ring.next_used = 4;
+	g_assert_true(virtio_ring_take_used(&fixture->ring, &id, &length));
+	g_assert_cmpuint(id, ==, 4);
+	g_assert_cmpuint(length, ==, 64);
+	/* What was published stays as it is. */
+	virtqueue_push(&fixture->queue, elements[5], 64);
+	virtqueue_publish(&fixture->queue);
+	g_assert_true(virtio_ring_take_used(&fixture->ring, &id, &length));
+	g_assert_cmpuint(id, ==, 5);
+	g_assert_cmpuint(fixture->queue.n_in_flight, ==, 0);
+}
+
 static void test_chain(Fixture *fixture, gconstpointer data)
 {
 	VirtqueueElement *element;
@@ -580,6 +619,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/virtqueue/iov", test_iov);
 	add("/chain", test_chain, NULL);
+	add("/in-order", test_in_order, NULL);
 	add("/wrap", test_wrap, NULL);
 	add("/indirect", test_indirect, NULL);
 	add("/spanning", test_spanning, NULL);

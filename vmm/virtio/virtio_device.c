@@ -42,6 +42,10 @@ const Property virtio_device_properties[] = {
 	  .kind = PROPERTY_BOOL,
 	  .offset = offsetof(VirtioDevice, want_packed),
 	  .description = "offer packed rings" },
+	{ .name = "notification_data",
+	  .kind = PROPERTY_BOOL,
+	  .offset = offsetof(VirtioDevice, want_notification_data),
+	  .description = "let notifications say how far the ring is" },
 	PROPERTY_END,
 };
 
@@ -193,6 +197,7 @@ static void start_queue(VirtioQueue *queue)
 	IoLoop *loop = queue->share->loop;
 
 	queue->ring.packed = virtio_device_has_feature(device, VIRTIO_F_RING_PACKED);
+	queue->ring.in_order = virtio_device_has_feature(device, VIRTIO_F_IN_ORDER);
 	if (!queue->ring.enabled || queue->outside ||
 	    !virtqueue_map(&queue->ring, virtio_device_has_feature(device, VIRTIO_F_EVENT_IDX),
 			   virtio_device_has_feature(device, VIRTIO_F_INDIRECT_DESC)))
@@ -718,6 +723,8 @@ bool virtio_device_realize(Device *base, GError **error)
 		device->offered |= VIRTIO_FEATURE(VIRTIO_F_RING_RESET);
 	if (device->want_packed)
 		device->offered |= VIRTIO_FEATURE(VIRTIO_F_RING_PACKED);
+	if (device->want_notification_data)
+		device->offered |= VIRTIO_FEATURE(VIRTIO_F_NOTIFICATION_DATA);
 	if (type->setup(device, error)) {
 		if (virtio_pci_init(device, error))
 			return true;

@@ -35,11 +35,13 @@
 #define VIRTIO_STATUS_FAILED	  0x80
 
 /* Feature bits of all devices (§6). */
-#define VIRTIO_F_INDIRECT_DESC 28
-#define VIRTIO_F_EVENT_IDX     29
-#define VIRTIO_F_VERSION_1     32
-#define VIRTIO_F_RING_PACKED   34
-#define VIRTIO_F_RING_RESET    40
+#define VIRTIO_F_INDIRECT_DESC	   28
+#define VIRTIO_F_EVENT_IDX	   29
+#define VIRTIO_F_VERSION_1	   32
+#define VIRTIO_F_RING_PACKED	   34
+#define VIRTIO_F_IN_ORDER	   35
+#define VIRTIO_F_NOTIFICATION_DATA 38
+#define VIRTIO_F_RING_RESET	   40
 
 #define VIRTIO_FEATURE(bit)  (1ULL << (bit))
 #define VIRTIO_NO_VECTOR     0xffffu
@@ -139,7 +141,7 @@ struct VirtioDevice {
 	/* Properties. */
 	char *iothread;
 	uint32_t vectors;
-	bool want_event_idx, want_indirect, want_ring_reset, want_packed;
+	bool want_event_idx, want_indirect, want_ring_reset, want_packed, want_notification_data;
 
 	/* Fixed after realize. */
 	IoLoop *loop; /* of the first share: where there is one, of all queues */

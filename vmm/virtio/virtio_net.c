@@ -155,6 +155,8 @@ static void offer_features(VirtioNet *net)
 	features |= virtio_net_offload_features(offloads);
 	if (offloads)
 		features |= VIRTIO_FEATURE(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
+	if (net->want_in_order)
+		features |= VIRTIO_FEATURE(VIRTIO_F_IN_ORDER);
 	if (net->want_mergeable)
 		features |= VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF);
 	if (net->want_guest_announce)
@@ -338,6 +340,10 @@ static const Property net_properties[] = {
 	  .kind = PROPERTY_BOOL,
 	  .offset = offsetof(VirtioNet, want_multiqueue),
 	  .description = "offer all queues of the netdev, not just one pair" },
+	{ .name = "in_order",
+	  .kind = PROPERTY_BOOL,
+	  .offset = offsetof(VirtioNet, want_in_order),
+	  .description = "offer to give buffers back in the order in which they came" },
 	{ .name = "guest_announce",
 	  .kind = PROPERTY_BOOL,
 	  .offset = offsetof(VirtioNet, want_guest_announce),

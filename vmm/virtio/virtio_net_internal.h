@@ -72,7 +72,7 @@ struct VirtioNet {
 	int32_t boot_index;
 	uint16_t host_mtu; /* bytes; 0: not told */
 	uint16_t rx_queue_size, tx_queue_size;
-	bool want_mergeable, want_guest_announce, want_multiqueue;
+	bool want_mergeable, want_guest_announce, want_multiqueue, want_in_order;
 
 	Netdev *netdev;
 	NetPair *pairs;

@@ -15,7 +15,6 @@
 
 /* Needs nothing from the other side, and what no eventfd can carry. */
 #define OURS		    VIRTIO_FEATURE(VIRTIO_F_RING_RESET)
-#define F_NOTIFICATION_DATA 38
 
 #define DRAIN_STEP_US 200
 
@@ -348,7 +347,7 @@ static bool check_memory(VirtioVhost *self, GError **error)
 bool virtio_vhost_init(VirtioVhost *self, VirtioDevice *device, const VirtioPath *path,
 		       const VirtioVhostOptions *options, uint64_t wanted, GError **error)
 {
-	uint64_t features = ~VIRTIO_FEATURE(F_NOTIFICATION_DATA);
+	uint64_t features = ~VIRTIO_FEATURE(VIRTIO_F_NOTIFICATION_DATA);
 
 	for (unsigned i = 0; i < options->n_carriers; i++)
 		features &= options->carriers[i]->features;

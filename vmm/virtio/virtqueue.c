@@ -130,7 +130,7 @@ void virtqueue_reset(Virtqueue *queue)
 	queue->vector = 0xffff;
 	queue->descriptors = queue->driver_area = queue->device_area = 0;
 	queue->next_available = queue->next_used = 0;
-	queue->packed = false;
+	queue->packed = queue->in_order = false;
 	queue->broken = false;
 }
 
@@ -169,6 +169,7 @@ bool virtqueue_map(Virtqueue *queue, bool event_idx, bool indirect)
 	queue->published_used = queue->next_used;
 	queue->seen_available = queue->next_available;
 	queue->signalled_valid = false;
+	queue->batching = false;
 	if (!queue->pool)
 		queue->pool = pool_new(queue->maximum_size, queue->packed);
 	if (!queue->pool)
@@ -384,7 +385,11 @@ void virtqueue_push(Virtqueue *queue, VirtqueueElement *element, uint32_t writte
 {
 	trace_virtio_completion(queue->device_path, queue->index, element->head, written);
 	if (queue->ops && !queue->broken) {
-		queue->ops->push(queue, element, written);
+		if (!queue->batching)
+			queue->batch = queue->next_used;
+		queue->ops->push(queue, element, written, queue->batch);
+		/* What gets no entry of its own counts as used to the full. */
+		queue->batching = queue->in_order && written == element->in_size;
 		queue->next_used = position_after(queue, queue->next_used, element->n_positions);
 	}
 	element_release(queue, element);
@@ -397,6 +402,7 @@ void virtqueue_publish_quietly(Virtqueue *queue)
 	queue->ops->publish(queue);
 	queue->published_used = queue->next_used;
 	virtqueue_count(&queue->counters.batches, 1);
+	queue->batching = false;
 }
 
 bool virtqueue_wants_interrupt(Virtqueue *queue)

@@ -85,7 +85,8 @@ struct Virtqueue {
 	 */
 	uint16_t next_available;
 	uint16_t next_used;
-	bool packed; /* layout: set after a reset, before the first map */
+	bool packed;   /* layout: set after a reset, before the first map */
+	bool in_order; /* chains are given back as they came (§2.7.9, §2.8.11): likewise */
 
 	/* Fixed at creation. */
 	uint16_t index;
@@ -108,6 +109,8 @@ struct Virtqueue {
 	uint16_t published_used;    /* next_used as last published */
 	uint16_t signalled_used;    /* and at the last publish that decided about a notification */
 	bool signalled_valid;
+	uint16_t batch; /* in order: where the used entry of what was pushed last is */
+	bool batching;	/* and the next may replace it: all before it was used to the full */
 	VirtqueuePool *pool;
 	unsigned n_in_flight;
 

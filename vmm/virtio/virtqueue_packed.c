@@ -180,10 +180,11 @@ static bool packed_fetch(Virtqueue *queue, VirtqueueElement *element, uint16_t h
 	return true;
 }
 
-static void packed_push(Virtqueue *queue, const VirtqueueElement *element, uint32_t written)
+static void packed_push(Virtqueue *queue, const VirtqueueElement *element, uint32_t written,
+			uint16_t position)
 {
-	PackedDescriptor *used = descriptor_at(queue, queue->next_used);
-	uint16_t flags = used_flags(wrap_of(queue, queue->next_used));
+	PackedDescriptor *used = descriptor_at(queue, position);
+	uint16_t flags = used_flags(wrap_of(queue, position));
 
 	/* Chains refetched after a load are the guest's word for what was in flight. */
 	if (element->n_positions > n_in_ring(queue)) {
@@ -195,7 +196,7 @@ static void packed_push(Virtqueue *queue, const VirtqueueElement *element, uint3
 	used->id = element->id;
 	used->length = written;
 	/* The driver looks at them in order, so the first keeps all of a batch from its eyes. */
-	if (queue->next_used == queue->published_used)
+	if (position == queue->published_used)
 		queue->unpublished_flags = flags;
 	else
 		__atomic_store_n(&used->flags, flags, __ATOMIC_RELEASE);

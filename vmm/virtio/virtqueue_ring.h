@@ -24,8 +24,9 @@ struct VirtqueueRingOps {
 	 * that was in flight before a load. False with the queue broken.
 	 */
 	bool (*fetch)(Virtqueue *queue, VirtqueueElement *element, uint16_t head, bool again);
-	/* Write the used entry of @element; next_used moves on after it. */
-	void (*push)(Virtqueue *queue, const VirtqueueElement *element, uint32_t written);
+	/* Write the used entry of @element at @position; next_used moves on after it. */
+	void (*push)(Virtqueue *queue, const VirtqueueElement *element, uint32_t written,
+		     uint16_t position);
 	/* Make pushed entries visible. */
 	void (*publish)(Virtqueue *queue);
 	/* Whether the driver wants an interrupt for those from position @old to published_used. */

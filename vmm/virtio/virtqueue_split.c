@@ -143,11 +143,12 @@ static bool split_fetch(Virtqueue *queue, VirtqueueElement *element, uint16_t he
 	}
 }
 
-static void split_push(Virtqueue *queue, const VirtqueueElement *element, uint32_t written)
+static void split_push(Virtqueue *queue, const VirtqueueElement *element, uint32_t written,
+		       uint16_t position)
 {
 	UsedRing *used = queue->device_hva;
 
-	used->ring[queue->next_used & (queue->size - 1)] = (UsedEntry){
+	used->ring[position & (queue->size - 1)] = (UsedEntry){
 		.id = element->head,
 		.length = written,
 	};
