@@ -238,9 +238,10 @@ cli_scripts = \
 	tests/cli/test-internal-error \
 	tests/cli/test-monitor \
 	tests/cli/test-process \
-	tests/cli/test-qom
+	tests/cli/test-qom \
+	tests/cli/test-vnc
 TESTS += $(cli_scripts)
-EXTRA_DIST += $(cli_scripts) tests/cli/vireo_cli.py
+EXTRA_DIST += $(cli_scripts) tests/cli/vireo_cli.py tests/cli/vireo_draw.py tests/cli/vireo_rfb.py
 
 # What tests/run runs of a layer: programs, which are built first, and scripts.
 list-%-tests:

@@ -166,7 +166,19 @@ libvmm_a_SOURCES += \
 	vmm/display/display_image.c vmm/display/display_image.h \
 	vmm/display/edid.c vmm/display/edid.h \
 	vmm/display/input.c vmm/display/input.h \
-	vmm/display/input_keys.c vmm/display/input_keys.h
+	vmm/display/input_keys.c vmm/display/input_keys.h \
+	vmm/display/vnc.c vmm/display/vnc.h vmm/display/vnc_internal.h \
+	vmm/display/vnc_connection.c \
+	vmm/display/vnc_module.h \
+	vmm/display/vnc_options.c
+libvmm_a_CPPFLAGS = $(AM_CPPFLAGS) -DVIREO_MODULE_DIR='"$(pkglibdir)"'
+
+# What speaks VNC, loaded where it is needed: the monitor links none of it.
+pkglib_LTLIBRARIES = vireo-vnc.la
+vireo_vnc_la_SOURCES = vmm/display/vnc_module.c vmm/display/vnc_module.h
+vireo_vnc_la_CFLAGS = $(AM_CFLAGS) $(GLIB_CFLAGS) $(JSON_CFLAGS) $(VNC_CFLAGS)
+vireo_vnc_la_LIBADD = $(GLIB_LIBS) $(VNC_LIBS)
+vireo_vnc_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^vireo_vnc_module$$'
 
 # vhost
 libvmm_a_SOURCES += \
@@ -225,7 +237,8 @@ libvmm_a_SOURCES += \
 	vmm/monitor/monitor_qom.c \
 	vmm/monitor/monitor_run_state.c \
 	vmm/monitor/monitor_stats.c \
-	vmm/monitor/monitor_ui.c
+	vmm/monitor/monitor_ui.c \
+	vmm/monitor/monitor_vnc.c
 nodist_libvmm_a_SOURCES += $(QAPI_COMMANDS)
 
 bin_PROGRAMS += vireo

@@ -113,7 +113,8 @@ static bool run(Machine *machine, const VmConfig *config, int *ready_fd, int *st
 		process_ready(ready_fd);
 		log_detach();
 	}
-	if (config->sandbox && !sandbox_apply(SANDBOX_MAIN, error)) {
+	if (config->sandbox &&
+	    !sandbox_apply(config->vncs->len ? SANDBOX_MAIN_VNC : SANDBOX_MAIN, error)) {
 		g_prefix_error(error, "-sandbox on: ");
 		return false;
 	}

@@ -32,6 +32,7 @@ static const struct {
 	unsigned short size;
 } kinds[SANDBOX_N_THREADS] = {
 	[SANDBOX_MAIN] = { "main", main_filter, G_N_ELEMENTS(main_filter) },
+	[SANDBOX_MAIN_VNC] = { "main", main_vnc_filter, G_N_ELEMENTS(main_vnc_filter) },
 	[SANDBOX_VCPU] = { "vCPU", vcpu_filter, G_N_ELEMENTS(vcpu_filter) },
 	[SANDBOX_IO] = { "I/O", io_filter, G_N_ELEMENTS(io_filter) },
 };

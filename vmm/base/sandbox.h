@@ -16,6 +16,7 @@
 
 typedef enum SandboxThread {
 	SANDBOX_MAIN, /* once everything from the command line is set up */
+	SANDBOX_MAIN_VNC, /* the same, where there is a VNC server, and so its clients' threads */
 	SANDBOX_VCPU,
 	SANDBOX_IO, /* an IoLoop's thread: its ring exists and is restricted already */
 	SANDBOX_N_THREADS,

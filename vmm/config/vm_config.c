@@ -136,6 +136,16 @@ static bool parse_none(VmConfig *config, const VmOption *option, const char *tex
 	return strcmp(text, "none") == 0 || error_fail(error, "there is only 'none'");
 }
 
+/* "none" is what there is without it. */
+static bool parse_vnc(VmConfig *config, const VmOption *option, const char *text, GError **error)
+{
+	if (strcmp(text, "none") == 0)
+		return true;
+	if (config->vncs->len > 0)
+		return error_fail(error, "there can be one VNC server");
+	return vm_config_parse_item(config, option, text, error);
+}
+
 static bool parse_truth(VmConfig *config, const VmOption *option, const char *text, GError **error)
 {
 	(void)config, (void)option, (void)text, (void)error;
@@ -247,7 +257,9 @@ static const VmOption options[] = {
 	{ "-msg", "timestamp=on|off", "whether log lines have the time", parse_message, 0, NULL },
 	{ "-nographic", NULL, "the first serial port on standard input and output", parse_flag,
 	  FIELD(nographic), NULL },
-	{ "-display", "none", "there is no display", parse_none, 0, NULL },
+	{ "-vnc", "HOST:DISPLAY|unix:PATH|none[,password=on][,share=POLICY][,...]",
+	  "show the screen by VNC", parse_vnc, FIELD(vncs), "vnc" },
+	{ "-display", "none", "there are no windows", parse_none, 0, NULL },
 	{ "-vga", "none", "there is no VGA", parse_none, 0, NULL },
 	{ "-nodefaults", NULL, "there are no default devices", parse_truth, 0, NULL },
 	{ "-no-user-config", NULL, "there are no configuration files", parse_truth, 0, NULL },
@@ -270,7 +282,8 @@ static VmConfig *vm_config_new(void)
 	VmConfig *config = g_new0(VmConfig, 1);
 	GPtrArray **lists[] = { &config->objects,  &config->blockdevs, &config->netdevs,
 				&config->chardevs, &config->devices,   &config->serials,
-				&config->monitors, &config->add_fds,  &config->fw_cfg };
+				&config->monitors, &config->add_fds,   &config->fw_cfg,
+				&config->vncs };
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
 		*lists[i] = g_ptr_array_new_with_free_func(vm_config_item_free);
@@ -298,6 +311,7 @@ void vm_config_free(VmConfig *config)
 	g_ptr_array_unref(config->monitors);
 	g_ptr_array_unref(config->add_fds);
 	g_ptr_array_unref(config->fw_cfg);
+	g_ptr_array_unref(config->vncs);
 	g_ptr_array_unref(config->cpu_features);
 	g_free(config->help_argument);
 	g_free(config->name);

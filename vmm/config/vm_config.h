@@ -124,6 +124,7 @@ typedef struct VmConfig {
 	GPtrArray *devices;
 	GPtrArray *serials;   /* options: {"chardev": ID}, or {} for none */
 	GPtrArray *add_fds;   /* descriptors for /dev/fdset/N */
+	GPtrArray *vncs;      /* none or one */
 	GPtrArray *monitors;  /* options: {"chardev": ID, "pretty": BOOL} */
 
 	bool nographic;

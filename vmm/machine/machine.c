@@ -241,6 +241,23 @@ static bool add_netdevs(Machine *machine, GError **error)
 	return true;
 }
 
+/* Last of the parts: it shows what a device has. */
+static bool create_vnc_server(Machine *machine, GError **error)
+{
+	const VmConfigItem *item;
+	g_autofree char *name = g_strdup_printf("Vireo (%s)", machine->config->name
+								      ? machine->config->name
+								      : "guest");
+
+	if (machine->config->vncs->len == 0)
+		return true;
+	item = machine->config->vncs->pdata[0];
+	machine->vnc = vnc_server_new(item->options, machine->display, name, machine->events, error);
+	if (!machine->vnc)
+		prefix_item(error, item);
+	return machine->vnc != NULL;
+}
+
 static bool machine_create(Machine *machine, GError **error)
 {
 	if (machine->config->memory_lock && !machine_lock_memory(error))
@@ -258,7 +275,7 @@ static bool machine_create(Machine *machine, GError **error)
 	    !machine_create_cpus(machine, error) || !machine_create_board(machine, error))
 		return false;
 	device_tree_reset(machine->devices);
-	return machine_load(machine, error);
+	return machine_load(machine, error) && create_vnc_server(machine, error);
 }
 
 Machine *machine_new(const VmConfig *config, const QmpEventSink *events,
@@ -300,6 +317,7 @@ void machine_free(Machine *machine)
 	if (machine->kvm)
 		machine_quiesce(machine);
 	machine_free_cpus(machine);
+	vnc_server_free(machine->vnc);
 	device_tree_free(machine->devices);
 	display_free(machine->display);
 	if (machine->isa_bus)
@@ -361,6 +379,11 @@ Netdevs *machine_netdevs(Machine *machine)
 Chardevs *machine_chardevs(Machine *machine)
 {
 	return machine->chardevs;
+}
+
+VncServer *machine_vnc(Machine *machine)
+{
+	return machine->vnc;
 }
 
 MachineObjects *machine_objects(Machine *machine)

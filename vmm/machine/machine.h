@@ -29,6 +29,7 @@ typedef struct Chardevs Chardevs;
 typedef struct Kvm Kvm;
 typedef struct Machine Machine;
 typedef struct Netdevs Netdevs;
+typedef struct VncServer VncServer;
 
 /*
  * Build the machine that @config describes: back ends first, then the board, then devices in
@@ -60,6 +61,8 @@ BlockNodes *machine_block_nodes(Machine *machine);
 Netdevs *machine_netdevs(Machine *machine);
 Chardevs *machine_chardevs(Machine *machine);
 MachineObjects *machine_objects(Machine *machine);
+/* NULL without -vnc. */
+VncServer *machine_vnc(Machine *machine);
 
 /* query-status. Any thread for the first two. */
 QapiRunState machine_run_state(const Machine *machine);

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "vmm/base/sandbox.h"
+#include "vmm/display/vnc.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/kvm_vcpu.h"
 #include "vmm/machine/device_types.h"
@@ -63,6 +64,7 @@ struct Machine {
 	AddressSpace *mmio, *pio;
 	DeviceTree *devices;
 	Display *display;
+	VncServer *vnc; /* NULL without -vnc */
 	BootSource *boot; /* NULL: nothing to boot */
 	MachineFirmware *firmware; /* NULL: the monitor loads the kernel */
 	Bus *isa_bus;

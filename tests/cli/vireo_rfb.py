@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A small RFB client (RFC 6143)."""
+
+import ctypes
+import socket
+import struct
+
+RAW, DESKTOP_SIZE, EXTENDED_KEY, LAST_RECT = 0, -223, -258, -224
+NONE, VNC = 1, 2
+
+
+class Refused(Exception):
+    """The server turned the client away."""
+
+
+def encrypt(challenge, password):
+    """What a client answers to a challenge, by libvncserver."""
+    buffer = ctypes.create_string_buffer(challenge, 16)
+    ctypes.CDLL('libvncserver.so.1').rfbEncryptBytes(buffer, password.encode())
+    return buffer.raw
+
+
+class Client:
+    def __init__(self, sock, password=None, shared=True, limit=60, initialize=True):
+        self.socket = sock
+        sock.settimeout(limit)
+        self.take(12)
+        sock.sendall(b'RFB 003.008\n')
+        kinds = self.take(self.number('B'))
+        if not kinds:
+            raise Refused(self.reason())
+        self.kinds = list(kinds)
+        sock.sendall(bytes([VNC if password is not None else NONE]))
+        if password is not None:
+            sock.sendall(encrypt(self.take(16), password))
+        if self.number('>I') != 0:
+            raise Refused(self.reason())
+        if initialize:
+            self.initialize(shared)
+
+    def initialize(self, shared=True):
+        self.socket.sendall(bytes([shared]))
+        self.width, self.height = struct.unpack('>HH', self.take(4))
+        self.format = self.take(16)
+        self.name = self.take(self.number('>I')).decode()
+        self.pixels = bytearray(self.width * self.height * 4)
+        self.extended_key = False
+        self.socket.sendall(struct.pack('>BxH4i', 2, 4, RAW, DESKTOP_SIZE, EXTENDED_KEY, LAST_RECT))
+
+    def take(self, size):
+        data = b''
+        while len(data) < size:
+            piece = self.socket.recv(size - len(data))
+            if not piece:
+                raise Refused('closed')
+            data += piece
+        return data
+
+    def number(self, form):
+        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+
+    def reason(self):
+        return self.take(self.number('>I')).decode()
+
+    def request(self, incremental=True):
+        self.socket.sendall(struct.pack('>BBHHHH', 3, incremental, 0, 0, self.width, self.height))
+
+    def update(self):
+        """Takes one update; returns the rectangles of pixels in it."""
+        kind = self.number('B')
+        assert kind == 0, f'message {kind}'
+        self.take(1)
+        seen = []
+        for _ in range(self.number('>H')):
+            x, y, width, height, encoding = struct.unpack('>HHHHi', self.take(12))
+            if encoding == DESKTOP_SIZE:
+                self.width, self.height = width, height
+                self.pixels = bytearray(width * height * 4)
+            elif encoding == EXTENDED_KEY:
+                self.extended_key = True
+            elif encoding == LAST_RECT:
+                break
+            else:
+                assert encoding == RAW, f'encoding {encoding}'
+                data = self.take(width * height * 4)
+                for row in range(height):
+                    at = ((y + row) * self.width + x) * 4
+                    self.pixels[at:at + width * 4] = data[row * width * 4:(row + 1) * width * 4]
+                seen.append((x, y, width, height))
+        return seen
+
+    def pixel(self, x, y):
+        at = (y * self.width + x) * 4
+        return struct.unpack('<I', self.pixels[at:at + 4])[0] & 0xffffff
+
+    def key(self, keysym, down=True):
+        self.socket.sendall(struct.pack('>BBxxI', 4, down, keysym))
+
+    def scan(self, scan, down=True):
+        self.socket.sendall(struct.pack('>BBHII', 255, 0, down, 0, scan))
+
+    def pointer(self, x, y, buttons=0):
+        self.socket.sendall(struct.pack('>BBHH', 5, buttons, x, y))
+
+    def close(self):
+        self.socket.close()

@@ -1,0 +1,494 @@
+/*
+ * vnc_module.c: RFB by libvncserver, a thread and a screen of its own for each client
+ *
+ * libvncserver's screens can be many, so every client gets one with the same pixels behind it.
+ * Pixels are read while the guest draws: what is half done is sent again with the damage that
+ * follows. Of the messages that libvncserver knows only RFB's own are let through to it: there are
+ * no file transfers, chats or scaled screens here.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <rfb/rfb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/display/vnc_module.h"
+
+/* For how long libvncserver waits for the rest of a message, or for room to write: ms. */
+#define CLIENT_WAIT_MS 10000
+/* In this time a new client has to get through the handshake: s. */
+#define HANDSHAKE_S 60
+/* Rectangles that wait for the thread; more become all of the screen. */
+#define DAMAGE_RECTS 64u
+
+/* The extended key event of QEMU (RFB protocol, "QEMU Client Message"). */
+#define MESSAGE_QEMU	      255
+#define ENCODING_EXTENDED_KEY (-258)
+
+typedef struct ExtendedKey {
+	uint8_t kind; /* 0 */
+	uint16_t down;
+	uint32_t keysym, scan;
+} __attribute__((packed)) ExtendedKey;
+
+struct VncClient {
+	const VncClientOps *ops;
+	void *opaque;
+	GThread *thread;
+	int fd;
+	int control_fd; /* the same socket, which is ours to shut down */
+	int wake_fd;	/* eventfd: there is something new below, or an end */
+	bool password;
+	char *name;
+
+	GMutex lock; /* what follows */
+	bool closing;
+	DisplaySurface *surface; /* NULL: the same as before */
+	bool has_cursor;
+	DisplayCursor *cursor;
+	unsigned n_damage;
+	DisplayRect damage[DAMAGE_RECTS];
+
+	/* The thread's. */
+	rfbScreenInfoPtr screen;
+	rfbClientPtr rfb;
+	DisplaySurface *shown;
+	rfbCursorPtr rfb_cursor; /* NULL: the guest has none */
+	bool ready, shared;
+	time_t deadline;
+};
+
+static VncClient *client_of(rfbClientPtr rfb)
+{
+	return rfb->screen->screenData;
+}
+
+static rfbBool check_password(rfbClientPtr rfb, const char *response, int length)
+{
+	VncClient *client = client_of(rfb);
+	char password[VNC_PASSWORD_MAX + 1];
+	unsigned char expected[CHALLENGESIZE];
+	unsigned difference = 0;
+
+	if (length != CHALLENGESIZE || !client->ops->get_password(client->opaque, password))
+		return FALSE;
+	memcpy(expected, rfb->authChallenge, sizeof(expected));
+	rfbEncryptBytes(expected, password);
+	explicit_bzero(password, sizeof(password));
+	for (unsigned i = 0; i < sizeof(expected); i++)
+		difference |= expected[i] ^ (unsigned char)response[i];
+	return difference == 0;
+}
+
+static void on_key(rfbBool down, rfbKeySym keysym, rfbClientPtr rfb)
+{
+	VncClient *client = client_of(rfb);
+
+	client->ops->key(client->opaque, keysym, 0, down);
+}
+
+static void on_pointer(int buttons, int x, int y, rfbClientPtr rfb)
+{
+	VncClient *client = client_of(rfb);
+
+	client->ops->pointer(client->opaque, (unsigned)MAX(x, 0), (unsigned)MAX(y, 0),
+			     (unsigned)buttons);
+}
+
+/* There is no clipboard in the guest. */
+static void on_cut_text(char *text, int length, rfbClientPtr rfb)
+{
+	(void)text, (void)length, (void)rfb;
+}
+
+static void on_release_all(rfbClientPtr rfb)
+{
+	(void)rfb;
+}
+
+/*
+ * A client that draws no cursors itself would have one drawn into the pixels, which are the
+ * guest's.
+ */
+static rfbCursorPtr on_get_cursor(rfbClientPtr rfb)
+{
+	return rfb->enableCursorShapeUpdates ? client_of(rfb)->rfb_cursor : NULL;
+}
+
+/* The client hears that it may send extended key events by an empty rectangle. */
+static rfbBool enable_extended_key(rfbClientPtr rfb, void **data, int encoding)
+{
+	rfbFramebufferUpdateMsg update = { .type = rfbFramebufferUpdate, .nRects = Swap16IfLE(1) };
+	rfbFramebufferUpdateRectHeader header = { .encoding = Swap32IfLE(
+							  (uint32_t)ENCODING_EXTENDED_KEY) };
+
+	(void)data;
+	if (encoding != ENCODING_EXTENDED_KEY)
+		return FALSE;
+	header.r.w = Swap16IfLE((uint16_t)rfb->screen->width);
+	header.r.h = Swap16IfLE((uint16_t)rfb->screen->height);
+	return rfbWriteExact(rfb, (char *)&update, sz_rfbFramebufferUpdateMsg) >= 0 &&
+	       rfbWriteExact(rfb, (char *)&header, sz_rfbFramebufferUpdateRectHeader) >= 0;
+}
+
+static rfbBool take_extended_key(rfbClientPtr rfb, void *data, const rfbClientToServerMsg *message)
+{
+	VncClient *client = client_of(rfb);
+	ExtendedKey key;
+
+	(void)data;
+	if (message->type != MESSAGE_QEMU)
+		return FALSE;
+	if (rfbReadExact(rfb, (char *)&key, sizeof(key)) <= 0 || key.kind != 0) {
+		rfbCloseClient(rfb);
+		return TRUE;
+	}
+	client->ops->key(client->opaque, Swap32IfLE(key.keysym), Swap32IfLE(key.scan),
+			 key.down != 0);
+	return TRUE;
+}
+
+static rfbBool extension_new_client(rfbClientPtr rfb, void **data)
+{
+	(void)rfb, (void)data;
+	return TRUE;
+}
+
+static void register_extensions(void)
+{
+	static int encodings[] = { ENCODING_EXTENDED_KEY, 0 };
+	static rfbProtocolExtension extended_key = {
+		.newClient = extension_new_client,
+		.pseudoEncodings = encodings,
+		.enablePseudoEncoding = enable_extended_key,
+		.handleMessage = take_extended_key,
+	};
+
+	rfbLogEnable(0);
+	rfbRegisterProtocolExtension(&extended_key);
+}
+
+/* 32 bits, 0x00RRGGBB: not the order that libvncserver would take. */
+static void set_pixels(VncClient *client)
+{
+	rfbScreenInfoPtr screen = client->screen;
+
+	screen->paddedWidthInBytes = (int)client->shown->stride;
+	screen->serverFormat.redShift = 16;
+	screen->serverFormat.greenShift = 8;
+	screen->serverFormat.blueShift = 0;
+	if (client->rfb)
+		screen->setTranslateFunction(client->rfb);
+}
+
+static bool make_screen(VncClient *client)
+{
+	rfbScreenInfoPtr screen = rfbGetScreen(NULL, NULL, (int)client->shown->width,
+					       (int)client->shown->height, 8, 3, 4);
+
+	if (!screen)
+		return false;
+	client->screen = screen;
+	screen->screenData = client;
+	screen->desktopName = client->name;
+	screen->frameBuffer = (char *)client->shown->pixels;
+	set_pixels(client);
+	screen->autoPort = FALSE;
+	screen->port = screen->ipv6port = 0;
+	screen->alwaysShared = TRUE;
+	screen->deferUpdateTime = 0;
+	screen->maxClientWait = CLIENT_WAIT_MS;
+	screen->fdQuota = 1.0f;
+	screen->cursor = NULL;
+	screen->getCursorPtr = on_get_cursor;
+	screen->kbdAddEvent = on_key;
+	screen->kbdReleaseAllKeys = on_release_all;
+	screen->ptrAddEvent = on_pointer;
+	screen->setXCutText = on_cut_text;
+	screen->passwordCheck = check_password;
+	screen->authPasswdData = client->password ? client : NULL;
+	client->rfb = rfbNewClient(screen, client->fd);
+	return client->rfb != NULL;
+}
+
+static void show_surface(VncClient *client, DisplaySurface *surface)
+{
+	bool resized =
+		surface->width != client->shown->width || surface->height != client->shown->height;
+
+	client->ops->surface_unref(client->shown);
+	client->shown = surface;
+	if (resized) {
+		rfbNewFramebuffer(client->screen, (char *)surface->pixels, (int)surface->width,
+				  (int)surface->height, 8, 3, 4);
+	} else {
+		client->screen->frameBuffer = (char *)surface->pixels;
+		rfbMarkRectAsModified(client->screen, 0, 0, (int)surface->width,
+				      (int)surface->height);
+	}
+	set_pixels(client);
+}
+
+static void drop_cursor(VncClient *client)
+{
+	if (client->rfb_cursor)
+		rfbFreeCursor(client->rfb_cursor);
+	client->rfb_cursor = NULL;
+}
+
+/* RFB has a mask of one bit a pixel; what is half transparent is shown. */
+static void show_cursor(VncClient *client, const DisplayCursor *cursor)
+{
+	unsigned row = cursor ? (cursor->width + 7) / 8 : 0;
+	rfbCursorPtr made;
+
+	drop_cursor(client);
+	client->rfb->cursorWasChanged = TRUE;
+	if (!cursor)
+		return;
+	made = calloc(1, sizeof(*made));
+	made->cleanup = TRUE;
+	made->cleanupMask = made->cleanupRichSource = TRUE;
+	made->width = (unsigned short)cursor->width;
+	made->height = (unsigned short)cursor->height;
+	made->xhot = (unsigned short)MIN(cursor->hot_x, cursor->width - 1);
+	made->yhot = (unsigned short)MIN(cursor->hot_y, cursor->height - 1);
+	made->mask = calloc(row, cursor->height);
+	made->richSource = malloc((size_t)cursor->width * cursor->height * 4);
+	memcpy(made->richSource, cursor->pixels, (size_t)cursor->width * cursor->height * 4);
+	for (unsigned y = 0; y < cursor->height; y++) {
+		for (unsigned x = 0; x < cursor->width; x++) {
+			if (cursor->pixels[y * cursor->width + x] >> 24 >= 0x80)
+				made->mask[y * row + x / 8] |= (unsigned char)(0x80u >> x % 8);
+		}
+	}
+	client->rfb_cursor = made;
+}
+
+/* Take over what the server has left. Returns false at the end. */
+static bool take_news(VncClient *client)
+{
+	DisplayRect damage[DAMAGE_RECTS];
+	DisplaySurface *surface;
+	DisplayCursor *cursor;
+	bool has_cursor, closing;
+	unsigned n_damage;
+	eventfd_t count;
+
+	eventfd_read(client->wake_fd, &count);
+	g_mutex_lock(&client->lock);
+	closing = client->closing;
+	surface = g_steal_pointer(&client->surface);
+	has_cursor = client->has_cursor;
+	cursor = g_steal_pointer(&client->cursor);
+	n_damage = client->n_damage;
+	memcpy(damage, client->damage, n_damage * sizeof(damage[0]));
+	client->has_cursor = false;
+	client->n_damage = 0;
+	g_mutex_unlock(&client->lock);
+
+	if (surface)
+		show_surface(client, surface);
+	/* libvncserver clips to its screen. */
+	for (unsigned i = 0; i < n_damage; i++)
+		rfbMarkRectAsModified(client->screen, (int)damage[i].x, (int)damage[i].y,
+				      (int)(damage[i].x + damage[i].width),
+				      (int)(damage[i].y + damage[i].height));
+	if (has_cursor)
+		show_cursor(client, cursor);
+	if (cursor)
+		client->ops->cursor_unref(cursor);
+	return !closing;
+}
+
+/* Whether the message that comes is one of RFB's, or of the handshake. */
+static bool is_allowed(VncClient *client)
+{
+	uint8_t type;
+
+	if (recv(client->fd, &type, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+		return true; /* the end, which libvncserver finds out */
+	if (client->rfb->state == RFB_INITIALISATION)
+		client->shared = type != 0;
+	if (client->rfb->state != RFB_NORMAL)
+		return true;
+	switch (type) {
+	case rfbSetPixelFormat:
+	case rfbSetEncodings:
+	case rfbFramebufferUpdateRequest:
+	case rfbKeyEvent:
+	case rfbPointerEvent:
+	case rfbClientCutText:
+	case MESSAGE_QEMU:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void serve(VncClient *client)
+{
+	struct pollfd polls[] = { { .fd = client->fd, .events = POLLIN },
+				  { .fd = client->wake_fd, .events = POLLIN } };
+
+	while (client->rfb->sock >= 0) {
+		int timeout = client->ready ? -1 : 1000;
+
+		if (poll(polls, G_N_ELEMENTS(polls), timeout) < 0 && errno != EINTR)
+			return;
+		if (!client->ready && time(NULL) > client->deadline)
+			return;
+		if (polls[1].revents && !take_news(client))
+			return;
+		if (polls[0].revents) {
+			if (!is_allowed(client))
+				return;
+			rfbProcessClientMessage(client->rfb);
+		}
+		if (client->rfb->sock >= 0 && client->rfb->state == RFB_NORMAL) {
+			if (!client->ready)
+				client->ops->ready(client->opaque, client->shared);
+			client->ready = true;
+			rfbUpdateClient(client->rfb);
+		}
+	}
+}
+
+static gpointer run(gpointer data)
+{
+	VncClient *client = data;
+
+	client->deadline = time(NULL) + HANDSHAKE_S;
+	if (make_screen(client))
+		serve(client);
+	if (client->rfb) {
+		if (client->rfb->sock >= 0)
+			rfbCloseClient(client->rfb);
+		rfbClientConnectionGone(client->rfb);
+	}
+	if (client->screen) {
+		drop_cursor(client);
+		client->screen->frameBuffer = NULL;
+		rfbScreenCleanup(client->screen);
+	}
+	client->ops->closed(client->opaque);
+	return NULL;
+}
+
+static void vnc_free(VncClient *client)
+{
+	if (client->thread)
+		g_thread_join(client->thread);
+	if (client->surface)
+		client->ops->surface_unref(client->surface);
+	if (client->cursor)
+		client->ops->cursor_unref(client->cursor);
+	client->ops->surface_unref(client->shown);
+	g_mutex_clear(&client->lock);
+	if (client->wake_fd >= 0)
+		close(client->wake_fd);
+	if (client->control_fd >= 0)
+		close(client->control_fd);
+	g_free(client->name);
+	g_free(client);
+}
+
+static VncClient *vnc_open(int fd, const char *name, bool password, DisplaySurface *surface,
+			   const VncClientOps *ops, void *opaque)
+{
+	static gsize registered;
+	VncClient *client;
+
+	if (g_once_init_enter(&registered)) {
+		register_extensions();
+		g_once_init_leave(&registered, 1);
+	}
+	client = g_new0(VncClient, 1);
+	client->ops = ops;
+	client->opaque = opaque;
+	client->fd = fd;
+	client->password = password;
+	client->name = g_strdup(name);
+	client->shown = ops->surface_ref(surface);
+	g_mutex_init(&client->lock);
+	client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	client->control_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	/* libvncserver keeps descriptors in an fd_set, and has no look at its size. */
+	if (client->wake_fd >= 0 && client->control_fd >= 0 && fd < FD_SETSIZE)
+		client->thread = g_thread_try_new("VNC client", run, client, NULL);
+	if (!client->thread) {
+		close(fd);
+		vnc_free(client);
+		return NULL;
+	}
+	return client;
+}
+
+static void wake(VncClient *client)
+{
+	eventfd_write(client->wake_fd, 1);
+}
+
+static void vnc_close(VncClient *client)
+{
+	g_mutex_lock(&client->lock);
+	client->closing = true;
+	g_mutex_unlock(&client->lock);
+	/* Reads and writes that wait come to an end. */
+	shutdown(client->control_fd, SHUT_RDWR);
+	wake(client);
+}
+
+static void vnc_set_surface(VncClient *client, DisplaySurface *surface)
+{
+	g_mutex_lock(&client->lock);
+	if (client->surface)
+		client->ops->surface_unref(client->surface);
+	client->surface = client->ops->surface_ref(surface);
+	client->n_damage = 0;
+	g_mutex_unlock(&client->lock);
+	wake(client);
+}
+
+static void vnc_damage(VncClient *client, const DisplayRect *rect)
+{
+	g_mutex_lock(&client->lock);
+	if (client->n_damage == DAMAGE_RECTS) {
+		client->damage[0] = (DisplayRect){ 0, 0, DISPLAY_SIZE_MAX, DISPLAY_SIZE_MAX };
+		client->n_damage = 1;
+	}
+	client->damage[client->n_damage++] = *rect;
+	g_mutex_unlock(&client->lock);
+	wake(client);
+}
+
+static void vnc_set_cursor(VncClient *client, DisplayCursor *cursor)
+{
+	g_mutex_lock(&client->lock);
+	if (client->cursor)
+		client->ops->cursor_unref(client->cursor);
+	client->cursor = cursor ? client->ops->cursor_ref(cursor) : NULL;
+	client->has_cursor = true;
+	g_mutex_unlock(&client->lock);
+	wake(client);
+}
+
+__attribute__((visibility("default"))) const VncModule vireo_vnc_module = {
+	.version = VNC_MODULE_VERSION,
+	.open = vnc_open,
+	.close = vnc_close,
+	.free = vnc_free,
+	.set_surface = vnc_set_surface,
+	.damage = vnc_damage,
+	.set_cursor = vnc_set_cursor,
+};

@@ -1,0 +1,67 @@
+/*
+ * vnc_module.h: between the VNC server and the module that speaks RFB
+ *
+ * libvncserver and all that it brings along is in a module of its own, vireo-vnc.so, which is
+ * loaded only where there is a -vnc: a guest without one pays nothing for it. Each client has a
+ * thread of its own, for libvncserver waits when it reads and writes: a client that dawdles holds
+ * up itself.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/display/display.h"
+
+/* Goes up with each change of what is here. */
+#define VNC_MODULE_VERSION 1u
+#define VNC_MODULE_SYMBOL  "vireo_vnc_module"
+
+/* What RFB's passwords have at most, bytes. */
+#define VNC_PASSWORD_MAX 8u
+
+typedef struct VncClient VncClient;
+
+/* What the server does for a client; the client's thread calls all of them. */
+typedef struct VncClientOps {
+	/* Copy the password that is good now; false where there is none. */
+	bool (*get_password)(void *opaque, char password[static VNC_PASSWORD_MAX + 1]);
+	/* It has passed, and wants the screen for itself or not. */
+	void (*ready)(void *opaque, bool shared);
+	/* A key: X11's keysym, and the scan code (SCAN_EXTENDED or-ed) or 0. */
+	void (*key)(void *opaque, uint32_t keysym, unsigned scan, bool down);
+	/* Where the pointer is, and RFB's mask of the buttons that are down. */
+	void (*pointer)(void *opaque, unsigned x, unsigned y, unsigned buttons);
+	/* It is gone, of its own or by close(); the last call. */
+	void (*closed)(void *opaque);
+	/* display.h's. */
+	DisplaySurface *(*surface_ref)(DisplaySurface *surface);
+	void (*surface_unref)(DisplaySurface *surface);
+	DisplayCursor *(*cursor_ref)(DisplayCursor *cursor);
+	void (*cursor_unref)(DisplayCursor *cursor);
+} VncClientOps;
+
+/* What the module does; the server's thread calls all of them. */
+typedef struct VncModule {
+	unsigned version;
+	/*
+	 * Serve RFB on @fd, a connected socket that is the client's in any case, with @surface at
+	 * first. @name is shown in its title. With @password it must give one. NULL where there
+	 * cannot be a thread.
+	 */
+	VncClient *(*open)(int fd, const char *name, bool password, DisplaySurface *surface,
+			   const VncClientOps *ops, void *opaque);
+	/* End it soon: closed() follows. */
+	void (*close)(VncClient *client);
+	/* After closed(): wait for its thread and free it. */
+	void (*free)(VncClient *client);
+	/* What DisplayWatcherOps tell. */
+	void (*set_surface)(VncClient *client, DisplaySurface *surface);
+	void (*damage)(VncClient *client, const DisplayRect *rect);
+	void (*set_cursor)(VncClient *client, DisplayCursor *cursor);
+} VncModule;
+
+/* The module's only symbol, of which dlsym() gives the address. */
+extern const VncModule vireo_vnc_module;
