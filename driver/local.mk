@@ -66,6 +66,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_qmp.c \
 	driver/vireo_reconnect.c \
 	driver/vireo_stats.c \
+	driver/vireo_stats_queue.c \
 	driver/vireo_tune.c \
 	driver/vireo_update.c \
 	driver/vireo_vhost.c \

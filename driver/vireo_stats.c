@@ -20,6 +20,7 @@
 #include "vireo_memory_device.h"
 #include "vireo_qmp.h"
 #include "vireo_stats.h"
+#include "vireo_stats_queue.h"
 #include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -335,13 +336,17 @@ vireoStatsCollectNet(const virDomainInterfaceStatsStruct *stats,
 
 static int
 vireoStatsCollectInterface(virDomainObj *vm,
-                           bool haveJob G_GNUC_UNUSED,
+                           bool haveJob,
                            virTypedParamList *params)
 {
+    g_autoptr(virJSONValue) queues = NULL;
     size_t i;
 
     if (!virDomainObjIsActive(vm))
         return 0;
+
+    if (haveJob && vireoStatsQueueGet(vm, &queues) < 0)
+        return -1;
 
     if (virTypedParamListAddUInt(params, vm->def->nnets, "net.count") < 0)
         return -1;
@@ -350,6 +355,8 @@ vireoStatsCollectInterface(virDomainObj *vm,
         virDomainNetDef *net = vm->def->nets[i];
         virDomainInterfaceStatsStruct stats;
 
+        if (vireoStatsQueueCollect(queues, net->info.alias, "net", i, params) < 0)
+            return -1;
         if (!net->ifname)
             continue;       /* passt's guests have no interface on the host */
         if (virTypedParamListAddString(params, net->ifname, "net.%zu.name", i) < 0)
@@ -407,9 +414,11 @@ vireoStatsCollectBlock(virDomainObj *vm,
                        virTypedParamList *params)
 {
     g_autoptr(GHashTable) blocks = NULL;
+    g_autoptr(virJSONValue) queues = NULL;
     size_t i;
 
-    if (haveJob && virDomainObjIsActive(vm) && vireoStatsGetBlocks(vm, &blocks) < 0)
+    if (haveJob && virDomainObjIsActive(vm) &&
+        (vireoStatsGetBlocks(vm, &blocks) < 0 || vireoStatsQueueGet(vm, &queues) < 0))
         return -1;
 
     if (virTypedParamListAddUInt(params, vm->def->ndisks, "block.count") < 0)
@@ -418,7 +427,8 @@ vireoStatsCollectBlock(virDomainObj *vm,
         g_autofree char *node = vireoAliasBlockNode(vm->def->disks[i]);
 
         if (vireoStatsCollectDisk(vm->def->disks[i], blocks ? g_hash_table_lookup(blocks, node) : NULL,
-                                  i, params) < 0)
+                                  i, params) < 0 ||
+            vireoStatsQueueCollect(queues, vm->def->disks[i]->info.alias, "block", i, params) < 0)
             return -1;
     }
 

@@ -236,6 +236,7 @@ libvmm_a_SOURCES += \
 	vmm/monitor/monitor_pci.c \
 	vmm/monitor/monitor_qom.c \
 	vmm/monitor/monitor_run_state.c \
+	vmm/monitor/monitor_queue_stats.c vmm/monitor/monitor_queue_stats.h \
 	vmm/monitor/monitor_stats.c \
 	vmm/monitor/monitor_ui.c \
 	vmm/monitor/monitor_vnc.c

@@ -103,6 +103,29 @@ static uint64_t ask(Fixture *fixture, unsigned head, uint32_t size)
 	return gpa;
 }
 
+/* What the queue has done is counted, once each. */
+static void test_counters(Fixture *fixture, gconstpointer data)
+{
+	const VirtqueueCounters *counters =
+		&((VirtioDevice *)fixture->device)->queues[0].ring.counters;
+	uint32_t length;
+
+	(void)data;
+	for (unsigned i = 0; i < 3; i++) {
+		ask(fixture, 0, 64);
+		virtio_driver_wait(&fixture->driver, 0, &length);
+		virtio_driver_settle(fixture->loop);
+	}
+	virtio_driver_settle(fixture->loop);
+	g_assert_cmpuint(virtqueue_counted(&counters->requests), ==, 3);
+	g_assert_cmpuint(virtqueue_counted(&counters->bytes), ==, 3 * 64);
+	g_assert_cmpuint(virtqueue_counted(&counters->batches), ==, 3);
+	g_assert_cmpuint(virtqueue_counted(&counters->kicks), ==, 3);
+	/* For the later ones the ring's event index does not ask. */
+	g_assert_cmpuint(virtqueue_counted(&counters->interrupts), ==, 1);
+	g_assert_cmpuint(virtqueue_counted(&counters->polls), ==, 0);
+}
+
 static void test_bytes(Fixture *fixture, gconstpointer data)
 {
 	uint32_t length;
@@ -220,6 +243,7 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	add("bytes", test_bytes, NULL);
+	add("counters", test_counters, NULL);
 	add("quota", test_quota, "max-bytes=10,period=300");
 	add("bad", test_bad, NULL);
 	add("failing-source", test_failing_source, NULL);

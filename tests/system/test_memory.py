@@ -166,7 +166,7 @@ def update_memory(domain: libvirt.virDomain, requested: int, index: int = 0) -> 
     domain.updateDeviceFlags(ET.tostring(device, "unicode"))
 
 
-@test(limit=150)
+@test(limit=100)
 def memory_that_grows_and_shrinks() -> None:
     """virtio-mem at start, changed, attached and detached; the guest has what it was given and uses it."""
     with Lab() as lab:

@@ -1,8 +1,9 @@
 /*
  * monitor_stats.c: QMP commands of schemas/stats.json
  *
- * The statistics are KVM's own (KVM API §4.131): what there is, and how it is called, is the
- * running kernel's business, so nothing here lists names.
+ * Those of the guest and its vCPUs are KVM's own (KVM API §4.131): what there is, and how it is
+ * called, is the running kernel's business, so nothing here lists names. Those of queues are ours
+ * (monitor_queue_stats.c).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -13,9 +14,9 @@
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/kvm_stats.h"
 #include "vmm/machine/machine.h"
+#include "vmm/monitor/monitor_queue_stats.h"
 
-/* Whether @name is wanted; no list (or none for this provider) wants all. */
-static bool names_contain(const GPtrArray *names, const char *name)
+bool monitor_stats_wanted(const GPtrArray *names, const char *name)
 {
 	if (!names)
 		return true;
@@ -62,7 +63,7 @@ static bool append_result(GPtrArray *list, int fd, const char *qom_path, const G
 		const KvmStat *stat = g_ptr_array_index(stats, i);
 		QapiStats *entry;
 
-		if (!names_contain(names, stat->name))
+		if (!monitor_stats_wanted(names, stat->name))
 			continue;
 		entry = g_new0(QapiStats, 1);
 		entry->name = g_strdup(stat->name);
@@ -76,17 +77,25 @@ static bool append_result(GPtrArray *list, int fd, const char *qom_path, const G
 	return true;
 }
 
-/* What @args' target has of @names. */
+/* What @args' target has of @names that @provider knows. */
 static bool append_target(GPtrArray *list, Machine *machine, const QapiStatsFilter *args,
-			  const GPtrArray *names, GError **error)
+			  QapiStatsProvider provider, const GPtrArray *names, GError **error)
 {
+	bool of_queues = args->target == QAPI_STATS_TARGET_X_VIREO_QUEUE;
+
+	if (of_queues != (provider == QAPI_STATS_PROVIDER_X_VIREO))
+		return true;
+	if (of_queues) {
+		monitor_append_queue_stats(list, machine_devices(machine), names);
+		return true;
+	}
 	if (args->target == QAPI_STATS_TARGET_VM)
 		return append_result(list, kvm_stats_fd(machine_kvm(machine)), NULL, names, error);
 	for (unsigned i = 0; i < machine_n_cpus(machine); i++) {
 		MachineCpuInfo cpu;
 
 		machine_get_cpu_info(machine, i, &cpu);
-		if (!names_contain(args->u.vcpu.vcpus, cpu.path))
+		if (!monitor_stats_wanted(args->u.vcpu.vcpus, cpu.path))
 			continue;
 		if (!append_result(list, machine_cpu_stats_fd(machine, i), cpu.path, names, error))
 			return false;
@@ -99,13 +108,14 @@ GPtrArray *qmp_query_stats(QmpContext *ctx, const QapiStatsFilter *args, GError 
 	Machine *machine = qmp_context_machine(ctx);
 	g_autoptr(GPtrArray) list = qapi_list_new_StatsResult();
 
-	if (!args->providers && !append_target(list, machine, args, NULL, error))
-		return NULL;
-	/* KVM is the only provider the schema has, so each request can only be to it. */
+	for (int i = 0; !args->providers && i < QAPI_STATS_PROVIDER_COUNT; i++) {
+		if (!append_target(list, machine, args, (QapiStatsProvider)i, NULL, error))
+			return NULL;
+	}
 	for (guint i = 0; args->providers && i < args->providers->len; i++) {
 		const QapiStatsRequest *request = g_ptr_array_index(args->providers, i);
 
-		if (!append_target(list, machine, args, request->names, error))
+		if (!append_target(list, machine, args, request->provider, request->names, error))
 			return NULL;
 	}
 	return g_steal_pointer(&list);
@@ -193,14 +203,19 @@ static bool append_schema(GPtrArray *list, int fd, QapiStatsTarget target, GErro
 	return true;
 }
 
-GPtrArray *qmp_query_stats_schemas(QmpContext *ctx, G_GNUC_UNUSED bool has_provider,
-				   G_GNUC_UNUSED QapiStatsProvider provider, GError **error)
+GPtrArray *qmp_query_stats_schemas(QmpContext *ctx, bool has_provider, QapiStatsProvider provider,
+				   GError **error)
 {
 	Machine *machine = qmp_context_machine(ctx);
 	g_autoptr(GPtrArray) list = qapi_list_new_StatsSchema();
 
-	if (!append_schema(list, kvm_stats_fd(machine_kvm(machine)), QAPI_STATS_TARGET_VM, error) ||
-	    !append_schema(list, machine_cpu_stats_fd(machine, 0), QAPI_STATS_TARGET_VCPU, error))
+	if ((!has_provider || provider == QAPI_STATS_PROVIDER_KVM) &&
+	    (!append_schema(list, kvm_stats_fd(machine_kvm(machine)), QAPI_STATS_TARGET_VM,
+			    error) ||
+	     !append_schema(list, machine_cpu_stats_fd(machine, 0), QAPI_STATS_TARGET_VCPU,
+			    error)))
 		return NULL;
+	if (!has_provider || provider == QAPI_STATS_PROVIDER_X_VIREO)
+		g_ptr_array_add(list, monitor_queue_stats_schema());
 	return g_steal_pointer(&list);
 }

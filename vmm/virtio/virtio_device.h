@@ -200,6 +200,12 @@ void virtio_device_reset(Device *device);
 void virtio_device_pause(Device *device);
 void virtio_device_resume(Device *device);
 
+/* Whether @device is a virtio device. */
+static inline bool virtio_device_is(const Device *device)
+{
+	return device->type->unrealize == virtio_device_unrealize;
+}
+
 static inline const VirtioDeviceType *virtio_device_type(const VirtioDevice *device)
 {
 	return (const VirtioDeviceType *)device->pci.device.type;
