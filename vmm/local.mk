@@ -183,6 +183,7 @@ vireo_vnc_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symb
 # vhost
 libvmm_a_SOURCES += \
 	vmm/vhost/vhost.h vmm/vhost/vhost_memory.c \
+	vmm/vhost/vhost_kernel.c vmm/vhost/vhost_kernel.h \
 	vmm/vhost/vhost_user.c vmm/vhost/vhost_user.h vmm/vhost/vhost_user_internal.h \
 	vmm/vhost/vhost_user_channel.c \
 	vmm/vhost/vhost_user_message.c vmm/vhost/vhost_user_message.h
@@ -192,6 +193,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/vhost_user_blk.c vmm/virtio/vhost_user_blk.h \
 	vmm/virtio/virtio_blk_layout.h \
 	vmm/virtio/virtio_vhost.c vmm/virtio/virtio_vhost.h \
+	vmm/virtio/virtio_net_vhost.c \
 	vmm/virtio/virtio_balloon.c vmm/virtio/virtio_balloon.h \
 	vmm/virtio/virtio_blk.c vmm/virtio/virtio_blk.h \
 	vmm/virtio/virtio_console.c vmm/virtio/virtio_console.h \

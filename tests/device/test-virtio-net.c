@@ -46,6 +46,19 @@ const char *netdev_id(const Netdev *netdev)
 	return "net0";
 }
 
+bool netdev_has_vhost(const Netdev *netdev)
+{
+	(void)netdev;
+	return false;
+}
+
+NetdevVhost netdev_get_vhost(const Netdev *netdev, unsigned queue)
+{
+	(void)netdev;
+	(void)queue;
+	g_assert_not_reached();
+}
+
 bool netdev_attach(Netdev *netdev, const char *user, IoLoop *loop, const NetdevListener *listener,
 		   void *opaque, GError **error)
 {

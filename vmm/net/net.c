@@ -200,6 +200,21 @@ void netdev_detach(Netdev *netdev)
 		netdev_free(netdev);
 }
 
+bool netdev_has_vhost(const Netdev *netdev)
+{
+	NetdevVhost vhost;
+
+	return netdev->ops->get_vhost && netdev->ops->get_vhost(netdev, 0, &vhost);
+}
+
+NetdevVhost netdev_get_vhost(const Netdev *netdev, unsigned queue)
+{
+	NetdevVhost vhost = { .vhost_fd = -1, .tap_fd = -1 };
+
+	netdev->ops->get_vhost(netdev, queue, &vhost);
+	return vhost;
+}
+
 unsigned netdev_n_queues(const Netdev *netdev)
 {
 	return netdev->n_queues;

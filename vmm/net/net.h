@@ -91,6 +91,16 @@ bool netdev_attach(Netdev *netdev, const char *user, IoLoop *loop, const NetdevL
 /* Give it back; no callback runs afterwards. Main thread; the loop's thread must be free to run. */
 void netdev_detach(Netdev *netdev);
 
+/* What the kernel can pass the frames of one pair with, both borrowed. */
+typedef struct NetdevVhost {
+	int vhost_fd; /* an open /dev/vhost-net */
+	int tap_fd;   /* where the frames go */
+} NetdevVhost;
+
+/* Whether vhost is to serve @netdev, and by what its pair @queue. Main thread. */
+bool netdev_has_vhost(const Netdev *netdev);
+NetdevVhost netdev_get_vhost(const Netdev *netdev, unsigned queue);
+
 /* How many pairs of queues it has. Any thread. */
 unsigned netdev_n_queues(const Netdev *netdev);
 /*

@@ -27,6 +27,8 @@ typedef struct NetdevOps {
 
 	/* As the netdev_*() functions. use_queues is NULL where there is only one pair. */
 	int (*use_queues)(Netdev *netdev, unsigned n);
+	/* NULL: it never has one; else false: this one has none. */
+	bool (*get_vhost)(const Netdev *netdev, unsigned queue, NetdevVhost *vhost);
 	unsigned (*offloads)(const Netdev *netdev);
 	void (*set_offloads)(Netdev *netdev, unsigned offloads);
 	void (*watch_readable)(Netdev *netdev, unsigned queue, bool enabled);

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/vhost.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -37,6 +38,7 @@ typedef struct NetTap NetTap;
 typedef struct TapQueue {
 	NetTap *tap;
 	int fd;
+	int vhost_fd;			   /* -1: frames go through this process */
 	bool detached;			   /* the kernel gives it no frames */
 	IoWatch *read_watch, *write_watch; /* loop thread's */
 } TapQueue;
@@ -75,7 +77,7 @@ static void add_queues(NetTap *tap, unsigned n)
 	tap->netdev.n_queues = n;
 	tap->queues = g_new0(TapQueue, n);
 	for (unsigned i = 0; i < n; i++)
-		tap->queues[i] = (TapQueue){ .tap = tap, .fd = -1 };
+		tap->queues[i] = (TapQueue){ .tap = tap, .fd = -1, .vhost_fd = -1 };
 }
 
 static bool tap_open_named(NetTap *tap, const QapiNetdevTapOptions *options, GError **error)
@@ -164,6 +166,94 @@ static bool check_script(const char *key, const char *value, GError **error)
 	return true;
 }
 
+/* Whether what @options say of vhost makes sense. */
+static bool check_vhost(const QapiNetdevTapOptions *options, GError **error)
+{
+	bool on = options->has_vhost && options->vhost;
+	const char *alone = options->vhostfd		 ? "vhostfd"
+			    : options->vhostfds		 ? "vhostfds"
+			    : options->has_vhostforce && options->vhostforce ? "vhostforce"
+									     : NULL;
+
+	if (alone && options->has_vhost && !on)
+		return error_fail(error, "'%s' contradicts vhost=off", alone);
+	if (options->vhostfd && options->vhostfds)
+		return error_fail(error, "'vhostfd' and 'vhostfds' are alternatives");
+	return true;
+}
+
+/* Descriptors that were passed: one for each queue. */
+static bool take_vhost_fds(NetTap *tap, const QapiNetdevTapOptions *options, GError **error)
+{
+	const char *text = options->vhostfd ? options->vhostfd : options->vhostfds;
+	g_auto(GStrv) names = g_strsplit(text, ":", options->vhostfd ? 1 : 0);
+	unsigned n = g_strv_length(names);
+
+	if (n != tap->netdev.n_queues)
+		return error_fail(error, "there are %u descriptors of vhost for %u queues", n,
+				  tap->netdev.n_queues);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t features;
+		int fd = netdev_take_fd(&tap->netdev, names[i], error);
+
+		if (fd < 0)
+			return false;
+		if (ioctl(fd, VHOST_GET_FEATURES, &features) < 0) {
+			netdev_refuse_fd(names[i], fd);
+			return error_fail(error, "descriptor '%s' is not vhost", names[i]);
+		}
+		tap->queues[i].vhost_fd = fd;
+	}
+	return true;
+}
+
+static bool open_vhost(NetTap *tap, GError **error)
+{
+	for (unsigned i = 0; i < tap->netdev.n_queues; i++) {
+		tap->queues[i].vhost_fd = fd_open("/dev/vhost-net", O_RDWR, 0, NULL, error);
+		if (tap->queues[i].vhost_fd < 0)
+			return false;
+	}
+	return true;
+}
+
+static void close_vhost(NetTap *tap)
+{
+	for (unsigned i = 0; i < tap->netdev.n_queues; i++)
+		fd_close(&tap->queues[i].vhost_fd);
+}
+
+/* Where vhost was not insisted on, its absence is no error: frames then go through here. */
+static bool tap_find_vhost(NetTap *tap, const QapiNetdevTapOptions *options, GError **error)
+{
+	bool passed = options->vhostfd || options->vhostfds;
+	bool forced = passed || (options->has_vhostforce && options->vhostforce);
+	GError *failure = NULL;
+
+	if (!forced && !(options->has_vhost && options->vhost))
+		return true;
+	if (!tap->has_header)
+		error_fail(&failure, "vhost needs a tap with headers ('vnet_hdr')");
+	else if (passed ? take_vhost_fds(tap, options, &failure) : open_vhost(tap, &failure))
+		return true;
+	close_vhost(tap);
+	if (forced) {
+		g_propagate_error(error, failure);
+		return false;
+	}
+	g_message("netdev '%s' does without vhost: %s", tap->netdev.id, failure->message);
+	g_error_free(failure);
+	return true;
+}
+
+static bool tap_get_vhost(const Netdev *netdev, unsigned number, NetdevVhost *vhost)
+{
+	const TapQueue *queue = &((const NetTap *)netdev)->queues[number];
+
+	*vhost = (NetdevVhost){ .vhost_fd = queue->vhost_fd, .tap_fd = queue->fd };
+	return queue->vhost_fd >= 0;
+}
+
 static bool tap_open(Netdev *netdev, const QapiNetdev *options, GError **error)
 {
 	NetTap *tap = (NetTap *)netdev;
@@ -172,13 +262,15 @@ static bool tap_open(Netdev *netdev, const QapiNetdev *options, GError **error)
 	bool opened;
 
 	if (!check_script("script", own->script, error) ||
-	    !check_script("downscript", own->downscript, error))
+	    !check_script("downscript", own->downscript, error) || !check_vhost(own, error))
 		return false;
 	if (!!own->fd + !!own->fds + !!own->ifname != 1)
 		return error_fail(error, "a tap needs one of 'ifname', 'fd' and 'fds'");
 	opened = own->ifname ? tap_open_named(tap, own, error) : tap_take_fds(tap, own, error);
-	if (!opened || !tap->has_header)
-		return opened;
+	if (!opened || !tap_find_vhost(tap, own, error))
+		return false;
+	if (!tap->has_header)
+		return true;
 
 	if (ioctl(tap->queues[0].fd, TUNSETVNETHDRSZ, &header_size) < 0)
 		return error_fail_errno(error, errno, "cannot set the header size of tap '%s'",
@@ -201,6 +293,8 @@ static void tap_close(Netdev *netdev)
 
 	for (unsigned i = 0; tap->queues && i < netdev->n_queues; i++)
 		fd_close(&tap->queues[i].fd);
+	if (tap->queues)
+		close_vhost(tap);
 	g_clear_pointer(&tap->queues, g_free);
 }
 
@@ -208,8 +302,10 @@ static char *tap_describe(Netdev *netdev)
 {
 	NetTap *tap = (NetTap *)netdev;
 
-	return g_strdup_printf("type=tap,ifname=%s,fd=%d,queues=%u,vnet_hdr=%s", tap->name,
-			       tap->queues[0].fd, netdev->n_queues, tap->has_header ? "on" : "off");
+	return g_strdup_printf("type=tap,ifname=%s,fd=%d,queues=%u,vnet_hdr=%s,vhost=%s",
+			       tap->name, tap->queues[0].fd, netdev->n_queues,
+			       tap->has_header ? "on" : "off",
+			       tap->queues[0].vhost_fd >= 0 ? "on" : "off");
 }
 
 static unsigned tap_offloads(const Netdev *netdev)
@@ -387,6 +483,7 @@ const NetdevOps netdev_tap_ops = {
 	.start = tap_start,
 	.stop = tap_stop,
 	.use_queues = tap_use_queues,
+	.get_vhost = tap_get_vhost,
 	.offloads = tap_offloads,
 	.set_offloads = tap_set_offloads,
 	.watch_readable = tap_watch_readable,

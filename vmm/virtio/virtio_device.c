@@ -129,11 +129,13 @@ static const StateField device_fields[] = {
 
 static bool device_after_load(void *object, GError **error)
 {
-	const VirtioDevice *device = object;
+	VirtioDevice *device = object;
 
 	if (device->accepted & ~device->offered)
 		return error_fail(error,
 				  "the driver accepted virtio features that are not offered");
+	if (device->path && device->path->negotiated)
+		device->path->negotiated(device);
 	return true;
 }
 
@@ -510,6 +512,8 @@ void virtio_device_set_status(VirtioDevice *device, uint8_t status)
 	if (!((device->status | added) & VIRTIO_STATUS_FEATURES_OK))
 		added &= ~VIRTIO_STATUS_DRIVER_OK;
 	device->status |= added;
+	if ((added & VIRTIO_STATUS_FEATURES_OK) && device->path && device->path->negotiated)
+		device->path->negotiated(device);
 	if (added & VIRTIO_STATUS_DRIVER_OK)
 		virtio_device_update(device);
 }

@@ -64,6 +64,11 @@ typedef struct VirtioPath {
 	void (*stop)(VirtioDevice *device);
 	/* After virtio_device_act_soon(). May be NULL. */
 	void (*act)(VirtioDevice *device);
+	/*
+	 * Features have been settled, on which it may depend which queues are outside. Any thread,
+	 * stopped. May be NULL.
+	 */
+	void (*negotiated)(VirtioDevice *device);
 } VirtioPath;
 
 typedef struct VirtioDeviceType {

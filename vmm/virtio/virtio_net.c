@@ -93,6 +93,7 @@ static void net_reset(VirtioDevice *device)
 	net->guest_offloads = 0;
 	net->guest_offloads_set = false;
 	net->n_active = 1;
+	virtio_net_vhost_reset(net);
 	__atomic_store_n(&net->announce, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -116,7 +117,7 @@ static void link_changed(void *opaque, bool up)
 {
 	VirtioNet *net = opaque;
 
-	(void)up; /* read_config asks the netdev */
+	virtio_net_vhost_set_link(net, up);
 	g_mutex_lock(&net->virtio.pci.device.lock);
 	virtio_device_config_changed(&net->virtio);
 	g_mutex_unlock(&net->virtio.pci.device.lock);
@@ -219,6 +220,11 @@ static bool net_setup(VirtioDevice *device, GError **error)
 		free_pairs(net);
 		return false;
 	}
+	if (!virtio_net_vhost_setup(net, error)) {
+		netdev_detach(net->netdev);
+		free_pairs(net);
+		return false;
+	}
 	choose_mac(net);
 	offer_features(net);
 	g_mutex_init(&net->mac_lock);
@@ -231,6 +237,7 @@ static void net_teardown(VirtioDevice *device)
 {
 	VirtioNet *net = virtio_net(device);
 
+	virtio_net_vhost_teardown(net);
 	netdev_detach(net->netdev);
 	free_pairs(net);
 	g_mutex_clear(&net->mac_lock);

@@ -4,6 +4,7 @@
  *	virtio_net.c		what it offers, configuration space, life
  *	virtio_net_data.c	frames, where they go through this process
  *	virtio_net_control.c	the control queue
+ *	virtio_net_vhost.c	frames, where vhost passes them on
  *
  * Everything here runs on the device's I/O loop, except where it says otherwise.
  *
@@ -14,6 +15,7 @@
 #include "vmm/virtio/interrupt_moderation.h"
 #include "vmm/virtio/virtio_net.h"
 #include "vmm/virtio/virtio_net_filter.h"
+#include "vmm/virtio/virtio_vhost.h"
 
 /* Features (virtio 1.2 §5.1.3). */
 #define VIRTIO_NET_F_CSUM		 0
@@ -75,6 +77,8 @@ struct VirtioNet {
 	bool want_mergeable, want_guest_announce, want_multiqueue, want_in_order;
 
 	Netdev *netdev;
+	VirtioVhost vhost;
+	bool has_vhost;
 	NetPair *pairs;
 	uint16_t n_pairs;
 	uint16_t n_active; /* pairs that the driver uses */
@@ -115,3 +119,16 @@ uint64_t virtio_net_guest_offload_mask(void);
 unsigned virtio_net_offloads_of(uint64_t features);
 /* The feature bits, of both sides, that NetOffload bits @offloads of a netdev allow. Any thread. */
 uint64_t virtio_net_offload_features(unsigned offloads);
+
+/* virtio_net_vhost.c; main thread, or stopped */
+
+/*
+ * Have vhost serve the data queues if the netdev has one, after it was attached and before features
+ * of network cards are offered. False and @error where it has one that cannot.
+ */
+bool virtio_net_vhost_setup(VirtioNet *net, GError **error);
+void virtio_net_vhost_teardown(VirtioNet *net);
+/* The device is being reset. Lock held. */
+void virtio_net_vhost_reset(VirtioNet *net);
+/* The link went up or down. Lock not held. */
+void virtio_net_vhost_set_link(VirtioNet *net, bool up);

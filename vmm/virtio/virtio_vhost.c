@@ -96,6 +96,11 @@ static bool find_areas(VirtioQueue *queue, VhostVring *vring)
 	return false;
 }
 
+static bool is_served(const VirtioQueue *queue)
+{
+	return queue->ring.enabled && queue->outside;
+}
+
 static bool describe_vring(VirtioVhost *self, unsigned index)
 {
 	VirtioQueue *queue = &self->device->queues[index];
@@ -123,7 +128,7 @@ static int enabled_vrings(VirtioVhost *self, unsigned carrier, VhostVring *vring
 	int n = 0;
 
 	for (unsigned i = first; i < first + self->queues_each; i++) {
-		if (!self->device->queues[i].ring.enabled)
+		if (!is_served(&self->device->queues[i]))
 			continue;
 		if (!describe_vring(self, i))
 			return -1;
@@ -136,14 +141,15 @@ static bool start_carrier(VirtioVhost *self, unsigned carrier, const VhostMemory
 			  GError **error)
 {
 	g_autofree VhostVring *vrings = g_new0(VhostVring, self->queues_each);
+	uint64_t features = self->device->accepted & self->carriers[carrier]->features;
 	int n = enabled_vrings(self, carrier, vrings);
 
 	if (n < 0)
 		return error_fail(error, "a ring is broken");
 	if (n == 0)
 		return true;
-	self->started[carrier] = vhost_start(self->carriers[carrier], self->device->accepted,
-					     memory, vrings, n, error);
+	self->started[carrier] =
+		vhost_start(self->carriers[carrier], features, memory, vrings, n, error);
 	return self->started[carrier];
 }
 
@@ -194,7 +200,7 @@ static bool is_drained(VirtioVhost *self, unsigned carrier)
 	for (unsigned i = first; i < first + self->queues_each; i++) {
 		const Virtqueue *ring = &self->device->queues[i].ring;
 
-		if (ring->enabled && !ring->packed &&
+		if (is_served(&self->device->queues[i]) && !ring->packed &&
 		    read_index(self->vrings[i].driver_area) !=
 			    read_index(self->vrings[i].device_area))
 			return false;
@@ -224,7 +230,7 @@ static void stop_carrier(VirtioVhost *self, unsigned carrier)
 	bool known;
 
 	for (unsigned i = first; i < first + self->queues_each; i++) {
-		if (self->device->queues[i].ring.enabled)
+		if (is_served(&self->device->queues[i]))
 			vrings[n++] = self->vrings[i];
 	}
 	if (!vhost->gone)
