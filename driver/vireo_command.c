@@ -298,15 +298,16 @@ vireoCommandAddDisks(virCommand *cmd,
 /* Hands @fds over, and returns their numbers with colons between. */
 static char *
 vireoCommandPassFDs(virCommand *cmd,
-                    vireoInterfaceFDs *fds)
+                    int *fds,
+                    size_t nfds)
 {
     g_auto(virBuffer) buf = VIR_BUFFER_INITIALIZER;
     size_t i;
 
-    for (i = 0; i < fds->nfds; i++) {
-        virBufferAsprintf(&buf, "%s%d", i > 0 ? ":" : "", fds->fds[i]);
-        virCommandPassFD(cmd, fds->fds[i], VIR_COMMAND_PASS_FD_CLOSE_PARENT);
-        fds->fds[i] = -1;
+    for (i = 0; i < nfds; i++) {
+        virBufferAsprintf(&buf, "%s%d", i > 0 ? ":" : "", fds[i]);
+        virCommandPassFD(cmd, fds[i], VIR_COMMAND_PASS_FD_CLOSE_PARENT);
+        fds[i] = -1;
     }
 
     return virBufferContentAndReset(&buf);
@@ -322,11 +323,17 @@ vireoCommandAddNets(virCommand *cmd,
     for (i = 0; i < def->nnets; i++) {
         virDomainNetDef *net = def->nets[i];
         g_autofree char *fd = NULL;
+        g_autofree char *vhostfd = NULL;
         g_autofree char *socket = g_strdup_printf("%s/%s-passt.sock", inputs->dir, net->info.alias);
 
-        if (inputs->netFDs && inputs->netFDs[i].nfds > 0)
-            fd = vireoCommandPassFDs(cmd, &inputs->netFDs[i]);
-        if (vireoCommandAddJSON(cmd, "-netdev", vireoDevicePropsNetdev(net, fd, socket)) < 0 ||
+        if (inputs->netFDs) {
+            vireoInterfaceFDs *fds = &inputs->netFDs[i];
+
+            fd = vireoCommandPassFDs(cmd, fds->fds, fds->nfds);
+            vhostfd = vireoCommandPassFDs(cmd, fds->vhostFDs, fds->nvhostFDs);
+        }
+        if (vireoCommandAddJSON(cmd, "-netdev",
+                                vireoDevicePropsNetdev(net, fd, vhostfd, socket)) < 0 ||
             vireoCommandAddJSON(cmd, "-device", vireoDevicePropsNet(def, net)) < 0)
             return -1;
     }

@@ -197,6 +197,7 @@ vireoDevicePropsNet(const virDomainDef *def,
 virJSONValue *
 vireoDevicePropsNetdev(virDomainNetDef *net,
                        const char *fd,
+                       const char *vhostfd,
                        const char *socket)
 {
     g_autoptr(virJSONValue) props = NULL;
@@ -225,6 +226,8 @@ vireoDevicePropsNetdev(virDomainNetDef *net,
                               "s:id", id,
                               fd && strchr(fd, ':') ? "S:fds" : "S:fd", fd,
                               "S:ifname", fd ? NULL : net->ifname,
+                              "B:vhost", vhostfd != NULL,
+                              vhostfd && strchr(vhostfd, ':') ? "S:vhostfds" : "S:vhostfd", vhostfd,
                               "p:queues", fd || net->driver.virtio.queues < 2 ? 0 :
                               net->driver.virtio.queues,
                               NULL) < 0)

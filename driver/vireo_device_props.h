@@ -61,6 +61,7 @@ vireoDevicePropsBlockNode(virDomainDiskDef *disk);
  * vireoDevicePropsNetdev:
  * @fd: the descriptor of the tap or of passt's connection, as a number or a name
  *     given by getfd; several with colons between; NULL: by name
+ * @vhostfd: likewise, those of vhost; NULL: frames go through the monitor
  * @socket: the path where a passt is to be found, if there is no descriptor of it
  *
  * -netdev / netdev_add
@@ -68,6 +69,7 @@ vireoDevicePropsBlockNode(virDomainDiskDef *disk);
 virJSONValue *
 vireoDevicePropsNetdev(virDomainNetDef *net,
                        const char *fd,
+                       const char *vhostfd,
                        const char *socket);
 
 virJSONValue *

@@ -109,31 +109,65 @@ vireoHotplugRemoveNet(virDomainObj *vm,
     vireoInterfaceStop(vm, net);
 }
 
+/* Names @fds in the monitor, by @prefix and a number, which are added to @names. */
+static int
+vireoHotplugSendFDs(virDomainObj *vm,
+                    const char *prefix,
+                    const int *fds,
+                    size_t nfds,
+                    GPtrArray *names)
+{
+    size_t i;
+
+    for (i = 0; i < nfds; i++) {
+        g_autofree char *name = g_strdup_printf("%s-%zu", prefix, i);
+
+        if (vireoQmpSendFD(vm, name, fds[i]) < 0)
+            return -1;
+        g_ptr_array_add(names, g_steal_pointer(&name));
+    }
+
+    return 0;
+}
+
+/* The names from @first to before @after with colons between; NULL if there are none. */
+static char *
+vireoHotplugJoinNames(const GPtrArray *names,
+                      size_t first,
+                      size_t after)
+{
+    g_auto(virBuffer) buf = VIR_BUFFER_INITIALIZER;
+    size_t i;
+
+    for (i = first; i < after; i++)
+        virBufferAsprintf(&buf, "%s%s", i > first ? ":" : "", (char *)names->pdata[i]);
+
+    return virBufferContentAndReset(&buf);
+}
+
 static int
 vireoHotplugAddNetdev(virDomainObj *vm,
                       virDomainNetDef *net,
                       const vireoInterfaceFDs *fds)
 {
-    g_auto(GStrv) names = g_new0(char *, fds->nfds + 1);
-    g_autofree char *all = NULL;
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *tap = g_strdup_printf("fd-%s", net->info.alias);
+    g_autofree char *vhost = g_strdup_printf("vhostfd-%s", net->info.alias);
+    g_autofree char *taps = NULL;
+    g_autofree char *vhosts = NULL;
     size_t i;
 
-    for (i = 0; i < fds->nfds; i++) {
-        names[i] = g_strdup_printf("fd-%s-%zu", net->info.alias, i);
-        if (vireoQmpSendFD(vm, names[i], fds->fds[i]) < 0) {
-            g_clear_pointer(&names[i], g_free);
-            goto error;
-        }
+    if (vireoHotplugSendFDs(vm, tap, fds->fds, fds->nfds, names) == 0 &&
+        vireoHotplugSendFDs(vm, vhost, fds->vhostFDs, fds->nvhostFDs, names) == 0) {
+        taps = vireoHotplugJoinNames(names, 0, fds->nfds);
+        vhosts = vireoHotplugJoinNames(names, fds->nfds, names->len);
+        if (vireoQmpAdd(vm, "netdev_add", vireoDevicePropsNetdev(net, taps, vhosts, NULL)) == 0)
+            return 0;
     }
-    if (i > 0)
-        all = g_strjoinv(":", names);
-    if (vireoQmpAdd(vm, "netdev_add", vireoDevicePropsNetdev(net, all, NULL)) == 0)
-        return 0;
 
- error:
     /* Those that it took are closed already; that is no error here. */
-    for (i = 0; names[i]; i++)
-        vireoHotplugUndo(vm, "closefd", "fdname", names[i]);
+    for (i = 0; i < names->len; i++)
+        vireoHotplugUndo(vm, "closefd", "fdname", names->pdata[i]);
     return -1;
 }
 

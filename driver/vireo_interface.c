@@ -6,6 +6,8 @@
 
 #include <config.h>
 
+#include <fcntl.h>
+
 #include "datatypes.h"
 #include "domain_audit.h"
 #include "domain_nwfilter.h"
@@ -30,6 +32,7 @@
 VIR_LOG_INIT("vireo.vireo_interface");
 
 #define VIREO_TUN_PATH "/dev/net/tun"
+#define VIREO_VHOST_PATH "/dev/vhost-net"
 
 static int
 vireoInterfaceOpenBridge(virDomainObj *vm,
@@ -138,6 +141,37 @@ vireoInterfaceSetBandwidth(virDomainObj *vm,
                                  !virDomainNetTypeSharesHostView(net));
 }
 
+/* Unless the XML has it otherwise, vhost is there to be used where the host has it. */
+static int
+vireoInterfaceOpenVhost(virDomainNetDef *net,
+                        vireoInterfaceFDs *fds)
+{
+    size_t i;
+
+    if (net->driver.virtio.name == VIR_DOMAIN_NET_DRIVER_TYPE_QEMU)
+        return 0;
+
+    fds->vhostFDs = g_new0(int, fds->nfds);
+    for (i = 0; i < fds->nfds; i++) {
+        int fd = open(VIREO_VHOST_PATH, O_RDWR | O_CLOEXEC);
+
+        if (fd < 0 && net->driver.virtio.name == VIR_DOMAIN_NET_DRIVER_TYPE_VHOST) {
+            virReportSystemError(errno,
+                                 _("interface '%s' asks for vhost, and '%s' cannot be opened"),
+                                 net->info.alias, VIREO_VHOST_PATH);
+            return -1;
+        }
+        if (fd < 0) {
+            while (fds->nvhostFDs > 0)
+                VIR_FORCE_CLOSE(fds->vhostFDs[--fds->nvhostFDs]);
+            return 0;
+        }
+        fds->vhostFDs[fds->nvhostFDs++] = fd;
+    }
+
+    return 0;
+}
+
 static int
 vireoInterfaceOpenTap(virDomainObj *vm,
                       virDomainNetDef *net,
@@ -168,7 +202,8 @@ vireoInterfaceOpenTap(virDomainObj *vm,
                                             fds->fds[i]) < 0)
             return -1;
     }
-    if (vireoInterfaceSetBandwidth(vm, net) < 0)
+    if (vireoInterfaceOpenVhost(net, fds) < 0 ||
+        vireoInterfaceSetBandwidth(vm, net) < 0)
         return -1;
     if (net->filter &&
         virDomainConfNWFilterInstantiate(vm->def->name, vm->def->uuid, net, false) < 0)
@@ -199,8 +234,11 @@ vireoInterfaceFDsClear(vireoInterfaceFDs *fds)
 
     for (i = 0; i < fds->nfds; i++)
         VIR_FORCE_CLOSE(fds->fds[i]);
+    for (i = 0; i < fds->nvhostFDs; i++)
+        VIR_FORCE_CLOSE(fds->vhostFDs[i]);
     g_clear_pointer(&fds->fds, g_free);
-    fds->nfds = 0;
+    g_clear_pointer(&fds->vhostFDs, g_free);
+    fds->nfds = fds->nvhostFDs = 0;
 }
 
 static void

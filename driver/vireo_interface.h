@@ -9,11 +9,14 @@
 #include "vireo_domain.h"
 
 /* What an interface is served by: a descriptor of its tap for each queue, or a
- * connection to passt; none: it is found by its name. */
+ * connection to passt; none: it is found by its name. And of vhost as many as of the
+ * tap, or none. */
 typedef struct _vireoInterfaceFDs vireoInterfaceFDs;
 struct _vireoInterfaceFDs {
     int *fds;
     size_t nfds;
+    int *vhostFDs;
+    size_t nvhostFDs;
 };
 
 /**

@@ -170,8 +170,6 @@ static int
 vireoValidateNetDriver(const virDomainNetDef *net)
 {
     const vireoValidateRefusal refusals[] = {
-        { net->driver.virtio.name == VIR_DOMAIN_NET_DRIVER_TYPE_VHOST,
-          "interface <driver name='vhost'>" },
         { net->driver.virtio.txmode != VIR_DOMAIN_NET_VIRTIO_TX_MODE_DEFAULT, "<driver txmode>" },
         { net->driver.virtio.ioeventfd == VIR_TRISTATE_SWITCH_OFF, "<driver ioeventfd='off'>" },
         { net->driver.virtio.event_idx == VIR_TRISTATE_SWITCH_OFF, "<driver event_idx='off'>" },
@@ -198,6 +196,8 @@ vireoValidateNetUser(const virDomainNetDef *net)
 {
     const vireoValidateRefusal refusals[] = {
         { net->driver.virtio.queues > 1, "<driver queues> above 1 of an interface of type 'user'" },
+        { net->driver.virtio.name == VIR_DOMAIN_NET_DRIVER_TYPE_VHOST,
+          "<driver name='vhost'> of an interface of type 'user'" },
         { net->filter != NULL, "<filterref> of an interface of type 'user'" },
         { net->bandwidth != NULL, "<bandwidth> of an interface of type 'user'" },
         { net->ifname != NULL, "<target> of an interface of type 'user'" },

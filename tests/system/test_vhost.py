@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Devices whose queues another process or the kernel serves."""
 
+import hashlib
 import os
+import pathlib
 import signal
 import subprocess
 
 import libvirt
 
-from lib.guest import Lab, device_count, monitor_pid
+from lib.guest import NETWORK_HOST, Lab, device_count, monitor_pid, network_xml
 from lib.harness import check, command, say, test, wait_for
+from test_network import address
 
 SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
 
@@ -111,3 +114,44 @@ def what_cannot_be() -> None:
                 check(what in str(error), f"the error names {what}: {error}")
             else:
                 raise AssertionError("it started")
+
+
+def vhost_threads(pid: int) -> int:
+    """How many threads of the kernel serve queues of a process."""
+    names = (path.read_text().strip() for path in pathlib.Path("/proc").glob("[0-9]*/comm"))
+    return sum(name == f"vhost-{pid}" for name in names)
+
+
+@test(limit=180)
+def kernel_serves_a_card() -> None:
+    """vhost-net: traffic both ways, pause, link, unplug and plug; and without it the process does it."""
+    with Lab() as lab:
+        vhost = network_xml("52:54:00:aa:cc:01").replace("</interface>", "<driver name='vhost'/></interface>")
+        domain, console = lab.boot(vhost)
+        pid = monitor_pid(domain)
+        check(vhost_threads(pid) == 1, "the kernel has a thread for it")
+        guest = address(console)
+        console.shell(f"ping -c 3 -W 5 {NETWORK_HOST}")
+        console.shell("dd if=/dev/urandom of=/tmp/data bs=64k count=32; cd /tmp && httpd -p 80")
+        data = subprocess.run(["busybox", "wget", "-q", "-O", "-", f"http://{guest}/data"], check=True,
+                              stdout=subprocess.PIPE, timeout=60).stdout
+        check(console.shell("sha256sum </tmp/data").split()[0] == hashlib.sha256(data).hexdigest(),
+              "a file came over TCP whole")
+        domain.suspend()
+        domain.resume()
+        console.shell(f"ping -c 2 -W 5 {NETWORK_HOST}")
+        descriptors = len(os.listdir(f"/proc/{pid}/fd"))
+        domain.detachDevice(vhost)
+        wait_for("the card left the XML", lambda: device_count(domain, "interface") == 0, 30)
+        wait_for("the card left the guest", lambda: "eth0" not in console.shell("ls /sys/class/net"), 20)
+        check(vhost_threads(pid) == 0, "the kernel's thread went with it")
+        domain.attachDevice(vhost)
+        wait_for("the card is back", lambda: "eth0" in console.shell("ls /sys/class/net"), 20)
+        check(len(os.listdir(f"/proc/{pid}/fd")) == descriptors, "no descriptor was lost")
+        console.shell(f"ip address add {guest}/24 dev eth0; ip link set eth0 up")
+        wait_for("the network answers", lambda: "bytes from" in console.shell(
+            f"ping -c 1 -W 2 {NETWORK_HOST}", status=None), 30, 1)
+        plain = network_xml("52:54:00:aa:cc:02").replace("</interface>", "<driver name='qemu'/></interface>")
+        domain.attachDevice(plain)
+        wait_for("the other card", lambda: "eth1" in console.shell("ls /sys/class/net"), 20)
+        check(vhost_threads(pid) == 1, "not by the kernel")
