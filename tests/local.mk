@@ -187,6 +187,13 @@ tests_vhost_user_libvhostuserback_a_SOURCES = \
 	tests/vhost-user/back_end.c tests/vhost-user/back_end.h
 VHOST_USER_BACK_END = tests/vhost-user/libvhostuserback.a
 
+# A front end without a guest, and what it says of Debian's back ends
+check_PROGRAMS += tests/vhost-user/drive-blk
+tests_vhost_user_drive_blk_SOURCES = tests/vhost-user/drive-blk.c
+tests_vhost_user_drive_blk_CFLAGS = $(TEST_CFLAGS)
+tests_vhost_user_drive_blk_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+unit_scripts += tests/vhost-user/test-storage-daemon
+
 device_tests += tests/device/test-vhost-user-blk
 tests_device_test_vhost_user_blk_SOURCES = tests/device/test-vhost-user-blk.c
 tests_device_test_vhost_user_blk_CFLAGS = $(TEST_CFLAGS)

@@ -150,6 +150,15 @@ static bool start_carrier(VirtioVhost *self, unsigned carrier, const VhostMemory
 		return true;
 	self->started[carrier] =
 		vhost_start(self->carriers[carrier], features, memory, vrings, n, error);
+	for (int i = 0; i < n && self->started[carrier]; i++) {
+		/*
+		 * What was notified of while nobody listened, or to a back end that took the
+		 * notification and died, or answered by one that did not get to interrupting.
+		 */
+		fd_event_signal(vrings[i].kick_fd);
+		if (vrings[i].call_fd >= 0)
+			fd_event_signal(vrings[i].call_fd);
+	}
 	return self->started[carrier];
 }
 
