@@ -46,6 +46,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_driver_device.c \
 	driver/vireo_driver_guest.c \
 	driver/vireo_driver_host.c \
+	driver/vireo_driver_iotune.c \
 	driver/vireo_driver_job.c \
 	driver/vireo_driver_list.c \
 	driver/vireo_driver_run.c \
@@ -58,6 +59,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_guest_info.c \
 	driver/vireo_hotplug.c \
 	driver/vireo_interface.c \
+	driver/vireo_iotune.c \
 	driver/vireo_log.c \
 	driver/vireo_monitor.c \
 	driver/vireo_namespace.c \
@@ -91,6 +93,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_guest_info.h \
 	driver/vireo_hotplug.h \
 	driver/vireo_interface.h \
+	driver/vireo_iotune.h \
 	driver/vireo_log.h \
 	driver/vireo_monitor.h \
 	driver/vireo_namespace.h \

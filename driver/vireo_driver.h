@@ -478,6 +478,18 @@ vireoDomainSetBlkioParameters(virDomainPtr dom,
                               int nparams,
                               unsigned int flags);
 int
+vireoDomainSetBlockIoTune(virDomainPtr dom,
+                          const char *path,
+                          virTypedParameterPtr params,
+                          int nparams,
+                          unsigned int flags);
+int
+vireoDomainGetBlockIoTune(virDomainPtr dom,
+                          const char *path,
+                          virTypedParameterPtr params,
+                          int *nparams,
+                          unsigned int flags);
+int
 vireoDomainGetInterfaceParameters(virDomainPtr dom,
                                   const char *device,
                                   virTypedParameterPtr params,

@@ -24,6 +24,7 @@
 #include "vireo_disk.h"
 #include "vireo_hotplug.h"
 #include "vireo_interface.h"
+#include "vireo_iotune.h"
 #include "vireo_memory_device.h"
 #include "vireo_qmp.h"
 #include "vireo_vhost.h"
@@ -90,6 +91,12 @@ vireoHotplugAttachDisk(virDomainObj *vm,
     }
     if (vireoQmpAdd(vm, "device_add", vireoDevicePropsDisk(vm->def, disk)) < 0) {
         vireoHotplugRemoveDisk(vm, disk);
+        virDomainAuditDisk(vm, NULL, disk->src, "attach", false);
+        return -1;
+    }
+    if (virDomainBlockIoTuneInfoHasAny(&disk->blkdeviotune) &&
+        vireoIoTuneApply(vm, disk, &disk->blkdeviotune) < 0) {
+        vireoHotplugUndo(vm, "device_del", "id", disk->info.alias);
         virDomainAuditDisk(vm, NULL, disk->src, "attach", false);
         return -1;
     }

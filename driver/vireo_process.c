@@ -39,6 +39,7 @@
 #include "vireo_event.h"
 #include "vireo_guest.h"
 #include "vireo_interface.h"
+#include "vireo_iotune.h"
 #include "vireo_log.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
@@ -306,6 +307,14 @@ vireoProcessConfigure(virDomainObj *vm)
 
         if (net->linkstate == VIR_DOMAIN_NET_INTERFACE_LINK_STATE_DOWN &&
             vireoQmpSetLink(vm, net->info.alias, false) < 0)
+            return -1;
+    }
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        virDomainDiskDef *disk = vm->def->disks[i];
+
+        if (virDomainBlockIoTuneInfoHasAny(&disk->blkdeviotune) &&
+            vireoIoTuneApply(vm, disk, &disk->blkdeviotune) < 0)
             return -1;
     }
 

@@ -8,6 +8,7 @@
 
 #include "virerror.h"
 
+#include "vireo_iotune.h"
 #include "vireo_validate.h"
 #include "vireo_vhost.h"
 
@@ -43,16 +44,6 @@ vireoValidateVirtio(const virDomainVirtioOptions *virtio)
     };
 
     return vireoValidateRefuse(refusals);
-}
-
-static bool
-vireoValidateHasIoTune(const virDomainBlockIoTuneInfo *tune)
-{
-    return tune->total_bytes_sec || tune->read_bytes_sec || tune->write_bytes_sec ||
-        tune->total_iops_sec || tune->read_iops_sec || tune->write_iops_sec ||
-        tune->total_bytes_sec_max || tune->read_bytes_sec_max || tune->write_bytes_sec_max ||
-        tune->total_iops_sec_max || tune->read_iops_sec_max || tune->write_iops_sec_max ||
-        tune->size_iops_sec || tune->group_name;
 }
 
 static int
@@ -98,6 +89,8 @@ vireoValidateDiskVhost(const virDomainDiskDef *disk,
         { disk->blockio.logical_block_size > 0 || disk->blockio.physical_block_size > 0,
           "<blockio> of a disk of type 'vhostuser'" },
         { disk->src->readonly, "<readonly> of a disk of type 'vhostuser'" },
+        { virDomainBlockIoTuneInfoHasAny(&disk->blkdeviotune),
+          "<iotune> of a disk of type 'vhostuser'" },
     };
 
     if (vireoValidateRefuse(refusals) < 0)
@@ -118,7 +111,6 @@ vireoValidateDisk(const virDomainDiskDef *disk,
         { disk->driverName && STRNEQ(disk->driverName, "qemu") &&
           STRNEQ(disk->driverName, "vireo"), "a disk <driver name> other than 'qemu' or 'vireo'" },
         { disk->mirror != NULL, "<mirror>" },
-        { vireoValidateHasIoTune(&disk->blkdeviotune), "<iotune>" },
         { disk->wwn != NULL, "<wwn>" },
         { disk->vendor != NULL, "<vendor>" },
         { disk->product != NULL, "<product>" },
@@ -144,6 +136,7 @@ vireoValidateDisk(const virDomainDiskDef *disk,
 
     if (vireoValidateRefuse(refusals) < 0 ||
         vireoValidateDiskSource(disk) < 0 ||
+        vireoIoTuneCheck(&disk->blkdeviotune) < 0 ||
         vireoValidateVirtio(disk->virtio) < 0 ||
         (vireoVhostIsDisk(disk) && vireoValidateDiskVhost(disk, def) < 0))
         return -1;

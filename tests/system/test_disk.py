@@ -2,6 +2,7 @@
 """Disks: what is written stays, and disks come and go while the guest runs."""
 
 import hashlib
+import time
 
 import libvirt
 
@@ -98,3 +99,43 @@ def statistics() -> None:
         after = domain.blockStats("vda")
         check(after[3] - before[3] >= 1 << 20, f"a mebibyte written: {before} {after}")
         check(domain.blockInfo("vda")[0] == 8 << 20, "the capacity")
+
+
+READ = "dd if=/dev/%s of=/dev/null bs=4k count=%d iflag=direct 2>/dev/null"
+
+
+def seconds(console, disk: str, count: int) -> float:
+    """How long @count reads of the guest take, by the host's clock."""
+    start = time.monotonic()
+    console.shell(READ % (disk, count))
+    return time.monotonic() - start
+
+
+@test(limit=120)
+def limited_speed() -> None:
+    """Limits from the XML hold from the start; blkdeviotune changes them while the guest reads."""
+    with Lab() as lab:
+        tune = "<iotune><read_iops_sec>10</read_iops_sec></iotune>"
+        domain, console = lab.boot(disk_xml(lab.empty_disk(8), "vda", tune))
+        check(domain.blockIoTune("vda")["read_iops_sec"] == 10, "what the XML has")
+        check(seconds(console, "vda", 31) >= 2, "31 reads at 10 a second take 2 seconds")
+        domain.setBlockIoTune("vda", {"read_iops_sec": 0}, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        check(domain.blockIoTune("vda")["read_iops_sec"] == 0, "no limit")
+        check("<iotune>" in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), "the definition keeps it")
+        console.shell(READ % ("vda", 200))
+        # A burst of 5 seconds at 40 a second; live and in the definition.
+        for flags in (libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG):
+            domain.setBlockIoTune("vda", {"total_iops_sec": 10, "total_iops_sec_max": 40,
+                                          "total_iops_sec_max_length": 5, "group_name": "slow"}, flags)
+            shown = domain.blockIoTune("vda", flags)
+            check(shown["total_iops_sec_max_length"] == 5 and shown["group_name"] == "slow" and
+                  shown["read_iops_sec"] == 0, f"both have it: {shown}")
+        check(seconds(console, "vda", 85) >= 2, "85 reads at 40 a second take 2 seconds")
+        # A disk that comes into the group shares what it has.
+        xml = disk_xml(lab.empty_disk(8), "vdb", "<iotune><total_iops_sec>10</total_iops_sec>"
+                       "<group_name>slow</group_name></iotune>")
+        domain.attachDevice(xml)
+        wait_for("the disk in the guest", lambda: "vdb" in console.shell("ls /sys/block").split(), 20)
+        domain.setBlockIoTune("vdb", {"total_iops_sec": 20}, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        check(domain.blockIoTune("vda", libvirt.VIR_DOMAIN_AFFECT_LIVE)["total_iops_sec"] == 20,
+              "a limit of the group is everybody's")

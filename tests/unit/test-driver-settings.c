@@ -11,6 +11,7 @@
 
 #include "vireo_bandwidth.h"
 #include "vireo_domain.h"
+#include "vireo_iotune.h"
 #include "vireo_tune.h"
 #include "vireo_update.h"
 
@@ -247,6 +248,111 @@ testSilence(void *opaque G_GNUC_UNUSED,
 {
 }
 
+static int
+testMerge(virDomainBlockIoTuneInfo *tune,
+          const char *changes)
+{
+    g_auto(GStrv) words = g_strsplit(changes, " ", 0);
+    virTypedParameterPtr params = NULL;
+    virDomainBlockIoTuneInfo merged;
+    int nparams = 0;
+    int max = 0;
+    int ret = -1;
+    size_t i;
+
+    for (i = 0; words[i]; i++) {
+        char *value = strchr(words[i], '=');
+
+        *value++ = '\0';
+        if (STREQ(words[i], "group_name"))
+            g_assert_cmpint(virTypedParamsAddString(&params, &nparams, &max, words[i], value), ==, 0);
+        else
+            g_assert_cmpint(virTypedParamsAddULLong(&params, &nparams, &max, words[i],
+                                                    g_ascii_strtoull(value, NULL, 10)), ==, 0);
+    }
+    virResetLastError();
+    if (vireoIoTuneCheckParams(params, nparams) == 0 &&
+        (ret = vireoIoTuneMerge(tune, params, nparams, &merged)) == 0) {
+        g_free(tune->group_name);
+        *tune = merged;
+    }
+    g_assert_true((ret == 0) == (virGetLastErrorCode() == VIR_ERR_OK));
+    virTypedParamsFree(params, nparams);
+    return ret;
+}
+
+/* A total takes the place of its parts and the other way round; other kinds of limits stay. */
+static void
+testIoTune(void)
+{
+    virDomainBlockIoTuneInfo tune = { 0 };
+
+    g_assert_cmpint(testMerge(&tune, "total_iops_sec=100 group_name=g"), ==, 0);
+    g_assert_cmpint(testMerge(&tune, "read_bytes_sec=5 write_bytes_sec=6"), ==, 0);
+    g_assert_cmpuint(tune.total_iops_sec, ==, 100);
+    g_assert_cmpuint(tune.write_bytes_sec, ==, 6);
+    g_assert_cmpstr(tune.group_name, ==, "g");
+    g_assert_cmpint(testMerge(&tune, "total_bytes_sec=9"), ==, 0);
+    g_assert_cmpuint(tune.read_bytes_sec, ==, 0);
+    g_assert_cmpuint(tune.total_bytes_sec, ==, 9);
+    g_assert_cmpint(testMerge(&tune, "total_iops_sec_max=200 total_iops_sec_max_length=10"), ==, 0);
+    g_assert_cmpint(testMerge(&tune, "total_iops_sec_max=300"), ==, 0);
+    g_assert_cmpuint(tune.total_iops_sec_max_length, ==, 10);
+    g_assert_cmpint(testMerge(&tune, "size_iops_sec=4096"), ==, 0);
+    g_assert_cmpuint(tune.total_iops_sec, ==, 100);
+    g_assert_cmpint(testMerge(&tune, "total_iops_sec_max=0"), ==, 0);
+    g_assert_cmpuint(tune.total_iops_sec_max_length, ==, 0);
+    /* Without any limit there is no group. */
+    g_assert_cmpint(testMerge(&tune, "total_bytes_sec=0 total_iops_sec=0 size_iops_sec=0"), ==, 0);
+    g_assert_null(tune.group_name);
+}
+
+static void
+testIoTuneRefused(void)
+{
+    static const char *const bad[] = {
+        "total_iops_sec=1 read_iops_sec=1",
+        "total_iops_sec_max=1",
+        "total_iops_sec=5 total_iops_sec_max=4",
+        "total_iops_sec=5 total_iops_sec_max_length=4",
+        "size_iops_sec=512",
+        "total_bytes_sec=1000000000000001",
+        "total_bytes_sec=1 total_bytes_sec_max=1000000000000 total_bytes_sec_max_length=1001",
+        "total_bytes_sec=1 total_bytes_sec=2",
+        "bytes_sec=1",
+    };
+    size_t i;
+
+    for (i = 0; i < G_N_ELEMENTS(bad); i++) {
+        virDomainBlockIoTuneInfo tune = { 0 };
+
+        g_assert_cmpint(testMerge(&tune, bad[i]), ==, -1);
+    }
+}
+
+/* Disks of a group have the same limits. */
+static void
+testIoTuneGroup(void)
+{
+    g_autoptr(virDomainDef) def = testDomain();
+    virDomainDiskDef *other = virDomainDiskDefNew(driver.xmlopt);
+    virDomainBlockIoTuneInfo tune = { .total_iops_sec = 7, .group_name = (char *)"g" };
+    virTypedParameter params[VIREO_IOTUNE_PARAMS];
+    int nparams = 0;
+
+    other->dst = g_strdup("vdb");
+    other->blkdeviotune.group_name = g_strdup("g");
+    virDomainDiskInsert(def, other);
+    vireoIoTuneSet(def, def->disks[0], &tune);
+    g_assert_cmpuint(other->blkdeviotune.total_iops_sec, ==, 7);
+    g_assert_cmpint(vireoIoTuneFormat(NULL, NULL, &nparams), ==, 0);
+    g_assert_cmpint(nparams, ==, VIREO_IOTUNE_PARAMS);
+    g_assert_cmpint(vireoIoTuneFormat(&other->blkdeviotune, params, &nparams), ==, 0);
+    g_assert_cmpstr(virTypedParamsGet(params, nparams, "group_name")->value.s, ==, "g");
+    g_assert_cmpuint(virTypedParamsGet(params, nparams, "total_iops_sec")->value.ul, ==, 7);
+    virTypedParamsClear(params, nparams);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -267,6 +373,9 @@ main(int argc, char **argv)
     g_test_add_func("/driver-settings/scheduler", testScheduler);
     g_test_add_func("/driver-settings/scheduler/refused", testSchedulerRefused);
     g_test_add_func("/driver-settings/bandwidth", testBandwidth);
+    g_test_add_func("/driver-settings/iotune", testIoTune);
+    g_test_add_func("/driver-settings/iotune/refused", testIoTuneRefused);
+    g_test_add_func("/driver-settings/iotune/group", testIoTuneGroup);
     ret = g_test_run();
 
     virObjectUnref(driver.xmlopt);

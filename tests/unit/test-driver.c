@@ -168,7 +168,8 @@ static const testRefusal testRefusals[] = {
     { "disk-network", "", "", "<disk type='network'><driver type='raw'/><source protocol='nbd' name='x'>"
       "<host name='h'/></source>" VDA "</disk>", "<disk type>" },
     { "disk-iotune", "", "", DISK("type='file'", VDA "<iotune><total_iops_sec>9</total_iops_sec>"
-                                  "</iotune>"), "<iotune>" },
+                                  "<total_iops_sec_max>8</total_iops_sec_max></iotune>"),
+      "'total_iops_sec_max' must not be less" },
     { "disk-aio", "", "", DISK("type='file'", "<driver io='threads' type='raw'/>" VDA), "io" },
     { "disk-encryption", "", "", DISK("type='file'", VDA "<encryption format='luks'>"
                                       "<secret type='passphrase' uuid='c7a5fdbd-edaf-9455-926a-d65c16db1800'/>"
