@@ -214,6 +214,7 @@ libvmm_a_SOURCES += \
 
 # machine
 libvmm_a_SOURCES += \
+	vmm/machine/announcements.c vmm/machine/announcements.h \
 	vmm/machine/device_types.c vmm/machine/device_types.h \
 	vmm/machine/machine.c vmm/machine/machine.h vmm/machine/machine_internal.h \
 	vmm/machine/machine_board.c vmm/machine/machine_cpu_model.c \

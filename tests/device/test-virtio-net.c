@@ -688,6 +688,8 @@ static void test_offloads(Fixture *fixture, gconstpointer data)
 static void test_config(Fixture *fixture, gconstpointer data)
 {
 	VirtioDriver *driver = &fixture->driver;
+	const uint8_t *bytes;
+	gsize size;
 
 	(void)data;
 	virtio_driver_start(driver, F_ALL);
@@ -701,6 +703,11 @@ static void test_config(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(virtio_driver_read_config(driver, 6, 2), ==, 0);
 	fixture->netdev->link_up = true;
 	virtio_net_announce(fixture->device);
+	g_assert_cmpuint(n_sent(fixture), ==, 1);
+	bytes = g_bytes_get_data(fixture->netdev->sent->pdata[0], &size);
+	g_assert_cmpuint(size, ==, NET_HEADER_SIZE + 60);
+	g_assert_cmpmem(bytes + NET_HEADER_SIZE, 14, "\xff\xff\xff\xff\xff\xff" MAC "\x80\x35", 14);
+	g_assert_cmpmem(bytes + NET_HEADER_SIZE + 22, 6, MAC, 6);
 	g_assert_true(virtio_driver_wait_interrupt(driver, 0));
 	g_assert_cmpuint(virtio_driver_read_config(driver, 6, 2), ==, 3);
 	g_assert_cmpuint(control(fixture, 3, 0, "", 0), ==, 0);

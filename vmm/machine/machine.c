@@ -274,6 +274,7 @@ static bool machine_create(Machine *machine, GError **error)
 	    !machine_create_memory(machine, error) || !kvm_create_chips(machine->kvm, error) ||
 	    !machine_create_cpus(machine, error) || !machine_create_board(machine, error))
 		return false;
+	machine->announcements = announcements_new(machine->context, machine->devices);
 	device_tree_reset(machine->devices);
 	return machine_load(machine, error) && create_vnc_server(machine, error);
 }
@@ -318,6 +319,7 @@ void machine_free(Machine *machine)
 		machine_quiesce(machine);
 	machine_free_cpus(machine);
 	vnc_server_free(machine->vnc);
+	announcements_free(machine->announcements);
 	device_tree_free(machine->devices);
 	display_free(machine->display);
 	if (machine->isa_bus)
@@ -374,6 +376,11 @@ BlockNodes *machine_block_nodes(Machine *machine)
 Netdevs *machine_netdevs(Machine *machine)
 {
 	return machine->netdevs;
+}
+
+Announcements *machine_announcements(Machine *machine)
+{
+	return machine->announcements;
 }
 
 Chardevs *machine_chardevs(Machine *machine)

@@ -21,6 +21,7 @@
 #include "vmm/base/fd.h"
 #include "vmm/config/vm_config.h"
 #include "vmm/device/device.h"
+#include "vmm/machine/announcements.h"
 #include "vmm/machine/machine_objects.h"
 #include "vmm/x86/cpu_features.h"
 
@@ -59,6 +60,7 @@ DeviceTree *machine_devices(Machine *machine);
 DeviceServices *machine_services(Machine *machine);
 BlockNodes *machine_block_nodes(Machine *machine);
 Netdevs *machine_netdevs(Machine *machine);
+Announcements *machine_announcements(Machine *machine);
 Chardevs *machine_chardevs(Machine *machine);
 MachineObjects *machine_objects(Machine *machine);
 /* NULL without -vnc. */

@@ -54,6 +54,7 @@ struct Machine {
 	MachineObjects *objects;
 	BlockNodes *block_nodes;
 	Netdevs *netdevs;
+	Announcements *announcements;
 	Chardevs *chardevs;
 	IoLoop *default_io_loop; /* NULL until a device asks */
 	MemoryBackend *own_memory; /* plain -m */

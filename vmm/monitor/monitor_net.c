@@ -50,6 +50,11 @@ bool qmp_set_link(QmpContext *ctx, const char *name, bool up, GError **error)
 	return true;
 }
 
+bool qmp_announce_self(QmpContext *ctx, const QapiAnnounceParameters *args, GError **error)
+{
+	return announcements_start(machine_announcements(qmp_context_machine(ctx)), args, error);
+}
+
 static void append_rx_filter(Device *device, gpointer data)
 {
 	if (virtio_net_is(device))

@@ -248,10 +248,30 @@ Netdev *virtio_net_netdev(Device *device)
 	return ((VirtioNet *)device)->netdev;
 }
 
+/* RFC 903: a question that nobody needs to answer, but each switch on its way learns from. */
+static void send_rarp(gpointer data)
+{
+	VirtioNet *net = data;
+	struct {
+		uint8_t header[NET_HEADER_SIZE], destination[6], source[6], type[2];
+		uint8_t kinds[8], sender[6], sender_address[4], target[6], target_address[4];
+		uint8_t padding[18];
+	} frame = { .type = { 0x80, 0x35 }, .kinds = { 0, 1, 8, 0, 6, 4, 0, 3 } };
+	struct iovec iov = { .iov_base = &frame, .iov_len = sizeof(frame) };
+
+	memset(frame.destination, 0xff, sizeof(frame.destination));
+	memcpy(frame.source, net->filter.mac, NET_MAC_SIZE);
+	memcpy(frame.sender, net->filter.mac, NET_MAC_SIZE);
+	memcpy(frame.target, net->filter.mac, NET_MAC_SIZE);
+	/* One that is lost is as good as one that a switch loses. */
+	(void)netdev_send(net->netdev, 0, &iov, 1);
+}
+
 void virtio_net_announce(Device *device)
 {
 	VirtioNet *net = (VirtioNet *)device;
 
+	io_loop_run_sync(net->virtio.loop, send_rarp, net);
 	g_mutex_lock(&device->lock);
 	if (virtio_device_has_feature(&net->virtio, VIRTIO_NET_F_GUEST_ANNOUNCE)) {
 		__atomic_store_n(&net->announce, STATUS_ANNOUNCE, __ATOMIC_SEQ_CST);

@@ -26,5 +26,8 @@ Netdev *virtio_net_netdev(Device *device);
  */
 QapiRxFilterInfo *virtio_net_query_rx_filter(Device *device);
 
-/* Ask the driver to announce the card on its network (§5.1.6.5.4), if it can. Main thread. */
+/*
+ * Announce the card on its network: by a frame from its address, and by its driver, if it can
+ * (§5.1.6.5.4). Main thread.
+ */
 void virtio_net_announce(Device *device);
