@@ -12,7 +12,9 @@
 #include "virlog.h"
 
 #include "vireo_agent.h"
+#include "vireo_alias.h"
 #include "vireo_guest.h"
+#include "vireo_qmp.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -113,6 +115,23 @@ vireoGuestSetConnected(virDomainObj *vm,
                                                                     VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED :
                                                                     VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED,
                                                                     reason));
+}
+
+void
+vireoGuestSetAllConnected(virDomainObj *vm,
+                          GHashTable *chardevs)
+{
+    size_t i;
+
+    for (i = 0; i < vm->def->nchannels; i++) {
+        virDomainChrDef *chr = vm->def->channels[i];
+        g_autofree char *id = vireoAliasChardev(chr);
+        const vireoQmpChardev *chardev = g_hash_table_lookup(chardevs, id);
+
+        if (chardev && chr->targetType == VIR_DOMAIN_CHR_CHANNEL_TARGET_TYPE_VIRTIO)
+            vireoGuestSetConnected(vm, chr, chardev->open,
+                                   VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_DOMAIN_STARTED);
+    }
 }
 
 static int

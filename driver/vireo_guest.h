@@ -50,6 +50,16 @@ vireoGuestSetConnected(virDomainObj *vm,
                        int reason);
 
 /**
+ * vireoGuestSetAllConnected:
+ * @chardevs: as vireoQmpGetChardevs has it
+ *
+ * The same for all channels, of which nothing was known till now.
+ */
+void
+vireoGuestSetAllConnected(virDomainObj *vm,
+                          GHashTable *chardevs);
+
+/**
  * vireoGuestDisconnect:
  *
  * The domain @vm, locked, ends: so does its connection.

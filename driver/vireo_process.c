@@ -277,7 +277,7 @@ vireoProcessSetPty(virDomainChrDef *chr,
 }
 
 static int
-vireoProcessLearnPtys(virDomainObj *vm)
+vireoProcessLearnChardevs(virDomainObj *vm)
 {
     g_autoptr(GHashTable) chardevs = NULL;
     size_t i;
@@ -291,6 +291,7 @@ vireoProcessLearnPtys(virDomainObj *vm)
         vireoProcessSetPty(vm->def->channels[i], chardevs);
     for (i = 0; i < vm->def->nconsoles; i++)
         vireoProcessSetPty(vm->def->consoles[i], chardevs);
+    vireoGuestSetAllConnected(vm, chardevs);
 
     return 0;
 }
@@ -398,7 +399,7 @@ vireoProcessFinishStart(virDomainObj *vm,
 
     if (vireoCPUUpdateLive(vm) < 0 ||
         vireoProcessPinThreads(vm) < 0 ||
-        vireoProcessLearnPtys(vm) < 0 ||
+        vireoProcessLearnChardevs(vm) < 0 ||
         vireoProcessConfigure(vm) < 0)
         return -1;
 

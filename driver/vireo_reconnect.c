@@ -12,7 +12,6 @@
 #include "virlog.h"
 #include "virpidfile.h"
 
-#include "vireo_alias.h"
 #include "vireo_cgroup.h"
 #include "vireo_event.h"
 #include "vireo_guest.h"
@@ -60,23 +59,13 @@ static int
 vireoReconnectChannels(virDomainObj *vm)
 {
     g_autoptr(GHashTable) chardevs = NULL;
-    size_t i;
 
     if (vm->def->nchannels == 0)
         return 0;
     if (vireoQmpGetChardevs(vm, &chardevs) < 0)
         return -1;
 
-    for (i = 0; i < vm->def->nchannels; i++) {
-        virDomainChrDef *chr = vm->def->channels[i];
-        g_autofree char *id = vireoAliasChardev(chr);
-        const vireoQmpChardev *chardev = g_hash_table_lookup(chardevs, id);
-
-        if (chardev)
-            vireoGuestSetConnected(vm, chr, chardev->open,
-                                   VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_DOMAIN_STARTED);
-    }
-
+    vireoGuestSetAllConnected(vm, chardevs);
     return 0;
 }
 
