@@ -10,7 +10,7 @@ if DRIVER
 # before anything of that name in this tree (hence automake's nostdinc).
 LIBVIRT_INCLUDES = -I$(LIBVIRT_SOURCE) -isystem $(LIBVIRT_SOURCE)/build \
 	$(foreach root,$(LIBVIRT_SOURCE) $(LIBVIRT_SOURCE)/build,-isystem $(root)/include -isystem $(root)/src \
-	$(foreach dir,access admin conf cpu hypervisor libvirt locking logging remote rpc security util, \
+	$(foreach dir,access admin conf cpu hypervisor libvirt locking logging remote rpc security storage_file util, \
 	-isystem $(root)/src/$(dir)))
 # Messages name libvirt's files as its own build does, not as they lie here.
 LIBVIRT_PREFIX_MAP = -ffile-prefix-map=$(LIBVIRT_SOURCE)/=
@@ -29,6 +29,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_agent_reply.c \
 	driver/vireo_alias.c \
 	driver/vireo_bandwidth.c \
+	driver/vireo_blockdev.c \
 	driver/vireo_capabilities.c \
 	driver/vireo_cgroup.c \
 	driver/vireo_change.c \
@@ -69,6 +70,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_reconnect.c \
 	driver/vireo_stats.c \
 	driver/vireo_stats_queue.c \
+	driver/vireo_storage.c \
 	driver/vireo_tune.c \
 	driver/vireo_update.c \
 	driver/vireo_vhost.c \
@@ -79,6 +81,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_agent_reply.h \
 	driver/vireo_alias.h \
 	driver/vireo_bandwidth.h \
+	driver/vireo_blockdev.h \
 	driver/vireo_capabilities.h \
 	driver/vireo_cgroup.h \
 	driver/vireo_change.h \
@@ -101,6 +104,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_process.h \
 	driver/vireo_qmp.h \
 	driver/vireo_stats.h \
+	driver/vireo_storage.h \
 	driver/vireo_tune.h \
 	driver/vireo_update.h \
 	driver/vireo_vhost.h \

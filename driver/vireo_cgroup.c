@@ -271,17 +271,42 @@ vireoCgroupRemoveIOThread(virDomainObj *vm,
 }
 
 int
+vireoCgroupAddHelper(virDomainObj *vm,
+                     pid_t pid)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(virCgroup) cgroup = NULL;
+
+    if (!priv->cgroup)
+        return 0;
+    if (!vireoCgroupNeedsThreads(vm->def))
+        return virCgroupAddProcess(priv->cgroup, pid);
+
+    if (virCgroupNewThread(priv->cgroup, VIR_CGROUP_THREAD_EMULATOR, 0, true, &cgroup) < 0)
+        return -1;
+    return virCgroupAddProcess(cgroup, pid);
+}
+
+int
 vireoCgroupAllowDisk(virDomainObj *vm,
                      virDomainDiskDef *disk)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
+    virStorageSource *n;
 
-    if (virDomainDiskGetType(disk) != VIR_STORAGE_TYPE_BLOCK ||
-        !virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_DEVICES))
+    if (!virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_DEVICES))
         return 0;
 
-    return vireoCgroupAllowPath(vm, virDomainDiskGetSource(disk),
-                                disk->src->readonly ? VIR_CGROUP_DEVICE_READ : VIR_CGROUP_DEVICE_RW);
+    for (n = disk->src; virStorageSourceIsBacking(n); n = n->backingStore) {
+        bool readonly = n != disk->src || n->readonly;
+
+        if (virStorageSourceGetActualType(n) == VIR_STORAGE_TYPE_BLOCK &&
+            vireoCgroupAllowPath(vm, n->path,
+                                 readonly ? VIR_CGROUP_DEVICE_READ : VIR_CGROUP_DEVICE_RW) < 0)
+            return -1;
+    }
+
+    return 0;
 }
 
 int
@@ -289,13 +314,18 @@ vireoCgroupDenyDisk(virDomainObj *vm,
                     virDomainDiskDef *disk)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
+    virStorageSource *n;
 
-    if (virDomainDiskGetType(disk) != VIR_STORAGE_TYPE_BLOCK ||
-        !virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_DEVICES))
+    if (!virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_DEVICES))
         return 0;
 
-    return virCgroupDenyDevicePath(priv->cgroup, virDomainDiskGetSource(disk),
-                                   VIR_CGROUP_DEVICE_RWM, true) < 0 ? -1 : 0;
+    for (n = disk->src; virStorageSourceIsBacking(n); n = n->backingStore) {
+        if (virStorageSourceGetActualType(n) == VIR_STORAGE_TYPE_BLOCK &&
+            virCgroupDenyDevicePath(priv->cgroup, n->path, VIR_CGROUP_DEVICE_RWM, true) < 0)
+            return -1;
+    }
+
+    return 0;
 }
 
 int

@@ -78,10 +78,21 @@ vireoCgroupRemoveIOThread(virDomainObj *vm,
                           unsigned int id);
 
 /**
+ * vireoCgroupAddHelper:
+ * @pid: a process that serves @vm beside its own
+ *
+ * Moves it to where the domain's own threads are that run no vCPU. Returns 0, or -1 with
+ * an error reported.
+ */
+int
+vireoCgroupAddHelper(virDomainObj *vm,
+                     pid_t pid);
+
+/**
  * vireoCgroupAllowDisk, vireoCgroupDenyDisk:
  *
- * Open the domain's device filter for a disk that is a block device, and close
- * it. Return 0, or -1 with an error reported.
+ * Open the domain's device filter for the block devices of a disk and its backing
+ * chain, and close it. Return 0, or -1 with an error reported.
  */
 int
 vireoCgroupAllowDisk(virDomainObj *vm,

@@ -17,6 +17,7 @@
 #include "vireo_device_props.h"
 #include "vireo_memory.h"
 #include "vireo_namespace.h"
+#include "vireo_storage.h"
 #include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -265,7 +266,8 @@ vireoCommandAddChardev(virCommand *cmd,
 
 static int
 vireoCommandAddDisks(virCommand *cmd,
-                     virDomainDef *def)
+                     virDomainDef *def,
+                     const char *dir)
 {
     size_t i;
 
@@ -284,6 +286,8 @@ vireoCommandAddDisks(virCommand *cmd,
         if (vireoVhostIsDisk(disk)) {
             g_autofree char *chardev = vireoVhostChardevAlias(disk->info.alias);
 
+            if (!disk->src->vhostuser)
+                vireoStorageSetSocket(disk, dir);
             vireoCommandAddChardev(cmd, chardev, disk->src->vhostuser);
         } else if (vireoCommandAddJSON(cmd, "-blockdev", vireoDevicePropsBlockNode(disk)) < 0) {
             return -1;
@@ -424,7 +428,7 @@ vireoCommandBuild(virDomainDef *def,
     /* A bus before what is on it. */
     if (vireoCommandAddControllers(cmd, def, true) < 0 ||
         vireoCommandAddControllers(cmd, def, false) < 0 ||
-        vireoCommandAddDisks(cmd, def) < 0 ||
+        vireoCommandAddDisks(cmd, def, inputs->dir) < 0 ||
         vireoCommandAddNets(cmd, def, inputs) < 0 ||
         vireoCommandAddChrs(cmd, def, def->serials, def->nserials) < 0 ||
         vireoCommandAddChrs(cmd, def, def->channels, def->nchannels) < 0 ||

@@ -68,8 +68,7 @@ vireoDevicePropsVirtio(const virDomainDef *def,
     return g_steal_pointer(&props);
 }
 
-/* write-cache as the guest sees it, and whether the host's page cache is passed by. */
-static void
+void
 vireoDevicePropsCacheMode(virDomainDiskCache mode,
                           virTristateSwitch *writeback,
                           virTristateBool *direct)

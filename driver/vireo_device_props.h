@@ -28,6 +28,12 @@ vireoDevicePropsVirtio(const virDomainDef *def,
                        const virDomainDeviceInfo *info,
                        const virDomainVirtioOptions *virtio);
 
+/* write-cache as the guest sees it, and whether the host's page cache is passed by */
+void
+vireoDevicePropsCacheMode(virDomainDiskCache mode,
+                          virTristateSwitch *writeback,
+                          virTristateBool *direct);
+
 /* -device / device_add */
 virJSONValue *
 vireoDevicePropsDisk(const virDomainDef *def,

@@ -12,6 +12,7 @@
 
 #include "vireo_cgroup.h"
 #include "vireo_disk.h"
+#include "vireo_storage.h"
 #include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -19,22 +20,22 @@
 VIR_LOG_INIT("vireo.vireo_disk");
 
 int
-vireoDiskPrepare(virDomainDiskDef *disk)
+vireoDiskPrepare(virDomainObj *vm,
+                 virDomainDiskDef *disk)
 {
     const char *path;
 
     if (virDomainDiskTranslateSourcePool(disk) < 0)
         return -1;
+    /* The format of a volume is not guessed either. */
+    if (virDomainDiskGetFormat(disk) <= VIR_STORAGE_FILE_NONE)
+        virDomainDiskSetFormat(disk, VIR_STORAGE_FILE_RAW);
+    if (vireoStorageServes(disk))
+        return vireoStoragePrepareDisk(vm, disk);
     if (vireoVhostIsDisk(disk))
         return 0;
 
     path = virDomainDiskGetSource(disk);
-    if (virDomainDiskGetFormat(disk) != VIR_STORAGE_FILE_RAW) {
-        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                       _("disk '%s' is of format '%s'; Vireo supports only raw"), disk->dst,
-                       virStorageFileFormatTypeToString(virDomainDiskGetFormat(disk)));
-        return -1;
-    }
     if (!path || !virFileExists(path)) {
         virReportSystemError(ENOENT, _("the image '%s' of disk '%s' cannot be used"),
                              NULLSTR(path), disk->dst);
@@ -44,26 +45,8 @@ vireoDiskPrepare(virDomainDiskDef *disk)
     return 0;
 }
 
-int
-vireoDiskAcquire(virDomainObj *vm,
-                 virDomainDiskDef *disk)
-{
-    vireoDomainObjPrivate *priv = vm->privateData;
-
-    if (virSecurityManagerSetImageLabel(priv->driver->securityManager, vm->def, disk->src,
-                                        VIR_SECURITY_DOMAIN_IMAGE_LABEL_BACKING_CHAIN |
-                                        VIR_SECURITY_DOMAIN_IMAGE_PARENT_CHAIN_TOP) < 0)
-        return -1;
-    if (vireoCgroupAllowDisk(vm, disk) < 0) {
-        vireoDiskRelease(vm, disk);
-        return -1;
-    }
-
-    return 0;
-}
-
-void
-vireoDiskRelease(virDomainObj *vm,
+static void
+vireoDiskUnlabel(virDomainObj *vm,
                  virDomainDiskDef *disk)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
@@ -76,4 +59,32 @@ vireoDiskRelease(virDomainObj *vm,
         VIR_WARN("the image of disk %s of domain %s could not be given back: %s", disk->dst,
                  vm->def->name, virGetLastErrorMessage());
     virErrorRestore(&saved);
+}
+
+int
+vireoDiskAcquire(virDomainObj *vm,
+                 virDomainDiskDef *disk)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (virSecurityManagerSetImageLabel(priv->driver->securityManager, vm->def, disk->src,
+                                        VIR_SECURITY_DOMAIN_IMAGE_LABEL_BACKING_CHAIN |
+                                        VIR_SECURITY_DOMAIN_IMAGE_PARENT_CHAIN_TOP) < 0)
+        return -1;
+    if (vireoCgroupAllowDisk(vm, disk) < 0 ||
+        (vireoStorageServes(disk) && vireoStorageAttachDisk(vm, disk) < 0)) {
+        vireoDiskUnlabel(vm, disk);
+        return -1;
+    }
+
+    return 0;
+}
+
+void
+vireoDiskRelease(virDomainObj *vm,
+                 virDomainDiskDef *disk)
+{
+    if (vireoStorageServes(disk))
+        vireoStorageDetachDisk(vm, disk);
+    vireoDiskUnlabel(vm, disk);
 }

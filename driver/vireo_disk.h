@@ -11,11 +11,12 @@
 /**
  * vireoDiskPrepare:
  *
- * Finds the image of a disk, in its storage pool if it is in one, and checks that
- * it is there and raw. Returns 0, or -1 with an error reported.
+ * Finds the image of a disk, in its storage pool if it is in one, and what it takes
+ * to serve it; checks that it is there. Returns 0, or -1 with an error reported.
  */
 int
-vireoDiskPrepare(virDomainDiskDef *disk);
+vireoDiskPrepare(virDomainObj *vm,
+                 virDomainDiskDef *disk);
 
 /**
  * vireoDiskAcquire, vireoDiskRelease:

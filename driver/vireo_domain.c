@@ -47,6 +47,8 @@ vireoDomainObjPrivateClear(vireoDomainObjPrivate *priv)
     g_clear_pointer(&priv->vcpuThreads, g_free);
     priv->nvcpuThreads = 0;
     g_clear_pointer(&priv->unplugAlias, g_free);
+    priv->storageRestarts = 0;
+    priv->lastImage = 0;
     priv->beingStopped = false;
     priv->panicked = false;
     priv->rebooting = false;
@@ -76,6 +78,7 @@ vireoDomainObjPrivateFormat(virBuffer *buf,
     if (priv->rebooting)
         virBufferAddLit(buf, "<rebooting/>\n");
     virBufferAsprintf(buf, "<agent timeout='%d'/>\n", priv->agentTimeout);
+    virBufferAsprintf(buf, "<images last='%u'/>\n", priv->lastImage);
 
     for (i = 0; i < priv->nvcpuThreads; i++) {
         if (priv->vcpuThreads[i] != 0)
@@ -102,8 +105,9 @@ vireoDomainObjPrivateParse(xmlXPathContextPtr ctxt,
     }
 
     priv->rebooting = virXPathBoolean("boolean(./rebooting)", ctxt) == 1;
-    if (virXPathInt("string(./agent/@timeout)", ctxt, &priv->agentTimeout) == -2) {
-        virReportError(VIR_ERR_XML_ERROR, "%s", _("the domain's status has no such agent timeout"));
+    if (virXPathInt("string(./agent/@timeout)", ctxt, &priv->agentTimeout) == -2 ||
+        virXPathUInt("string(./images/@last)", ctxt, &priv->lastImage) == -2) {
+        virReportError(VIR_ERR_XML_ERROR, "%s", _("a number in the domain's status is none"));
         return -1;
     }
 

@@ -32,6 +32,13 @@ struct _vireoDomainObjPrivate {
     /* * Seconds, or virDomainAgentResponseTimeoutValues; of all runs */
     int agentTimeout;
 
+    /* The storage daemon, if disks need one; NULL while it does not run */
+    vireoMonitor *storage;
+    pid_t storagePid;
+    unsigned int storageRestarts;       /* since then (monotonic, microseconds) */
+    gint64 storageRestartsSince;
+    unsigned int lastImage;             /* * the highest number of an image till now */
+
     pid_t *vcpuThreads;     /* * one for each vCPU, 0: not known */
     size_t nvcpuThreads;
 

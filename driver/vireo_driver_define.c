@@ -22,6 +22,7 @@
 #include "vireo_driver.h"
 #include "vireo_event.h"
 #include "vireo_qmp.h"
+#include "vireo_storage.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -258,7 +259,8 @@ vireoConnectDomainXMLToNative(virConnectPtr conn,
             source->data.nix.path = g_strdup_printf("%s/%s", dir, def->channels[i]->info.alias);
     }
 
-    if (!(cmd = vireoCommandBuild(def, &inputs)))
+    if (vireoStorageShareMemory(def) < 0 ||
+        !(cmd = vireoCommandBuild(def, &inputs)))
         return NULL;
 
     return virCommandToString(cmd, true);

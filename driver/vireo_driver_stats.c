@@ -18,6 +18,7 @@
 #include "vireo_guest_info.h"
 #include "vireo_qmp.h"
 #include "vireo_stats.h"
+#include "vireo_storage.h"
 #include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -365,6 +366,26 @@ vireoDomainGetDiskErrors(virDomainPtr dom,
     return ret;
 }
 
+/* The storage daemon knows better than the image's header. */
+static int
+vireoDomainGetServedInfo(virDomainObj *vm,
+                         const char *path,
+                         virDomainBlockInfo *info)
+{
+    virDomainDiskDef *disk;
+    int ret = -1;
+
+    if (vireoDomainBeginActiveJob(vm, VIR_JOB_QUERY) < 0)
+        return -1;
+    if (!(disk = virDomainDiskByName(vm->def, path, false)))
+        virReportError(VIR_ERR_INVALID_ARG, _("invalid path %s not assigned to domain"), path);
+    else
+        ret = vireoStorageGetInfo(vm, disk, info);
+    virDomainObjEndJob(vm);
+
+    return ret;
+}
+
 int
 vireoDomainGetBlockInfo(virDomainPtr dom,
                         const char *path,
@@ -385,6 +406,8 @@ vireoDomainGetBlockInfo(virDomainPtr dom,
 
     if (!(disk = virDomainDiskByName(vm->def, path, false)))
         virReportError(VIR_ERR_INVALID_ARG, _("invalid path %s not assigned to domain"), path);
+    else if (virDomainObjIsActive(vm) && vireoStorageServes(disk))
+        ret = vireoDomainGetServedInfo(vm, path, info);
     else
         ret = vireoStatsGetImage(disk, info);
 

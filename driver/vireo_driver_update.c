@@ -15,6 +15,7 @@
 #include "vireo_driver.h"
 #include "vireo_memory_device.h"
 #include "vireo_qmp.h"
+#include "vireo_storage.h"
 #include "vireo_update.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -97,6 +98,9 @@ vireoDomainResizeDisk(virDomainObj *vm,
         virReportError(VIR_ERR_OPERATION_UNSUPPORTED, _("disk '%s' is read-only"), disk->dst);
         return -1;
     }
+
+    if (vireoStorageServes(disk))
+        return vireoStorageResize(vm, disk, bytes);
 
     node = vireoAliasBlockNode(disk);
     return vireoQmpBlockResize(vm, node, bytes);

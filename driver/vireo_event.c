@@ -21,6 +21,7 @@
 #include "vireo_memory_device.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
+#include "vireo_storage.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -31,7 +32,8 @@ VIR_LOG_INIT("vireo.vireo_event");
 
 typedef struct {
     virDomainObj *vm;
-    pid_t pid;             /* whose event it is */
+    pid_t pid;             /* of the run whose event it is */
+    vireoEventOrigin origin;
     char *name;            /* NULL: the monitor is gone */
     virJSONValue *data;
     long long seconds;
@@ -42,15 +44,18 @@ typedef struct {
 struct _vireoEventSource {
     virDomainObj *vm;
     pid_t pid;
+    vireoEventOrigin origin;
 };
 
 vireoEventSource *
-vireoEventSourceNew(virDomainObj *vm)
+vireoEventSourceNew(virDomainObj *vm,
+                    vireoEventOrigin origin)
 {
     vireoEventSource *source = g_new0(vireoEventSource, 1);
 
     source->vm = virObjectRef(vm);
     source->pid = vm->pid;
+    source->origin = origin;
     return source;
 }
 
@@ -84,6 +89,7 @@ vireoEventSend(vireoEventSource *source,
 
     job->vm = virObjectRef(source->vm);
     job->pid = source->pid;
+    job->origin = source->origin;
     job->name = g_strdup(name);
     job->data = data ? virJSONValueCopy(data) : NULL;
     job->seconds = seconds;
@@ -566,6 +572,14 @@ vireoEventHandle(virDomainObj *vm,
     }
 }
 
+static void
+vireoEventHandleStorage(virDomainObj *vm,
+                        const vireoEventJob *job)
+{
+    if (!job->name)
+        vireoStorageLost(vm);
+}
+
 void
 vireoEventWorker(void *opaque,
                  void *data G_GNUC_UNUSED)
@@ -576,7 +590,9 @@ vireoEventWorker(void *opaque,
     virObjectLock(vm);
     /* Of an earlier run: that is over and known. */
     if (virDomainObjIsActive(vm) && vm->pid == job->pid) {
-        if (job->name)
+        if (job->origin == VIREO_EVENT_STORAGE)
+            vireoEventHandleStorage(vm, job);
+        else if (job->name)
             vireoEventHandle(vm, job);
         else
             vireoEventClosed(vm);

@@ -8,6 +8,12 @@
 
 #include "vireo_domain.h"
 
+/* Whose events they are */
+typedef enum {
+    VIREO_EVENT_MONITOR,    /* the domain's own process */
+    VIREO_EVENT_STORAGE,    /* its storage daemon */
+} vireoEventOrigin;
+
 /* Opaque for these callbacks: a run of a domain. */
 typedef struct _vireoEventSource vireoEventSource;
 
@@ -19,7 +25,8 @@ typedef struct _vireoEventSource vireoEventSource;
  * vireoEventSourceFree.
  */
 vireoEventSource *
-vireoEventSourceNew(virDomainObj *vm);
+vireoEventSourceNew(virDomainObj *vm,
+                    vireoEventOrigin origin);
 void
 vireoEventSourceFree(void *opaque);
 

@@ -82,7 +82,7 @@ static int
 vireoHotplugAttachDisk(virDomainObj *vm,
                        virDomainDiskDef *disk)
 {
-    if (vireoDiskPrepare(disk) < 0 || vireoDiskAcquire(vm, disk) < 0)
+    if (vireoDiskPrepare(vm, disk) < 0 || vireoDiskAcquire(vm, disk) < 0)
         return -1;
 
     if (vireoHotplugAddDiskSource(vm, disk) < 0) {

@@ -43,10 +43,13 @@
 #include "vireo_log.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
+#include "vireo_storage.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
 VIR_LOG_INIT("vireo.vireo_process");
+
+#define VIREO_PROCESS_SOCKET "monitor.sock"
 
 /* How long a process may take to end when asked, and when killed. */
 #define VIREO_PROCESS_TERM_MS 5000
@@ -59,11 +62,11 @@ vireoProcessPrepareDisks(virDomainObj *vm)
     size_t i;
 
     for (i = 0; i < vm->def->ndisks; i++) {
-        if (vireoDiskPrepare(vm->def->disks[i]) < 0)
+        if (vireoDiskPrepare(vm, vm->def->disks[i]) < 0)
             return -1;
     }
 
-    return 0;
+    return vireoStorageShareMemory(vm->def);
 }
 
 static int
@@ -128,12 +131,12 @@ vireoProcessPrepare(virDomainObj *vm)
     return virSecurityManagerCheckAllLabel(driver->securityManager, vm->def);
 }
 
-/* The socket listens before the process exists: a connection needs no retries. */
-static int
-vireoProcessListenMonitor(virDomainObj *vm)
+int
+vireoProcessListen(virDomainObj *vm,
+                   const char *name)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    g_autofree char *path = vireoDomainPath(vm, "monitor.sock");
+    g_autofree char *path = vireoDomainPath(vm, name);
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
     int fd = -1;
 
@@ -201,18 +204,22 @@ vireoProcessLaunch(virDomainObj *vm,
     if (virCommandHandshakeWait(cmd) < 0 ||
         vireoCgroupSetup(vm) < 0 ||
         vireoCgroupSetupEmulator(vm, vm->pid) < 0 ||
-        virSecurityManagerSetAllLabel(priv->driver->securityManager, vm->def, NULL, false, false) < 0)
+        virSecurityManagerSetAllLabel(priv->driver->securityManager, vm->def, NULL, false, false) < 0 ||
+        vireoStorageStart(vm) < 0)
         return -1;
 
     return virCommandHandshakeNotify(cmd);
 }
 
 int
-vireoProcessOpenMonitor(virDomainObj *vm)
+vireoProcessConnect(virDomainObj *vm,
+                    const char *name,
+                    vireoEventOrigin origin,
+                    vireoMonitor **monitor)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    g_autofree char *path = vireoDomainPath(vm, "monitor.sock");
-    vireoEventSource *source = vireoEventSourceNew(vm);
+    g_autofree char *path = vireoDomainPath(vm, name);
+    vireoEventSource *source = vireoEventSourceNew(vm, origin);
     vireoMonitor *mon;
     int rc;
 
@@ -227,7 +234,7 @@ vireoProcessOpenMonitor(virDomainObj *vm)
         rc = -1;
 
     if (mon && rc == 0 && virDomainObjIsActive(vm)) {
-        priv->mon = mon;
+        *monitor = mon;
         return 0;
     }
 
@@ -238,6 +245,14 @@ vireoProcessOpenMonitor(virDomainObj *vm)
             virReportError(VIR_ERR_OPERATION_FAILED, _("domain '%s' was ended"), vm->def->name);
     }
     return -1;
+}
+
+int
+vireoProcessOpenMonitor(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    return vireoProcessConnect(vm, VIREO_PROCESS_SOCKET, VIREO_EVENT_MONITOR, &priv->mon);
 }
 
 static int
@@ -368,7 +383,7 @@ vireoProcessStartBackEnds(virDomainObj *vm,
             goto cleanup;
     }
 
-    if ((fd = vireoProcessListenMonitor(vm)) >= 0)
+    if ((fd = vireoProcessListen(vm, VIREO_PROCESS_SOCKET)) >= 0)
         ret = vireoProcessRunMonitor(vm, netFDs, fd, logStart);
 
  cleanup:
@@ -470,8 +485,7 @@ vireoProcessWait(int pidfd,
     return poll(&pfd, 1, timeoutMS) > 0;
 }
 
-/* Ends the process; the pid cannot have been reused, as the pid file is locked. */
-static int
+int
 vireoProcessKill(const char *name,
                  const char *pidfile,
                  pid_t expected,
@@ -627,6 +641,8 @@ vireoProcessEnd(virDomainObj *vm,
         vireoMonitorClose(mon);
         virObjectUnref(mon);
     }
+
+    vireoStorageStop(vm);
 
     event = virDomainEventLifecycleNewFromObj(vm, VIR_DOMAIN_EVENT_STOPPED,
                                               vireoProcessEventDetail(reason));

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "vireo_domain.h"
+#include "vireo_event.h"
 
 typedef enum {
     VIREO_PROCESS_START_PAUSED = 1 << 0,
@@ -78,6 +79,46 @@ vireoProcessReconnectAll(vireoDriver *driver);
  */
 void
 vireoProcessAutostart(vireoDriver *driver);
+
+/**
+ * vireoProcessListen:
+ * @name: of a socket in the domain's run-time directory
+ *
+ * Returns a socket that listens there for the daemon to connect: before the process exists that is
+ * to serve it, so that the connection needs no retries. -1 with an error reported.
+ */
+int
+vireoProcessListen(virDomainObj *vm,
+                   const char *name);
+
+/**
+ * vireoProcessConnect:
+ * @origin: whose the socket is
+ * @monitor: set to the connection
+ *
+ * Connects to a process that serves QMP there; the lock is given up meanwhile. Returns 0, or -1
+ * with an error reported.
+ */
+int
+vireoProcessConnect(virDomainObj *vm,
+                    const char *name,
+                    vireoEventOrigin origin,
+                    vireoMonitor **monitor);
+
+/**
+ * vireoProcessKill:
+ * @name: of its domain, for errors
+ * @pidfile: which the process keeps locked, so that its number cannot have been reused
+ * @expected: its number
+ * @graceful: only ask it to end, and fail if it does not within 15 s
+ *
+ * Ends a process of a domain's, if it has not ended. Returns 0, or -1 with an error reported.
+ */
+int
+vireoProcessKill(const char *name,
+                 const char *pidfile,
+                 pid_t expected,
+                 bool graceful);
 
 /**
  * vireoProcessOpenMonitor:

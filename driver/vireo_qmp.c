@@ -16,11 +16,9 @@
 
 /* Gives up the domain's lock for a command. */
 static vireoMonitor *
-vireoQmpEnter(virDomainObj *vm)
+vireoQmpEnter(virDomainObj *vm,
+              vireoMonitor *mon)
 {
-    vireoDomainObjPrivate *priv = vm->privateData;
-    vireoMonitor *mon = priv->mon;
-
     if (!mon) {
         virReportError(VIR_ERR_OPERATION_FAILED,
                        _("the monitor of domain '%s' is gone"), vm->def->name);
@@ -56,12 +54,26 @@ vireoQmpCommandFD(virDomainObj *vm,
                   int fd,
                   virJSONValue **result)
 {
-    vireoMonitor *mon = vireoQmpEnter(vm);
+    vireoDomainObjPrivate *priv = vm->privateData;
+    vireoMonitor *mon = vireoQmpEnter(vm, priv->mon);
 
     if (!mon)
         return -1;
 
     return vireoQmpExit(vm, mon, vireoMonitorCommand(mon, name, args, fd, result));
+}
+
+int
+vireoQmpCommandTo(virDomainObj *vm,
+                  vireoMonitor *mon,
+                  const char *name,
+                  virJSONValue **args,
+                  virJSONValue **result)
+{
+    if (!vireoQmpEnter(vm, mon))
+        return -1;
+
+    return vireoQmpExit(vm, mon, vireoMonitorCommand(mon, name, args, -1, result));
 }
 
 int
@@ -78,7 +90,8 @@ vireoQmpRaw(virDomainObj *vm,
             const char *text,
             char **reply)
 {
-    vireoMonitor *mon = vireoQmpEnter(vm);
+    vireoDomainObjPrivate *priv = vm->privateData;
+    vireoMonitor *mon = vireoQmpEnter(vm, priv->mon);
 
     if (!mon)
         return -1;

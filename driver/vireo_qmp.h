@@ -24,6 +24,14 @@ vireoQmpCommand(virDomainObj *vm,
                 virJSONValue **args,
                 virJSONValue **result);
 
+/* The same to another process that serves the domain by QMP. */
+int
+vireoQmpCommandTo(virDomainObj *vm,
+                  vireoMonitor *mon,
+                  const char *name,
+                  virJSONValue **args,
+                  virJSONValue **result);
+
 /**
  * vireoQmpRaw:
  *

@@ -19,6 +19,7 @@
 #include "vireo_memory_device.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
+#include "vireo_storage.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -89,6 +90,7 @@ vireoReconnectDomain(virDomainObj *vm)
         vireoProcessOpenMonitor(vm) < 0 ||
         vireoCgroupConnect(vm) < 0 ||
         vireoQmpGetThreads(vm) < 0 ||
+        vireoStorageReconnect(vm) < 0 ||
         vireoReconnectState(vm) < 0 ||
         vireoReconnectChannels(vm) < 0)
         return -1;

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage_file_probe.h"
+#include "storage_source.h"
 #include "viralloc.h"
 #include "virerror.h"
 #include "virfile.h"
@@ -21,7 +23,6 @@
 #include "vireo_qmp.h"
 #include "vireo_stats.h"
 #include "vireo_stats_queue.h"
-#include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -81,6 +82,29 @@ vireoStatsGetBlocks(virDomainObj *vm,
     return 0;
 }
 
+/* The size that the guest sees, where the image's header tells it. */
+static int
+vireoStatsGetCapacity(virDomainDiskDef *disk,
+                      int fd,
+                      virDomainBlockInfo *info)
+{
+    g_autofree char *header = NULL;
+    ssize_t n;
+
+    if (virDomainDiskGetFormat(disk) <= VIR_STORAGE_FILE_RAW && !disk->src->encryption)
+        return 0;
+
+    if ((n = virFileReadHeaderFD(fd, VIR_STORAGE_MAX_HEADER, &header)) < 0) {
+        virReportSystemError(errno, _("cannot read the image of disk '%s'"), disk->dst);
+        return -1;
+    }
+    if (virStorageSourceUpdateCapacity(disk->src, header, n) < 0)
+        return -1;
+    info->capacity = disk->src->capacity;
+
+    return 0;
+}
+
 int
 vireoStatsGetImage(virDomainDiskDef *disk,
                    virDomainBlockInfo *info)
@@ -90,9 +114,9 @@ vireoStatsGetImage(virDomainDiskDef *disk,
     struct stat sb;
     off_t end;
 
-    if (vireoVhostIsDisk(disk)) {
+    if (!virStorageSourceIsLocalStorage(disk->src)) {
         virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
-                       _("the image of disk '%s' is another process's"), disk->dst);
+                       _("the image of disk '%s' is not this host's"), disk->dst);
         return -1;
     }
 
@@ -104,7 +128,7 @@ vireoStatsGetImage(virDomainDiskDef *disk,
     if (S_ISREG(sb.st_mode)) {
         info->capacity = info->physical = sb.st_size;
         info->allocation = (unsigned long long)sb.st_blocks * 512;
-        return 0;
+        return vireoStatsGetCapacity(disk, fd, info);
     }
     if ((end = lseek(fd, 0, SEEK_END)) < 0) {
         virReportSystemError(errno, _("cannot find the size of '%s'"), path);
@@ -112,7 +136,7 @@ vireoStatsGetImage(virDomainDiskDef *disk,
     }
     info->capacity = info->physical = info->allocation = end;
 
-    return 0;
+    return vireoStatsGetCapacity(disk, fd, info);
 }
 
 /* What the guest's balloon driver tells; not every guest does, and that is no error. */

@@ -9,6 +9,8 @@
 #include "virerror.h"
 
 #include "vireo_iotune.h"
+#include "vireo_blockdev.h"
+#include "vireo_storage.h"
 #include "vireo_validate.h"
 #include "vireo_vhost.h"
 
@@ -50,21 +52,52 @@ static int
 vireoValidateDiskSource(const virDomainDiskDef *disk)
 {
     const virStorageSource *src = disk->src;
+    bool served = vireoStorageServes(disk);
     const vireoValidateRefusal refusals[] = {
         { src->type != VIR_STORAGE_TYPE_FILE && src->type != VIR_STORAGE_TYPE_BLOCK &&
-          src->type != VIR_STORAGE_TYPE_VOLUME && src->type != VIR_STORAGE_TYPE_VHOST_USER,
-          "a <disk type> other than file, block, volume or vhostuser" },
-        { src->type != VIR_STORAGE_TYPE_VOLUME && src->format != VIR_STORAGE_FILE_RAW,
-          "a disk <driver type> other than 'raw'" },
-        { src->type != VIR_STORAGE_TYPE_VOLUME && src->type != VIR_STORAGE_TYPE_VHOST_USER &&
+          src->type != VIR_STORAGE_TYPE_VOLUME && src->type != VIR_STORAGE_TYPE_VHOST_USER &&
+          src->type != VIR_STORAGE_TYPE_NETWORK,
+          "a <disk type> other than file, block, network, volume or vhostuser" },
+        { (src->type == VIR_STORAGE_TYPE_FILE || src->type == VIR_STORAGE_TYPE_BLOCK) &&
           !src->path, "a <disk> without <source>" },
         { src->fdgroup != NULL, "<source fdgroup>" },
-        { src->encryption != NULL, "<disk><encryption>" },
         { src->auth != NULL, "<disk><auth>" },
         { src->pr != NULL, "<source><reservations>" },
         { src->sliceStorage != NULL, "<source><slices>" },
-        { virStorageSourceIsBacking(src->backingStore) &&
-          src->backingStore->type != VIR_STORAGE_TYPE_NONE, "<backingStore>" },
+        { !served && src->type != VIR_STORAGE_TYPE_VOLUME && virStorageSourceHasBacking(src),
+          "<backingStore> of a raw image" },
+    };
+    const virStorageSource *n;
+
+    if (vireoValidateRefuse(refusals) < 0)
+        return -1;
+    for (n = src; served && virStorageSourceIsBacking(n); n = n->backingStore) {
+        if (vireoBlockdevCheck(n, disk) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+/* What the storage daemon serves. */
+static int
+vireoValidateDiskServed(const virDomainDiskDef *disk,
+                        const virDomainDef *def)
+{
+    const vireoValidateRefusal refusals[] = {
+        { disk->serial != NULL, "<serial> of a disk that is not raw" },
+        { disk->iothread > 0, "<driver iothread> of a disk that is not raw" },
+        { disk->error_policy != VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT &&
+          disk->error_policy != VIR_DOMAIN_DISK_ERROR_POLICY_REPORT,
+          "a <driver error_policy> other than 'report' of a disk that is not raw" },
+        { disk->rerror_policy != VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT &&
+          disk->rerror_policy != VIR_DOMAIN_DISK_ERROR_POLICY_REPORT,
+          "a <driver rerror_policy> other than 'report' of a disk that is not raw" },
+        { disk->blockio.physical_block_size > 0,
+          "<blockio physical_block_size> of a disk that is not raw" },
+        { virDomainBlockIoTuneInfoHasAny(&disk->blkdeviotune), "<iotune> of a disk that is not raw" },
+        { def->mem.access == VIR_DOMAIN_MEMORY_ACCESS_PRIVATE,
+          "<access mode='private'/> with a disk that is not raw" },
     };
 
     return vireoValidateRefuse(refusals);
@@ -138,7 +171,8 @@ vireoValidateDisk(const virDomainDiskDef *disk,
         vireoValidateDiskSource(disk) < 0 ||
         vireoIoTuneCheck(&disk->blkdeviotune) < 0 ||
         vireoValidateVirtio(disk->virtio) < 0 ||
-        (vireoVhostIsDisk(disk) && vireoValidateDiskVhost(disk, def) < 0))
+        (disk->src->type == VIR_STORAGE_TYPE_VHOST_USER && vireoValidateDiskVhost(disk, def) < 0) ||
+        (vireoStorageServes(disk) && vireoValidateDiskServed(disk, def) < 0))
         return -1;
 
     if (disk->serial && strlen(disk->serial) > 20) {

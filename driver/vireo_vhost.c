@@ -9,6 +9,7 @@
 #include "virerror.h"
 
 #include "vireo_device_props.h"
+#include "vireo_storage.h"
 #include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -16,7 +17,8 @@
 bool
 vireoVhostIsDisk(const virDomainDiskDef *disk)
 {
-    return virStorageSourceGetActualType(disk->src) == VIR_STORAGE_TYPE_VHOST_USER;
+    return virStorageSourceGetActualType(disk->src) == VIR_STORAGE_TYPE_VHOST_USER ||
+        vireoStorageServes(disk);
 }
 
 char *

@@ -9,7 +9,7 @@
 #include "domain_conf.h"
 #include "virjson.h"
 
-/* Whether @disk is one that another process serves (<disk type='vhostuser'>). */
+/* Whether another process serves @disk: one of type 'vhostuser', or the storage daemon. */
 bool
 vireoVhostIsDisk(const virDomainDiskDef *disk);
 

@@ -16,6 +16,7 @@ driver_test_data = \
 	namespace \
 	numa \
 	rng-panic-balloon \
+	storage \
 	vhost-user
 EXTRA_DIST += $(foreach name,$(driver_test_data),tests/unit/driver-data/$(name).xml tests/unit/driver-data/$(name).args)
 EXTRA_DIST += tests/unit/test-driver-lint tests/unit/test-domain-schema

@@ -77,7 +77,7 @@ def agent() -> None:
         check(domain.fsFreeze() == 1, "one file system is frozen")
         check(domain.fsThaw() == 1, "and thawed")
         console.shell("echo writable >/root/file")
-        domain.fsTrim(None, 0)
+        domain.fSTrim(None, 0)
 
         ip = wait_for("an address", lambda: console.shell(
             "ip -4 address show eth0 | sed -n 's,.*inet \\([0-9.]*\\)/.*,\\1,p'"), 30)

@@ -115,7 +115,7 @@ testConfigRefused(void)
 {
     static const char *const refused[] = {
         "<disk type='file'><driver type='raw'/><source file='/d'/><target dev='vdb' bus='virtio'/></disk>",
-        "<disk type='file'><driver type='qcow2'/><source file='/d'/><target dev='vda' bus='virtio'/></disk>",
+        "<disk type='file'><driver type='dmg'/><source file='/d'/><target dev='vda' bus='virtio'/></disk>",
         "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='default'/>"
         "<model type='virtio'/></interface>",
         "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>",

@@ -161,17 +161,29 @@ static const testRefusal testRefusals[] = {
     { "genid", "", "<genid/>", "", "<genid>" },
     { "sev", "", "<launchSecurity type='sev'><policy>0x1</policy><cbitpos>47</cbitpos>"
       "<reducedPhysBits>1</reducedPhysBits></launchSecurity>", "", "<launchSecurity>" },
-    { "disk-qcow2", "", "", DISK("type='file'", "<driver name='qemu' type='qcow2'/>" VDA), "raw" },
+    { "disk-format", "", "", DISK("type='file'", "<driver name='qemu' type='dmg'/>" VDA), "dmg" },
+    { "disk-backing-format", "", "", DISK("type='file'", "<driver type='qcow2'/>"
+                                          "<backingStore type='file'><format type='cloop'/><source file='/b'/>"
+                                          "<backingStore/></backingStore>" VDA), "cloop" },
+    { "disk-raw-backing", "", "", DISK("type='file'", "<driver type='raw'/>"
+                                       "<backingStore type='file'><format type='raw'/><source file='/b'/>"
+                                       "<backingStore/></backingStore>" VDA), "<backingStore>" },
+    { "disk-qcow2-serial", "", "", DISK("type='file'", "<driver type='qcow2'/><serial>1</serial>" VDA),
+      "<serial>" },
+    { "disk-qcow2-policy", "", "", DISK("type='file'", "<driver type='qcow2' error_policy='stop'/>" VDA),
+      "error_policy" },
+    { "disk-qcow2-private", "", "<memoryBacking><access mode='private'/></memoryBacking>",
+      DISK("type='file'", "<driver type='qcow2'/>" VDA), "private" },
     { "disk-sata", "", "", DISK("type='file'", "<target dev='sda' bus='sata'/>"), "virtio" },
     { "disk-cdrom", "", "", DISK("type='file' device='cdrom'", "<target dev='sda' bus='sata'/>"),
       "<disk device>" },
-    { "disk-network", "", "", "<disk type='network'><driver type='raw'/><source protocol='nbd' name='x'>"
-      "<host name='h'/></source>" VDA "</disk>", "<disk type>" },
+    { "disk-network", "", "", "<disk type='network'><driver type='raw'/><source protocol='rbd' name='p/x'>"
+      "<host name='h'/></source>" VDA "</disk>", "rbd" },
     { "disk-iotune", "", "", DISK("type='file'", VDA "<iotune><total_iops_sec>9</total_iops_sec>"
                                   "<total_iops_sec_max>8</total_iops_sec_max></iotune>"),
       "'total_iops_sec_max' must not be less" },
     { "disk-aio", "", "", DISK("type='file'", "<driver io='threads' type='raw'/>" VDA), "io" },
-    { "disk-encryption", "", "", DISK("type='file'", VDA "<encryption format='luks'>"
+    { "disk-encryption", "", "", DISK("type='file'", VDA "<encryption format='qcow'>"
                                       "<secret type='passphrase' uuid='c7a5fdbd-edaf-9455-926a-d65c16db1800'/>"
                                       "</encryption>"), "<encryption>" },
     { "disk-serial", "", "", DISK("type='file'", VDA "<serial>123456789012345678901</serial>"),

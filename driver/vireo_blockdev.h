@@ -1,0 +1,62 @@
+/*
+ * vireo_blockdev.h: images and their backing chains as the storage daemon's nodes
+ *
+ * An image is two nodes, one for what the bytes mean and one for where they are;
+ * both are named after the image's number in the domain (virStorageSource.id).
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#pragma once
+
+#include "domain_conf.h"
+#include "virjson.h"
+
+/* The names of the nodes of @src, and of the secret that opens it; free with g_free. */
+char *
+vireoBlockdevFormatNode(const virStorageSource *src);
+char *
+vireoBlockdevStorageNode(const virStorageSource *src);
+char *
+vireoBlockdevSecret(const virStorageSource *src);
+
+/**
+ * vireoBlockdevCheck:
+ * @src: an image of a chain
+ * @disk: for the error
+ *
+ * Returns 0, or -1 with an error that names what of it is not supported.
+ */
+int
+vireoBlockdevCheck(const virStorageSource *src,
+                   const virDomainDiskDef *disk);
+
+/**
+ * vireoBlockdevStorageProps, vireoBlockdevFormatProps:
+ * @disk: whose settings hold
+ * @src: an image of its chain
+ * @backing: the node behind it; NULL: as the chain of @src has it
+ *
+ * Return the arguments of blockdev-add, or NULL with an error reported.
+ */
+virJSONValue *
+vireoBlockdevStorageProps(const virDomainDiskDef *disk,
+                          const virStorageSource *src);
+virJSONValue *
+vireoBlockdevFormatProps(const virDomainDiskDef *disk,
+                         const virStorageSource *src,
+                         const char *backing);
+
+/**
+ * vireoBlockdevSecretProps:
+ *
+ * Returns the arguments of object-add for the secret of the encrypted image @src,
+ * asked of libvirt's secret driver, or NULL with an error reported.
+ */
+virJSONValue *
+vireoBlockdevSecretProps(const virStorageSource *src);
+
+/* block-export-add: @disk, served on the socket @path */
+virJSONValue *
+vireoBlockdevExportProps(const virDomainDiskDef *disk,
+                         const char *path);

@@ -1,0 +1,662 @@
+/*
+ * vireo_storage.c: the storage daemon of a domain
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "storage_source.h"
+#include "viralloc.h"
+#include "vircommand.h"
+#include "virerror.h"
+#include "virfile.h"
+#include "virlog.h"
+#include "virpidfile.h"
+
+#include "vireo_blockdev.h"
+#include "vireo_cgroup.h"
+#include "vireo_event.h"
+#include "vireo_log.h"
+#include "vireo_process.h"
+#include "vireo_qmp.h"
+#include "vireo_storage.h"
+#include "vireo_vhost.h"
+
+#define VIR_FROM_THIS VIR_FROM_DOMAIN
+
+VIR_LOG_INIT("vireo.vireo_storage");
+
+#define VIREO_STORAGE_DAEMON "qemu-storage-daemon"
+#define VIREO_STORAGE_SOCKET "storage.sock"
+
+/* As long as chains that libvirt follows by itself. */
+#define VIREO_STORAGE_MAX_DEPTH 200
+
+/* The monitor looks this often, in seconds, for a daemon that has gone. */
+#define VIREO_STORAGE_RECONNECT 1
+
+/* How often, and at what distance, one looks whether an export has gone. */
+#define VIREO_STORAGE_EXPORT_TRIES 100
+#define VIREO_STORAGE_EXPORT_WAIT_US (10 * 1000)
+
+/* A daemon that has ended this often within the time is not started again. */
+#define VIREO_STORAGE_RESTARTS 3
+#define VIREO_STORAGE_RESTARTS_US (60 * G_USEC_PER_SEC)
+
+bool
+vireoStorageServes(const virDomainDiskDef *disk)
+{
+    virStorageType type = virStorageSourceGetActualType(disk->src);
+
+    return type != VIR_STORAGE_TYPE_VHOST_USER && type != VIR_STORAGE_TYPE_VOLUME &&
+        (type == VIR_STORAGE_TYPE_NETWORK || disk->src->encryption ||
+         disk->src->format != VIR_STORAGE_FILE_RAW);
+}
+
+static bool
+vireoStorageIsNeeded(const virDomainDef *def)
+{
+    size_t i;
+
+    for (i = 0; i < def->ndisks; i++) {
+        if (vireoStorageServes(def->disks[i]))
+            return true;
+    }
+
+    return false;
+}
+
+static char *
+vireoStoragePidFile(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    /* No domain's name makes its own pid file end like this. */
+    return g_strdup_printf("%s/%s.storage-pid", priv->driver->config->stateDir, vm->def->name);
+}
+
+void
+vireoStorageSetSocket(virDomainDiskDef *disk,
+                      const char *dir)
+{
+    virDomainChrSourceDef *source = virDomainChrSourceDefNew(NULL);
+
+    source->type = VIR_DOMAIN_CHR_TYPE_UNIX;
+    source->data.nix.path = g_strdup_printf("%s/%s.sock", dir, disk->info.alias);
+    source->data.nix.reconnect.enabled = VIR_TRISTATE_BOOL_YES;
+    source->data.nix.reconnect.timeout = VIREO_STORAGE_RECONNECT;
+    virObjectUnref(disk->src->vhostuser);
+    disk->src->vhostuser = source;
+}
+
+int
+vireoStorageShareMemory(virDomainDef *def)
+{
+    if (!vireoStorageIsNeeded(def))
+        return 0;
+    if (def->mem.access == VIR_DOMAIN_MEMORY_ACCESS_DEFAULT)
+        def->mem.access = VIR_DOMAIN_MEMORY_ACCESS_SHARED;
+
+    return vireoVhostCheckMemory(def, "a disk that is not raw");
+}
+
+static int
+vireoStorageFindChain(virDomainObj *vm,
+                      virDomainDiskDef *disk)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    const vireoConfig *config = priv->driver->config;
+    virStorageSource *last = disk->src;
+
+    while (virStorageSourceHasBacking(last))
+        last = last->backingStore;
+    /* The definition says where the chain ends. */
+    if (last->backingStore)
+        return 0;
+
+    if (virStorageSourceIsLocalStorage(last) && !virFileExists(last->path)) {
+        virReportSystemError(ENOENT, _("the image '%s' of disk '%s' cannot be used"),
+                             last->path, disk->dst);
+        return -1;
+    }
+
+    return virStorageSourceGetMetadata(last, config->user, config->group,
+                                       VIREO_STORAGE_MAX_DEPTH, true);
+}
+
+int
+vireoStoragePrepareDisk(virDomainObj *vm,
+                        virDomainDiskDef *disk)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    virStorageSource *n;
+
+    if (vireoStorageFindChain(vm, disk) < 0)
+        return -1;
+
+    for (n = disk->src; virStorageSourceIsBacking(n); n = n->backingStore) {
+        if (vireoBlockdevCheck(n, disk) < 0)
+            return -1;
+        n->id = ++priv->lastImage;
+    }
+    vireoStorageSetSocket(disk, priv->dir);
+
+    return 0;
+}
+
+int
+vireoStorageCommand(virDomainObj *vm,
+                    const char *name,
+                    virJSONValue **args,
+                    virJSONValue **result)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (!priv->storage) {
+        virReportError(VIR_ERR_OPERATION_FAILED,
+                       _("the storage daemon of domain '%s' does not run"), vm->def->name);
+        return -1;
+    }
+
+    return vireoQmpCommandTo(vm, priv->storage, name, args, result);
+}
+
+/* A command whose arguments are @props, which it consumes. */
+static int
+vireoStorageAdd(virDomainObj *vm,
+                const char *command,
+                virJSONValue *props)
+{
+    g_autoptr(virJSONValue) args = props;
+
+    return args ? vireoStorageCommand(vm, command, &args, NULL) : -1;
+}
+
+/* Undoing goes on whatever fails. */
+static void
+vireoStorageDel(virDomainObj *vm,
+                const char *command,
+                const char *key,
+                const char *name)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(virJSONValue) args = virJSONValueNewObject();
+    virErrorPtr saved;
+
+    virErrorPreserveLast(&saved);
+    if (priv->storage && virDomainObjIsActive(vm) &&
+        (virJSONValueObjectAppendString(args, key, name) < 0 ||
+         vireoStorageCommand(vm, command, &args, NULL) < 0))
+        VIR_WARN("%s %s of domain %s failed: %s", command, name, vm->def->name,
+                 virGetLastErrorMessage());
+    virErrorRestore(&saved);
+}
+
+static int
+vireoStorageAddNodes(virDomainObj *vm,
+                     virDomainDiskDef *disk,
+                     virStorageSource *src)
+{
+    if (src->encryption &&
+        vireoStorageAdd(vm, "object-add", vireoBlockdevSecretProps(src)) < 0)
+        return -1;
+    if (vireoStorageAdd(vm, "blockdev-add", vireoBlockdevStorageProps(disk, src)) == 0) {
+        g_autofree char *storage = vireoBlockdevStorageNode(src);
+
+        if (vireoStorageAdd(vm, "blockdev-add", vireoBlockdevFormatProps(disk, src, NULL)) == 0)
+            return 0;
+        vireoStorageDel(vm, "blockdev-del", "node-name", storage);
+    }
+    if (src->encryption) {
+        g_autofree char *secret = vireoBlockdevSecret(src);
+
+        vireoStorageDel(vm, "object-del", "id", secret);
+    }
+
+    return -1;
+}
+
+int
+vireoStorageAddImage(virDomainObj *vm,
+                     virDomainDiskDef *disk,
+                     virStorageSource *src)
+{
+    g_autofree char *why = NULL;
+
+    if (vireoStorageAddNodes(vm, disk, src) == 0)
+        return 0;
+
+    why = g_strdup(virGetLastErrorMessage());
+    virReportError(VIR_ERR_OPERATION_FAILED, _("the image '%s' of disk '%s' cannot be used: %s"),
+                   NULLSTR(src->path), disk->dst, why);
+    return -1;
+}
+
+void
+vireoStorageRemoveImage(virDomainObj *vm,
+                        virStorageSource *src)
+{
+    g_autofree char *format = vireoBlockdevFormatNode(src);
+    g_autofree char *storage = vireoBlockdevStorageNode(src);
+    g_autofree char *secret = vireoBlockdevSecret(src);
+
+    vireoStorageDel(vm, "blockdev-del", "node-name", format);
+    vireoStorageDel(vm, "blockdev-del", "node-name", storage);
+    if (src->encryption)
+        vireoStorageDel(vm, "object-del", "id", secret);
+}
+
+/* @src and what is behind it, from the deepest on */
+static int
+vireoStorageAddChain(virDomainObj *vm,
+                     virDomainDiskDef *disk,
+                     virStorageSource *src)
+{
+    g_autoptr(GPtrArray) images = g_ptr_array_new();
+    size_t i;
+
+    for (; virStorageSourceIsBacking(src); src = src->backingStore)
+        g_ptr_array_add(images, src);
+
+    for (i = images->len; i > 0; i--) {
+        if (vireoStorageAddImage(vm, disk, g_ptr_array_index(images, i - 1)) < 0)
+            break;
+    }
+    if (i == 0)
+        return 0;
+
+    for (; i < images->len; i++)
+        vireoStorageRemoveImage(vm, g_ptr_array_index(images, i));
+    return -1;
+}
+
+static void
+vireoStorageRemoveChain(virDomainObj *vm,
+                        virStorageSource *src)
+{
+    for (; virStorageSourceIsBacking(src); src = src->backingStore)
+        vireoStorageRemoveImage(vm, src);
+}
+
+static int
+vireoStorageServe(virDomainObj *vm,
+                  virDomainDiskDef *disk)
+{
+    const char *path = disk->src->vhostuser->data.nix.path;
+
+    if (vireoStorageAddChain(vm, disk, disk->src) < 0)
+        return -1;
+
+    /* It may be there from a daemon that was killed. */
+    unlink(path);
+    if (vireoStorageAdd(vm, "block-export-add", vireoBlockdevExportProps(disk, path)) == 0)
+        return 0;
+
+    vireoStorageRemoveChain(vm, disk->src);
+    return -1;
+}
+
+static int
+vireoStorageOpenMonitor(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    return vireoProcessConnect(vm, VIREO_STORAGE_SOCKET, VIREO_EVENT_STORAGE, &priv->storage);
+}
+
+static virCommand *
+vireoStorageCommandLine(virDomainObj *vm,
+                        int monitorFD,
+                        int *logFD)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    const vireoConfig *config = priv->driver->config;
+    virCommand *cmd = virCommandNew(VIREO_STORAGE_DAEMON);
+    g_autofree char *pidfile = vireoStoragePidFile(vm);
+
+    virCommandAddArg(cmd, "--chardev");
+    virCommandAddArgFormat(cmd, "socket,id=monitor,fd=%d,server=on,wait=off", monitorFD);
+    virCommandPassFD(cmd, monitorFD, VIR_COMMAND_PASS_FD_CLOSE_PARENT);
+    virCommandAddArgList(cmd, "--monitor", "chardev=monitor", NULL);
+
+    virCommandClearCaps(cmd);
+    virCommandSetOutputFD(cmd, logFD);
+    virCommandSetErrorFD(cmd, logFD);
+    virCommandSetPidFile(cmd, pidfile);
+    virCommandDaemonize(cmd);
+    virCommandRequireHandshake(cmd);
+    virCommandSetUmask(cmd, 0x002);
+    if (config->maxFiles > 0)
+        virCommandSetMaxFiles(cmd, config->maxFiles);
+    virCommandSetMaxCoreSize(cmd, config->maxCoreSize);
+
+    return cmd;
+}
+
+static int
+vireoStorageLaunch(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    virSecurityManager *manager = priv->driver->securityManager;
+    g_autofree char *pidfile = vireoStoragePidFile(vm);
+    g_autoptr(virCommand) cmd = NULL;
+    VIR_AUTOCLOSE logFD = -1;
+    off_t start;
+    int monitorFD;
+    int rc;
+
+    if ((logFD = vireoLogOpen(vm, &start)) < 0 ||
+        (monitorFD = vireoProcessListen(vm, VIREO_STORAGE_SOCKET)) < 0)
+        return -1;
+    cmd = vireoStorageCommandLine(vm, monitorFD, &logFD);
+
+    if (virSecurityManagerSetChildProcessLabel(manager, vm->def, cmd) < 0 ||
+        virSecurityManagerPreFork(manager) < 0)
+        return -1;
+    rc = virCommandRun(cmd, NULL);
+    virSecurityManagerPostFork(manager);
+    if (rc < 0)
+        return -1;
+
+    if (virPidFileReadPath(pidfile, &priv->storagePid) < 0) {
+        virReportError(VIR_ERR_INTERNAL_ERROR, _("the storage daemon of domain '%s' has no process"),
+                       vm->def->name);
+        return -1;
+    }
+    if (virCommandHandshakeWait(cmd) < 0 ||
+        vireoCgroupAddHelper(vm, priv->storagePid) < 0 ||
+        virCommandHandshakeNotify(cmd) < 0)
+        return -1;
+
+    return vireoStorageOpenMonitor(vm);
+}
+
+/* The daemon, which has no disks yet. */
+static int
+vireoStorageRun(virDomainObj *vm)
+{
+    if (vireoStorageLaunch(vm) == 0)
+        return 0;
+
+    vireoStorageStop(vm);
+    return -1;
+}
+
+int
+vireoStorageStart(virDomainObj *vm)
+{
+    size_t i;
+
+    if (!vireoStorageIsNeeded(vm->def))
+        return 0;
+    if (vireoStorageRun(vm) < 0)
+        return -1;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        if (vireoStorageServes(vm->def->disks[i]) &&
+            vireoStorageServe(vm, vm->def->disks[i]) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+int
+vireoStorageAttachDisk(virDomainObj *vm,
+                       virDomainDiskDef *disk)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (vireoVhostCheckMemory(vm->def, "a disk that is not raw") < 0 ||
+        (!priv->storage && vireoStorageRun(vm) < 0))
+        return -1;
+
+    return vireoStorageServe(vm, disk);
+}
+
+/* An export goes a little after the command that removes it. */
+static void
+vireoStorageWaitForExport(virDomainObj *vm,
+                          const char *id)
+{
+    size_t tries;
+    size_t i;
+
+    for (tries = 0; tries < VIREO_STORAGE_EXPORT_TRIES; tries++) {
+        g_autoptr(virJSONValue) list = NULL;
+        bool found = false;
+
+        if (vireoStorageCommand(vm, "query-block-exports", NULL, &list) < 0 ||
+            !virJSONValueIsArray(list))
+            return;
+        for (i = 0; i < virJSONValueArraySize(list); i++) {
+            virJSONValue *item = virJSONValueArrayGet(list, i);
+
+            found |= virJSONValueIsObject(item) &&
+                STREQ_NULLABLE(virJSONValueObjectGetString(item, "id"), id);
+        }
+        if (!found)
+            return;
+        g_usleep(VIREO_STORAGE_EXPORT_WAIT_US);
+    }
+}
+
+static void
+vireoStorageRemoveExport(virDomainObj *vm,
+                         const char *id)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(virJSONValue) args = NULL;
+    virErrorPtr saved;
+
+    virErrorPreserveLast(&saved);
+    if (priv->storage && virDomainObjIsActive(vm)) {
+        if (virJSONValueObjectAdd(&args, "s:id", id, "s:mode", "hard", NULL) < 0 ||
+            vireoStorageCommand(vm, "block-export-del", &args, NULL) < 0)
+            VIR_WARN("the export of %s of domain %s could not be removed: %s", id, vm->def->name,
+                     virGetLastErrorMessage());
+        else
+            vireoStorageWaitForExport(vm, id);
+    }
+    virErrorRestore(&saved);
+}
+
+void
+vireoStorageDetachDisk(virDomainObj *vm,
+                       virDomainDiskDef *disk)
+{
+    vireoStorageRemoveExport(vm, disk->info.alias);
+    vireoStorageRemoveChain(vm, disk->src);
+}
+
+static void
+vireoStorageClose(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    vireoMonitor *storage = g_steal_pointer(&priv->storage);
+
+    if (storage) {
+        vireoMonitorClose(storage);
+        virObjectUnref(storage);
+    }
+}
+
+void
+vireoStorageStop(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *pidfile = vireoStoragePidFile(vm);
+    virErrorPtr saved;
+
+    virErrorPreserveLast(&saved);
+    vireoStorageClose(vm);
+    if (priv->storagePid > 0 && vireoProcessKill(vm->def->name, pidfile, priv->storagePid, false) < 0)
+        VIR_WARN("the storage daemon of domain %s is left: %s", vm->def->name,
+                 virGetLastErrorMessage());
+    priv->storagePid = 0;
+    unlink(pidfile);
+    virErrorRestore(&saved);
+}
+
+static void
+vireoStorageReportFailure(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    size_t i;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        virDomainDiskDef *disk = vm->def->disks[i];
+
+        if (vireoStorageServes(disk))
+            virObjectEventStateQueue(priv->driver->domainEventState,
+                                     virDomainEventIOErrorReasonNewFromObj(vm,
+                                                                           virDomainDiskGetSource(disk),
+                                                                           disk->info.alias,
+                                                                           VIR_DOMAIN_EVENT_IO_ERROR_REPORT,
+                                                                           "storage daemon ended"));
+    }
+}
+
+static void
+vireoStorageRestart(void *opaque)
+{
+    virDomainObj *vm = opaque;
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    virObjectLock(vm);
+    if (vireoDomainBeginActiveJob(vm, VIR_JOB_MODIFY) == 0) {
+        if (!priv->storage) {
+            vireoStorageStop(vm);
+            if (vireoStorageStart(vm) < 0)
+                VIR_ERROR(_("the disks of domain %s cannot be served again: %s"), vm->def->name,
+                          virGetLastErrorMessage());
+            else
+                VIR_WARN("the disks of domain %s are served again", vm->def->name);
+        }
+        virDomainObjEndJob(vm);
+    }
+    virDomainObjEndAPI(&vm);
+}
+
+void
+vireoStorageLost(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    gint64 now = g_get_monotonic_time();
+    virThread thread;
+
+    if (priv->beingStopped || !priv->storage)
+        return;
+    VIR_WARN("the storage daemon of domain %s has ended", vm->def->name);
+    vireoStorageClose(vm);
+    vireoStorageReportFailure(vm);
+
+    if (now - priv->storageRestartsSince > VIREO_STORAGE_RESTARTS_US) {
+        priv->storageRestartsSince = now;
+        priv->storageRestarts = 0;
+    }
+    if (priv->storageRestarts++ >= VIREO_STORAGE_RESTARTS) {
+        VIR_ERROR(_("the storage daemon of domain %s ends again and again: its disks fail until the domain is started anew"),
+                  vm->def->name);
+        return;
+    }
+    virObjectRef(vm);
+    if (virThreadCreateFull(&thread, false, vireoStorageRestart, "vireo-storage", false, vm) < 0) {
+        VIR_WARN("the disks of domain %s are not served again: no thread", vm->def->name);
+        virObjectUnref(vm);
+    }
+}
+
+int
+vireoStorageReconnect(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *pidfile = vireoStoragePidFile(vm);
+    size_t i;
+
+    if (!vireoStorageIsNeeded(vm->def))
+        return 0;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        if (vireoStorageServes(vm->def->disks[i]))
+            vireoStorageSetSocket(vm->def->disks[i], priv->dir);
+    }
+    if (virPidFileReadPathIfLocked(pidfile, &priv->storagePid) == 0 && priv->storagePid > 0 &&
+        vireoStorageOpenMonitor(vm) == 0)
+        return 0;
+
+    VIR_WARN("the storage daemon of domain %s has ended while nobody watched", vm->def->name);
+    vireoStorageReportFailure(vm);
+    vireoStorageStop(vm);
+    return vireoStorageStart(vm);
+}
+
+/* The description of a node in the list of all, or NULL with an error reported. */
+static virJSONValue *
+vireoStorageFindNode(virJSONValue *nodes,
+                     const char *name)
+{
+    size_t i;
+
+    for (i = 0; virJSONValueIsArray(nodes) && i < virJSONValueArraySize(nodes); i++) {
+        virJSONValue *node = virJSONValueArrayGet(nodes, i);
+
+        if (virJSONValueIsObject(node) &&
+            STREQ_NULLABLE(virJSONValueObjectGetString(node, "node-name"), name))
+            return node;
+    }
+
+    virReportError(VIR_ERR_INTERNAL_ERROR, _("the storage daemon has no node '%s'"), name);
+    return NULL;
+}
+
+int
+vireoStorageGetInfo(virDomainObj *vm,
+                    virDomainDiskDef *disk,
+                    virDomainBlockInfo *info)
+{
+    g_autofree char *name = vireoBlockdevFormatNode(disk->src);
+    g_autofree char *path = g_strdup(disk->src->path);
+    bool local = virStorageSourceIsLocalStorage(disk->src);
+    g_autoptr(virJSONValue) args = NULL;
+    g_autoptr(virJSONValue) nodes = NULL;
+    virJSONValue *node;
+    virJSONValue *image;
+    struct stat sb;
+
+    if (virJSONValueObjectAdd(&args, "b:flat", true, NULL) < 0 ||
+        vireoStorageCommand(vm, "query-named-block-nodes", &args, &nodes) < 0 ||
+        !(node = vireoStorageFindNode(nodes, name)))
+        return -1;
+
+    if (!(image = virJSONValueObjectGetObject(node, "image")) ||
+        virJSONValueObjectGetNumberUlong(image, "virtual-size", &info->capacity) < 0) {
+        virReportError(VIR_ERR_INTERNAL_ERROR, _("the storage daemon does not tell the size of '%s'"),
+                       disk->dst);
+        return -1;
+    }
+    info->allocation = info->physical = 0;
+    ignore_value(virJSONValueObjectGetNumberUlong(image, "actual-size", &info->allocation));
+    info->physical = local && stat(path, &sb) == 0 && S_ISREG(sb.st_mode) ?
+        (unsigned long long)sb.st_size : info->allocation;
+
+    return 0;
+}
+
+int
+vireoStorageResize(virDomainObj *vm,
+                   virDomainDiskDef *disk,
+                   unsigned long long bytes)
+{
+    g_autofree char *name = vireoBlockdevFormatNode(disk->src);
+    g_autoptr(virJSONValue) args = NULL;
+
+    if (virJSONValueObjectAdd(&args, "s:node-name", name, "U:size", bytes, NULL) < 0)
+        return -1;
+
+    return vireoStorageCommand(vm, "block_resize", &args, NULL);
+}

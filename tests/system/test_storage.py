@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Disks whose images are not raw: the storage daemon, backing chains, pools, and what may go wrong."""
+
+import hashlib
+import os
+import pathlib
+import signal
+import xml.etree.ElementTree as ET
+
+import libvirt
+
+from lib.daemon import daemon
+from lib.guest import Lab, device_count, refused
+from lib.harness import check, command, say, test, wait_for
+
+MIB = 1 << 20
+
+
+def qcow2_xml(path: str, target: str = "vda", extra: str = "", kind: str = "qcow2") -> str:
+    return (f"<disk type='file' device='disk'><driver name='qemu' type='{kind}'/><source file='{path}'/>{extra}"
+            f"<target dev='{target}' bus='virtio'/></disk>")
+
+
+def create(path: str, size: str = "16M", *, kind: str = "qcow2", backing: str = "", backing_kind: str = "qcow2",
+           pattern: int = 0) -> str:
+    """An image; with a pattern its second MiB is filled with that byte."""
+    options = ["-b", backing, "-F", backing_kind] if backing else []
+    command("qemu-img", "create", "-q", "-f", kind, *options, path, *([] if backing else [size]))
+    if pattern:
+        command("qemu-io", "-f", kind, "-c", f"write -P {pattern} 1M 1M", path)
+    return path
+
+
+def holds(path: str, pattern: int, offset: str, kind: str = "qcow2") -> bool:
+    return "verification failed" not in command("qemu-io", "-f", kind, "-c", f"read -P {pattern} {offset} 1M", path)
+
+
+def guest_sum(console: object, skip: int) -> str:
+    """The digest of one MiB of the guest's disk, read from the disk itself."""
+    return console.shell(f"dd if=/dev/vda bs=1M skip={skip} count=1 iflag=direct 2>/dev/null "  # type: ignore
+                         "| md5sum | cut -c1-32")
+
+
+def pattern_sum(byte: int) -> str:
+    return hashlib.md5(bytes([byte]) * MIB).hexdigest()
+
+
+def storage_daemon(domain: libvirt.virDomain) -> int:
+    path = pathlib.Path(f"/run/libvirt/vireo/{domain.name()}.storage-pid")
+    return int(path.read_text(encoding="ascii"))
+
+
+def chain(domain: libvirt.virDomain, target: str = "vda") -> "list[str]":
+    """The files of a live disk, from the top."""
+    disk = ET.fromstring(domain.XMLDesc()).find(f"./devices/disk/target[@dev='{target}']/..")
+    files = []
+    while disk is not None:
+        source = disk.find("source")
+        if source is not None:
+            files.append(source.get("file") or "")
+        disk = disk.find("backingStore")
+    return files
+
+
+@test(limit=240)
+def backing_chain() -> None:
+    """qcow2 on qcow2 on raw: what the guest reads and writes, and what the files then hold."""
+    with Lab() as lab:
+        raw = create(f"{lab.directory}/base.img", kind="raw", pattern=0x11)
+        middle = create(f"{lab.directory}/middle.qcow2", backing=raw, backing_kind="raw")
+        command("qemu-io", "-f", "qcow2", "-c", "write -P 0x22 3M 1M", middle)
+        top = create(f"{lab.directory}/top.qcow2", backing=middle)
+        domain, console = lab.boot(qcow2_xml(top))
+
+        check(chain(domain) == [top, middle, raw], f"the chain in the XML: {chain(domain)}")
+        check("<backingStore" not in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), "not in the definition")
+        check(guest_sum(console, 1) == pattern_sum(0x11), "what the raw image holds")
+        check(guest_sum(console, 3) == pattern_sum(0x22), "what the middle holds")
+        console.shell("tr '\\0' '\\063' </dev/zero | dd of=/dev/vda bs=1M seek=5 count=1 iflag=fullblock oflag=direct "
+                      "2>/dev/null; sync")
+        info = domain.blockInfo("vda")
+        check(info[0] == 16 * MIB and info[1] < 8 * MIB, f"sizes {info}")
+        domain.blockResize("vda", 20 * MIB, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+        wait_for("a larger disk", lambda: console.shell("cat /sys/block/vda/size") == str(20 << 11), 20)
+
+        # The daemon of libvirt's comes back, that of the images stays.
+        pid = storage_daemon(domain)
+        name = domain.name()
+        daemon.restart()
+        lab.reconnect()
+        domain = lab.connection.lookupByName(name)
+        console = lab.console(domain)
+        console.login()
+        check(storage_daemon(domain) == pid, "the same process serves the disk")
+        check(domain.blockInfo("vda")[0] == 20 * MIB, "and answers")
+        check(guest_sum(console, 5) == pattern_sum(0x33), "what was written")
+
+        # Killed: another serves the disk, and the guest goes on.
+        os.kill(pid, signal.SIGKILL)
+        wait_for("another storage daemon", lambda: storage_daemon(domain) != pid, 20)
+        check(guest_sum(console, 1) == pattern_sum(0x11), "the disk is back")
+        console.shell("tr '\\0' '\\104' </dev/zero | dd of=/dev/vda bs=1M seek=7 count=1 iflag=fullblock oflag=direct "
+                      "2>/dev/null; sync")
+
+        # Killed while nobody watches.
+        pid = storage_daemon(domain)
+        daemon.kill()
+        os.kill(pid, signal.SIGKILL)
+        daemon.start()
+        lab.reconnect()
+        domain = lab.connection.lookupByName(name)
+        wait_for("another storage daemon", lambda: storage_daemon(domain) != pid, 20)
+        console = lab.console(domain)
+        console.login()
+        check(guest_sum(console, 7) == pattern_sum(0x44), "the disk is back again")
+
+        pid = storage_daemon(domain)
+        domain.destroy()
+        check(not os.path.exists(f"/proc/{pid}"), "the storage daemon has ended")
+        check(domain.blockInfo("vda")[0] == 20 * MIB, "the size that the file tells")
+        for path, byte, offset in ((top, 0x33, "5M"), (top, 0x44, "7M"), (top, 0x11, "1M"), (middle, 0x22, "3M")):
+            check(holds(path, byte, offset), f"{byte} at {offset} of {path}")
+        check(holds(middle, 0, "5M"), "nothing was written to what is behind")
+        check("No errors" in command("qemu-img", "check", top), "the image is whole")
+
+
+@test(limit=180)
+def formats_volumes_and_hotplug() -> None:
+    with Lab() as lab:
+        pool = lab.connection.storagePoolCreateXML(
+            f"<pool type='dir'><name>{lab.prefix}</name><target><path>{lab.directory}</path></target></pool>")
+        try:
+            base = pool.createXML("<volume><name>base.qcow2</name><capacity unit='MiB'>16</capacity>"
+                                  "<target><format type='qcow2'/></target></volume>")
+            command("qemu-io", "-f", "qcow2", "-c", "write -P 0x55 1M 1M", base.path())
+            pool.createXML("<volume><name>top.qcow2</name><capacity unit='MiB'>16</capacity>"
+                           "<target><format type='qcow2'/></target><backingStore>"
+                           f"<path>{base.path()}</path><format type='qcow2'/></backingStore></volume>")
+            domain, console = lab.boot(
+                f"<disk type='volume'><driver type='qcow2'/><source pool='{lab.prefix}' volume='top.qcow2'/>"
+                "<target dev='vda' bus='virtio'/></disk>")
+            check(guest_sum(console, 1) == pattern_sum(0x55), "a volume with what is behind it")
+
+            for kind in ("vmdk", "vdi", "vpc", "qcow2"):
+                image = create(f"{lab.directory}/disk.{kind}", kind=kind, pattern=0x66)
+                xml = qcow2_xml(image, "vdb", kind=kind)
+                domain.attachDevice(xml)
+                console.shell("until [ -b /dev/vdb ]; do sleep 0.1; done")
+                digest = console.shell("dd if=/dev/vdb bs=1M skip=1 count=1 2>/dev/null | md5sum | cut -c1-32")
+                check(digest == pattern_sum(0x66), f"what a {kind} image holds")
+                domain.detachDevice(xml)
+                wait_for("the disk to go", lambda: device_count(domain, "disk") == 1, 30)
+                command("qemu-img", "check", image) if kind != "vpc" else say("vpc has no check")
+            domain.destroy()
+        finally:
+            pool.destroy()
+
+
+@test(limit=120)
+def bad_images() -> None:
+    """Chains that are broken, and headers that lie: refused by name, nothing left behind."""
+    with Lab() as lab:
+        directory = lab.directory
+        missing = create(f"{directory}/missing.qcow2", backing=create(f"{directory}/gone.qcow2"))
+        os.unlink(f"{directory}/gone.qcow2")
+        refused(lambda: lab.start(qcow2_xml(missing)), "gone.qcow2")
+
+        loop = create(f"{directory}/loop.qcow2")
+        command("qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", loop, loop)
+        refused(lambda: lab.start(qcow2_xml(loop)), "self-referential")
+
+        corrupt = create(f"{directory}/corrupt.qcow2")
+        with open(corrupt, "r+b") as file:
+            file.seek(40)
+            file.write(b"\xff" * 16)  # where the table of clusters is said to be
+        refused(lambda: lab.start(qcow2_xml(corrupt)), "corrupt.qcow2")
+
+        # An image without the format of what is behind it, which is not guessed.
+        unsaid = create(f"{directory}/unsaid.qcow2", backing=create(f"{directory}/behind.qcow2",
+                                                                    backing=create(f"{directory}/last.qcow2")))
+        with open(unsaid, "r+b") as file:
+            data = file.read(65536)
+            at = data.index(b"\xe2\x79\x2a\xca")  # the header extension with the format
+            file.seek(at)
+            file.write(b"\x12\x34\x56\x78")
+        refused(lambda: lab.start(qcow2_xml(unsaid)), "format of backing image")
+
+        # What is called raw is raw, whatever a guest wrote to its beginning.
+        secret = create(f"{directory}/secret.img", kind="raw", pattern=0x77)
+        liar = create(f"{directory}/liar.img", backing=secret, backing_kind="raw")
+        size = os.path.getsize(liar)
+        domain, console = lab.boot(qcow2_xml(liar, kind="raw"))
+        check(console.shell("cat /sys/block/vda/size") == str(size // 512), "the file, not what its header says")
+        check(console.shell("dd if=/dev/vda bs=3 count=1 2>/dev/null") == "QFI", "the header is data")
+        check(chain(domain) == [liar], "nothing behind it")
+        check(not os.path.exists(f"/run/libvirt/vireo/{domain.name()}.storage-pid"), "no storage daemon for that")
