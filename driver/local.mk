@@ -50,6 +50,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_driver_iotune.c \
 	driver/vireo_driver_job.c \
 	driver/vireo_driver_list.c \
+	driver/vireo_driver_numa.c \
 	driver/vireo_driver_run.c \
 	driver/vireo_driver_stats.c \
 	driver/vireo_driver_threads.c \

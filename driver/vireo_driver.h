@@ -489,6 +489,15 @@ vireoDomainGetBlockIoTune(virDomainPtr dom,
                           virTypedParameterPtr params,
                           int *nparams,
                           unsigned int flags);
+vireoDomainGetNumaParameters(virDomainPtr dom,
+                             virTypedParameterPtr params,
+                             int *nparams,
+                             unsigned int flags);
+int
+vireoDomainSetNumaParameters(virDomainPtr dom,
+                             virTypedParameterPtr params,
+                             int nparams,
+                             unsigned int flags);
 int
 vireoDomainGetInterfaceParameters(virDomainPtr dom,
                                   const char *device,

@@ -490,6 +490,12 @@ vireoDomainSetMemoryMax(vireoChange *change,
         return -1;
     }
 
+    if (virDomainNumaGetNodeCount(change->config->numa) > 0) {
+        virReportError(VIR_ERR_OPERATION_INVALID, "%s",
+                       _("the memory of a domain with NUMA nodes is that of its nodes"));
+        return -1;
+    }
+
     virDomainDefSetMemoryTotal(change->config, kib);
     change->config->mem.cur_balloon = MIN(change->config->mem.cur_balloon, kib);
     return 0;

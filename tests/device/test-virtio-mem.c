@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "qmp/qmp_event.h"
 #include "tests/device/virtio_driver.h"
@@ -239,6 +240,33 @@ static void test_resets(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(fixture->backend->hva[0], ==, 0);
 }
 
+/* A ring that lies in memory that is taken away: the driver is told, and nobody follows it. */
+static void test_ring_unplugged(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	const DeviceType *type = fixture->device->type;
+	uint64_t areas[] = { BASE, BASE + 0x2000, BASE + 0x4000 };
+
+	(void)data;
+	virtio_driver_negotiate(driver, UINT64_MAX);
+	fake_write(fixture->fake, driver->common + COMMON_QUEUE_SELECT, 0, 2);
+	for (unsigned i = 0; i < 3; i++)
+		fake_write(fixture->fake, driver->common + COMMON_QUEUE_DESC + 8 * i, areas[i], 8);
+	fake_write(fixture->fake, driver->common + COMMON_QUEUE_ENABLE, 1, 2);
+	virtio_driver_set_status(driver, virtio_driver_status(driver) | VIRTIO_STATUS_DRIVER_OK);
+	virtio_driver_kick(driver, 0);
+	virtio_driver_settle(fixture->loop);
+	g_assert_false(virtio_driver_status(driver) & VIRTIO_STATUS_NEEDS_RESET);
+	/* As the machine takes memory away. */
+	type->pause(fixture->device);
+	guest_memory_remove(fixture->fake->services.memory, BASE);
+	g_assert_cmpint(mprotect(fixture->backend->hva, SIZE, PROT_NONE), ==, 0);
+	type->resume(fixture->device);
+	virtio_driver_kick(driver, 0);
+	g_assert_true(virtio_driver_wait_needs_reset(driver));
+	g_assert_cmpint(mprotect(fixture->backend->hva, SIZE, PROT_READ | PROT_WRITE), ==, 0);
+}
+
 /* Only what nobody uses, or can use, may be unplugged. */
 static void test_removal(Fixture *fixture, gconstpointer data)
 {
@@ -317,6 +345,7 @@ int main(int argc, char **argv)
 	add("bad-requests", test_bad_requests, "requested-size=16M");
 	add("short-request", test_short_request, NULL);
 	add("resets", test_resets, "requested-size=16M");
+	add("ring-unplugged", test_ring_unplugged, NULL);
 	add("removal", test_removal, "requested-size=16M");
 	add("refusals", test_refusals, NULL);
 	add("state", test_state, "requested-size=16M");

@@ -170,11 +170,11 @@ def update_memory(domain: libvirt.virDomain, requested: int, index: int = 0) -> 
 def memory_that_grows_and_shrinks() -> None:
     """virtio-mem at start, changed, attached and detached; the guest has what it was given and uses it."""
     with Lab() as lab:
-        xml = domain_xml(lab.name(), MEMORY_DEVICE.format(requested=0, source="", address=""), memory=160,
+        xml = domain_xml(lab.name(), MEMORY_DEVICE.format(requested=0, source="", address=""), memory=256,
                          head="<maxMemory slots='2' unit='MiB'>4096</maxMemory>")
         xml = xml.replace("<cpu mode='host-passthrough'/>", """<cpu mode='host-passthrough'><numa>
-            <cell id='0' cpus='0' memory='160' unit='MiB'/></numa></cpu>""")
-        domain = lab.connection.defineXML(xml.replace("console=", "memhp_default_state=online console="))
+            <cell id='0' cpus='0' memory='256' unit='MiB'/></numa></cpu>""")
+        domain = lab.connection.defineXML(xml.replace("console=", "memhp_default_state=online_movable console="))
         domain.create()
         console = lab.console(domain)
         console.login()

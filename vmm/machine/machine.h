@@ -112,6 +112,7 @@ typedef struct MachineCpuInfo {
 	uint32_t apic_id;
 	int thread_id; /* the kernel's, for pinning */
 	unsigned socket, die, core, thread;
+	unsigned node; /* NUMA_NO_NODE: the guest has none */
 	char path[32]; /* "/machine/unattached/cpu[0]" */
 } MachineCpuInfo;
 

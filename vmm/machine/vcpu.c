@@ -389,6 +389,8 @@ void machine_get_cpu_info(const Machine *machine, unsigned index, MachineCpuInfo
 		.die = place.die,
 		.core = place.core,
 		.thread = place.thread,
+		.node = machine->config->numa ? machine->config->numa->node_of_cpu[index]
+					      : NUMA_NO_NODE,
 	};
 	g_snprintf(info->path, sizeof(info->path), "/machine/unattached/cpu[%u]", index);
 }

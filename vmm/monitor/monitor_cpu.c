@@ -15,6 +15,8 @@ static QapiCpuInstanceProperties *cpu_properties(const MachineCpuInfo *cpu)
 {
 	QapiCpuInstanceProperties *properties = g_new0(QapiCpuInstanceProperties, 1);
 
+	properties->has_node_id = cpu->node != NUMA_NO_NODE;
+	properties->node_id = properties->has_node_id ? cpu->node : 0;
 	properties->has_socket_id = true;
 	properties->socket_id = cpu->socket;
 	properties->has_die_id = true;
