@@ -489,6 +489,7 @@ vireoDomainGetBlockIoTune(virDomainPtr dom,
                           virTypedParameterPtr params,
                           int *nparams,
                           unsigned int flags);
+int
 vireoDomainGetNumaParameters(virDomainPtr dom,
                              virTypedParameterPtr params,
                              int *nparams,
