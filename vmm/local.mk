@@ -206,6 +206,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_net_filter.c vmm/virtio/virtio_net_filter.h \
 	vmm/virtio/virtio_pci.c vmm/virtio/virtio_pci.h \
 	vmm/virtio/virtio_mem.c vmm/virtio/virtio_mem.h \
+	vmm/virtio/virtio_shares.c \
 	vmm/virtio/virtio_rng.c vmm/virtio/virtio_rng.h \
 	vmm/virtio/virtqueue.c vmm/virtio/virtqueue.h \
 	vmm/virtio/virtqueue_packed.c \

@@ -337,7 +337,8 @@ void fake_machine_set_io_loop(FakeMachine *fake, const char *id, IoLoop *loop)
 /* Set the properties of @device that @options names; false and @error at the first bad one. */
 static bool fake_apply_options(Device *device, const char *options, GError **error)
 {
-	json_object *object = options_parse(options, NULL, error);
+	json_object *object =
+		*options == '{' ? json_tokener_parse(options) : options_parse(options, NULL, error);
 
 	if (!object)
 		return false;

@@ -168,6 +168,18 @@ static void test_resize(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(run(fixture, TYPE_IN, DISK_SIZE / 1024, 512), ==, 1);
 }
 
+/* Describe a read of sector @queue in queue @queue. */
+static void build_in_queue(Fixture *fixture, unsigned queue)
+{
+	VirtioDriver *driver = &fixture->driver;
+	VirtioRing first = driver->rings[0];
+
+	/* build() describes in ring 0: let that be the queue's. */
+	driver->rings[0] = driver->rings[queue];
+	build(fixture, 0, TYPE_IN, queue, 512);
+	driver->rings[0] = first;
+}
+
 static void test_queues(Fixture *fixture, gconstpointer data)
 {
 	VirtioDriver *driver = &fixture->driver;
@@ -177,12 +189,7 @@ static void test_queues(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(virtio_driver_read_config(driver, 34, 2), ==, 4);
 	virtio_driver_start(driver, F_ALL);
 	for (unsigned queue = 0; queue < 4; queue++) {
-		VirtioRing first = driver->rings[0];
-
-		/* build() describes in ring 0: let that be the queue's. */
-		driver->rings[0] = driver->rings[queue];
-		build(fixture, 0, TYPE_IN, queue, 512);
-		driver->rings[0] = first;
+		build_in_queue(fixture, queue);
 		virtio_driver_offer(driver, queue, 0);
 		g_assert_cmpuint(virtio_driver_wait(driver, queue, NULL), ==, 0);
 		g_assert_true(virtio_driver_wait_interrupt(driver, queue + 1));
@@ -242,6 +249,104 @@ static void test_queues_by_vcpus(Fixture *fixture, gconstpointer data)
 	assert_alive(fixture);
 }
 
+#define MAPPED(more)	 "{\"drive\": \"disk\", \"num-queues\": 4, " more "}"
+#define MAPPING(entries) "\"iothread-vq-mapping\": [" entries "]"
+#define IO(name, more)	 "{\"iothread\": \"" name "\"" more "}"
+
+static void add_mapped(Fixture *fixture, const char *options)
+{
+	remove_device(fixture);
+	fixture->device = fake_machine_add(fixture->fake, &virtio_blk_type.pci.device, options);
+	virtio_driver_probe(&fixture->driver, fixture->fake, fixture->device);
+	virtio_driver_start(&fixture->driver, F_ALL);
+}
+
+/* A request of each queue, and by which loop it came to the node. */
+static void assert_ports(Fixture *fixture, const unsigned *ports)
+{
+	for (unsigned queue = 0; queue < 4; queue++) {
+		unsigned *seen = &fixture->node->n_by_port[ports[queue]];
+		unsigned before = *seen;
+
+		build_in_queue(fixture, queue);
+		virtio_driver_offer(&fixture->driver, queue, 0);
+		g_assert_cmpuint(virtio_driver_wait(&fixture->driver, queue, NULL), ==, 0);
+		g_assert_true(virtio_driver_wait_interrupt(&fixture->driver, queue + 1));
+		g_assert_cmpuint(*seen, ==, before + 1);
+		g_assert_cmpmem(request_data(fixture), 512, fixture->node->data + queue * 512, 512);
+	}
+}
+
+/* Queues of one device on two loops: all of its life, with requests in flight on both. */
+static void test_two_loops(Fixture *fixture, gconstpointer data)
+{
+	IoLoop *loops[2] = { io_loop_new("io0", NULL, NULL, NULL),
+			     io_loop_new("io1", NULL, NULL, NULL) };
+	GThread *thread;
+
+	(void)data;
+	fake_machine_set_io_loop(fixture->fake, "io0", loops[0]);
+	fake_machine_set_io_loop(fixture->fake, "io1", loops[1]);
+	add_mapped(fixture, MAPPED(MAPPING(IO("io0", ) ", " IO("io1", ))));
+	assert_ports(fixture, (const unsigned[]){ 0, 1, 0, 1 });
+	add_mapped(fixture, MAPPED(MAPPING(IO("io0", ", \"vqs\": [3]") ", " //
+					   IO("io1", ", \"vqs\": [2, 0, 1]"))));
+	assert_ports(fixture, (const unsigned[]){ 1, 1, 1, 0 });
+	/* A reset waits for what is in flight on either. */
+	node_set(fixture->node, true, 0);
+	for (unsigned queue = 0; queue < 4; queue++) {
+		build_in_queue(fixture, queue);
+		virtio_driver_offer(&fixture->driver, queue, 0);
+	}
+	while (node_n_held(fixture->node) < 4)
+		g_usleep(100);
+	thread = g_thread_new("release", release_soon, fixture->node);
+	virtio_driver_set_status(&fixture->driver, 0);
+	g_assert_cmpuint(node_n_held(fixture->node), ==, 0);
+	g_assert_cmpint(fixture->node->draining[0] & fixture->node->draining[1], ==, 1);
+	g_thread_join(thread);
+	virtio_driver_start(&fixture->driver, F_ALL);
+	assert_ports(fixture, (const unsigned[]){ 1, 1, 1, 0 });
+	remove_device(fixture);
+	io_loop_free(loops[0]);
+	io_loop_free(loops[1]);
+}
+
+static void test_bad_mappings(Fixture *fixture, gconstpointer data)
+{
+	static const struct {
+		const char *options, *error;
+	} bad[] = {
+		{ MAPPED(MAPPING("")), "*expects a list*" },
+		{ MAPPED(MAPPING("1")), "*expects a list*" },
+		{ MAPPED("\"iothread-vq-mapping\": \"io0\""), "*expects a list*" },
+		{ MAPPED(MAPPING("{\"vqs\": [0]}")), "*expects a list*" },
+		{ MAPPED(MAPPING(IO("io0", ", \"cpu\": 1"))), "*expects a list*" },
+		{ MAPPED(MAPPING(IO("io0", ", \"vqs\": [-1]"))), "*expects a list*" },
+		{ MAPPED(MAPPING(IO("io0", ", \"vqs\": 0"))), "*expects a list*" },
+		{ MAPPED(MAPPING(IO("none", ))), "*no iothread 'none'*" },
+		{ MAPPED(MAPPING(IO("io0", ) ", " IO("io0", ))), "*'io0' twice*" },
+		{ MAPPED(MAPPING(IO("io0", ", \"vqs\": [0, 1, 2]"))), "*lacks queue 3*" },
+		{ MAPPED(MAPPING(IO("io0", ", \"vqs\": [0, 1, 2, 3, 4]"))), "*no queue 4*" },
+		{ MAPPED(MAPPING(IO("io0", ", \"vqs\": [0, 1, 2, 3, 3]"))), "*queue 3 twice*" },
+		{ MAPPED(MAPPING(IO("io0", ", \"vqs\": []"))), "*lacks queue 0*" },
+		{ MAPPED("\"iothread\": \"io0\", " MAPPING(IO("io0", ))), "*exclude each other*" },
+	};
+
+	(void)data;
+	remove_device(fixture);
+	fake_machine_set_io_loop(fixture->fake, "io0", fixture->loop);
+	for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+		g_autoptr(GError) error = NULL;
+
+		g_assert_null(fake_machine_try_add(fixture->fake, &virtio_blk_type.pci.device,
+						   bad[i].options, &error));
+		if (!g_pattern_match_simple(bad[i].error, error->message))
+			g_error("%s: %s", bad[i].options, error->message);
+		g_assert_false(fixture->node->attached);
+	}
+}
+
 static void test_bad_properties(void)
 {
 	static const char *const bad[] = {
@@ -249,6 +354,7 @@ static void test_bad_properties(void)
 		"drive=disk,serial=123456789012345678901",
 		"drive=disk,logical_block_size=512,physical_block_size=512",
 		"drive=disk,physical_block_size=512",
+		"drive=disk,logical_block_size=256",
 		"drive=disk,min_io_size=1000",
 		"drive=disk,queue-size=100",
 		"drive=disk,queue-size=2048",
@@ -298,6 +404,8 @@ int main(int argc, char **argv)
 	blk_fixture_add("polled/events", test_polled_by_events, NULL);
 	blk_fixture_add("queues-by-vcpus", test_queues_by_vcpus, NULL);
 	blk_fixture_add("host-optimum", test_host_optimum, NULL);
+	blk_fixture_add("iothreads/two", test_two_loops, NULL);
+	blk_fixture_add("iothreads/bad-mappings", test_bad_mappings, NULL);
 	g_test_add_func("/virtio-blk/bad-properties", test_bad_properties);
 	return g_test_run();
 }

@@ -42,6 +42,7 @@ static const PropertyKindInfo kinds[] = {
 	[PROPERTY_CHARDEV] = { "str", 0, 0, true },
 	[PROPERTY_IOTHREAD] = { "link<iothread>", 0, 0, true },
 	[PROPERTY_OBJECT] = { "str", 0, 0, true },
+	[PROPERTY_IOTHREAD_MAPPING] = { "IOThreadVirtQueueMappingList", 0, 0, false },
 };
 
 static void *field_of(const Property *property, const void *object)
@@ -122,6 +123,8 @@ void properties_init(const Property *table, void *object)
 			if (property->initial_text)
 				mac_parse(property->initial_text, field);
 			break;
+		case PROPERTY_IOTHREAD_MAPPING:
+			break;
 		default:
 			if (kinds[property->kind].is_string)
 				*(char **)field = g_strdup(property->initial_text);
@@ -136,6 +139,9 @@ void properties_clear(const Property *table, void *object)
 	for (const Property *property = table; property->name; property++) {
 		if (kinds[property->kind].is_string)
 			g_clear_pointer((char **)field_of(property, object), g_free);
+		if (property->kind == PROPERTY_IOTHREAD_MAPPING)
+			g_clear_pointer((json_object **)field_of(property, object),
+					json_object_put);
 	}
 }
 
@@ -300,6 +306,52 @@ static bool set_string(const Property *property, char **field, json_object *valu
 	return true;
 }
 
+static bool is_queue_list(json_object *value)
+{
+	if (!json_object_is_type(value, json_type_array))
+		return false;
+	for (size_t i = 0; i < json_object_array_length(value); i++) {
+		json_object *queue = json_object_array_get_idx(value, i);
+
+		if (!json_object_is_type(queue, json_type_int) ||
+		    json_object_get_int64(queue) < 0 || json_object_get_int64(queue) > UINT16_MAX)
+			return false;
+	}
+	return true;
+}
+
+static bool is_iothread_mapping(json_object *value)
+{
+	if (!json_object_is_type(value, json_type_array) || json_object_array_length(value) == 0)
+		return false;
+	for (size_t i = 0; i < json_object_array_length(value); i++) {
+		json_object *entry = json_object_array_get_idx(value, i);
+		json_object *iothread, *queues;
+		bool has_queues;
+
+		if (!json_object_is_type(entry, json_type_object) ||
+		    !json_object_object_get_ex(entry, "iothread", &iothread) || !text_of(iothread))
+			return false;
+		has_queues = json_object_object_get_ex(entry, "vqs", &queues);
+		if (json_object_object_length(entry) != 1 + has_queues ||
+		    (has_queues && !is_queue_list(queues)))
+			return false;
+	}
+	return true;
+}
+
+static bool set_iothread_mapping(const Property *property, void *field, json_object *value,
+				 GError **error)
+{
+	if (!is_iothread_mapping(value))
+		return fail_type(property,
+				 "a list of objects with 'iothread' and maybe 'vqs', as JSON",
+				 error);
+	json_object_put(*(json_object **)field);
+	*(json_object **)field = json_object_get(value);
+	return true;
+}
+
 bool property_set(const Property *property, void *object, json_object *value, GError **error)
 {
 	void *field = field_of(property, object);
@@ -335,6 +387,8 @@ bool property_set(const Property *property, void *object, json_object *value, GE
 	case PROPERTY_IOTHREAD:
 	case PROPERTY_OBJECT:
 		return set_string(property, field, value, error);
+	case PROPERTY_IOTHREAD_MAPPING:
+		return set_iothread_mapping(property, field, value, error);
 	}
 	g_return_val_if_reached(false);
 }
@@ -365,6 +419,9 @@ json_object *property_get(const Property *property, const void *object)
 		return json_object_new_string(on_off_auto_names[*(const int *)field]);
 	case PROPERTY_MAC:
 		return mac_to_json(field);
+	case PROPERTY_IOTHREAD_MAPPING:
+		return *(json_object *const *)field ? json_object_get(*(json_object *const *)field)
+						    : json_object_new_array();
 	default:
 		if (!kinds[property->kind].is_string)
 			return json_object_new_uint64(load_unsigned(property, object));

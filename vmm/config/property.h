@@ -17,24 +17,27 @@
 #include <stdio.h>
 
 typedef enum PropertyKind {
-	PROPERTY_BOOL,	  /* bool */
-	PROPERTY_UINT8,	  /* uint8_t */
-	PROPERTY_UINT16,  /* uint16_t */
-	PROPERTY_UINT32,  /* uint32_t */
-	PROPERTY_UINT64,  /* uint64_t */
-	PROPERTY_INT32,	  /* int32_t */
-	PROPERTY_SIZE,	  /* uint64_t, bytes; takes k, M, G, T suffixes as text */
-	PROPERTY_STRING,  /* char *, owned */
-	PROPERTY_ENUM,	  /* int, index into enum_names */
+	PROPERTY_BOOL,	      /* bool */
+	PROPERTY_UINT8,	      /* uint8_t */
+	PROPERTY_UINT16,      /* uint16_t */
+	PROPERTY_UINT32,      /* uint32_t */
+	PROPERTY_UINT64,      /* uint64_t */
+	PROPERTY_INT32,	      /* int32_t */
+	PROPERTY_SIZE,	      /* uint64_t, bytes; takes k, M, G, T suffixes as text */
+	PROPERTY_STRING,      /* char *, owned */
+	PROPERTY_ENUM,	      /* int, index into enum_names */
 	PROPERTY_ON_OFF_AUTO, /* int, an OnOffAuto */
-	PROPERTY_MAC,	  /* uint8_t[6], "52:54:00:12:34:56" */
+	PROPERTY_MAC,	      /* uint8_t[6], "52:54:00:12:34:56" */
 	PROPERTY_PCI_ADDRESS, /* int32_t, device << 3 | function; "3", "3.1", "0x3.0x1" (all hex,
 				 as QEMU reads it) or that number; always starts as -1, unset */
-	PROPERTY_NODE,	  /* char *: name of a block node */
-	PROPERTY_NETDEV,  /* char *: id of a netdev */
-	PROPERTY_CHARDEV, /* char *: id of a chardev */
-	PROPERTY_IOTHREAD, /* char *: id of an iothread object */
-	PROPERTY_OBJECT,  /* char *: id of another object */
+	PROPERTY_NODE,	      /* char *: name of a block node */
+	PROPERTY_NETDEV,      /* char *: id of a netdev */
+	PROPERTY_CHARDEV,     /* char *: id of a chardev */
+	PROPERTY_IOTHREAD,    /* char *: id of an iothread object */
+	PROPERTY_OBJECT,      /* char *: id of another object */
+	PROPERTY_IOTHREAD_MAPPING, /* json_object *, owned: [{"iothread": id, "vqs":
+				      [queue...]}...], of which only the shape is checked; NULL:
+				      unset */
 } PropertyKind;
 
 typedef enum OnOffAuto { ON_OFF_AUTO_AUTO, ON_OFF_AUTO_ON, ON_OFF_AUTO_OFF } OnOffAuto;
@@ -43,19 +46,19 @@ typedef struct Property {
 	const char *name; /* NULL ends a table */
 	PropertyKind kind;
 	size_t offset;
-	uint64_t initial;	   /* number, size, bool, enum index; INT32 by cast */
-	const char *initial_text;  /* PROPERTY_STRING and PROPERTY_MAC; may be NULL */
-	uint64_t minimum, maximum; /* inclusive; both 0: the type's whole range */
+	uint64_t initial;	       /* number, size, bool, enum index; INT32 by cast */
+	const char *initial_text;      /* PROPERTY_STRING and PROPERTY_MAC; may be NULL */
+	uint64_t minimum, maximum;     /* inclusive; both 0: the type's whole range */
 	const char *const *enum_names; /* PROPERTY_ENUM, NULL-terminated */
 	const char *enum_type;	       /* PROPERTY_ENUM: QEMU's name of the type; NULL: "str" */
-	bool power_of_two;	       /* PROPERTY_UINT*, PROPERTY_SIZE; 0 passes too, if in range */
+	bool power_of_two; /* PROPERTY_UINT*, PROPERTY_SIZE; 0 passes too, if in range */
 	bool required;
 	const char *description; /* one line, for "help" */
 } Property;
 
-#define PROPERTY_END                                                                               \
-	{                                                                                          \
-		.name = NULL                                                                       \
+#define PROPERTY_END         \
+	{                    \
+		.name = NULL \
 	}
 
 /* Set every property of @table in @object to its default. @object must be zeroed before. */

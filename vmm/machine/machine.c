@@ -109,7 +109,8 @@ static IoLoop *service_find_io_loop(DeviceServices *services, const char *id)
 		return object ? machine_object_io_loop(object) : NULL;
 	}
 	if (!machine->default_io_loop) {
-		machine->default_io_loop = io_loop_new("IO", machine_io_thread_init, machine, &error);
+		machine->default_io_loop =
+			io_loop_new("IO", machine_io_thread_init, machine, &error);
 		if (!machine->default_io_loop)
 			g_warning("no I/O thread: %s", error->message);
 	}
@@ -120,6 +121,21 @@ typedef struct ObjectReference {
 	const char *id;
 	bool found;
 } ObjectReference;
+
+/* Whether *@mapping, of a PROPERTY_IOTHREAD_MAPPING, names iothread @id. */
+static bool maps_queues_to(const void *mapping, const char *id)
+{
+	json_object *entries = *(json_object *const *)mapping;
+
+	for (size_t i = 0; entries && i < json_object_array_length(entries); i++) {
+		json_object *entry = json_object_array_get_idx(entries, i);
+
+		if (strcmp(json_object_get_string(json_object_object_get(entry, "iothread")), id) ==
+		    0)
+			return true;
+	}
+	return false;
+}
 
 /* Does a property of @device that names an object name this one? */
 static void check_reference(Device *device, gpointer data)
@@ -132,6 +148,9 @@ static void check_reference(Device *device, gpointer data)
 		for (; property && property->name; property++) {
 			const char *id;
 
+			if (property->kind == PROPERTY_IOTHREAD_MAPPING &&
+			    maps_queues_to((uint8_t *)device + property->offset, reference->id))
+				reference->found = true;
 			if (property->kind != PROPERTY_IOTHREAD &&
 			    property->kind != PROPERTY_OBJECT)
 				continue;
@@ -245,14 +264,14 @@ static bool add_netdevs(Machine *machine, GError **error)
 static bool create_vnc_server(Machine *machine, GError **error)
 {
 	const VmConfigItem *item;
-	g_autofree char *name = g_strdup_printf("Vireo (%s)", machine->config->name
-								      ? machine->config->name
-								      : "guest");
+	g_autofree char *name = g_strdup_printf(
+		"Vireo (%s)", machine->config->name ? machine->config->name : "guest");
 
 	if (machine->config->vncs->len == 0)
 		return true;
 	item = machine->config->vncs->pdata[0];
-	machine->vnc = vnc_server_new(item->options, machine->display, name, machine->events, error);
+	machine->vnc =
+		vnc_server_new(item->options, machine->display, name, machine->events, error);
 	if (!machine->vnc)
 		prefix_item(error, item);
 	return machine->vnc != NULL;
@@ -279,8 +298,8 @@ static bool machine_create(Machine *machine, GError **error)
 	return machine_load(machine, error) && create_vnc_server(machine, error);
 }
 
-Machine *machine_new(const VmConfig *config, const QmpEventSink *events,
-		     const FdSetOpener *fd_sets, GError **error)
+Machine *machine_new(const VmConfig *config, const QmpEventSink *events, const FdSetOpener *fd_sets,
+		     GError **error)
 {
 	g_autoptr(Machine) machine = g_new0(Machine, 1);
 

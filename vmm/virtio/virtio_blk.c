@@ -643,8 +643,7 @@ static const StateTable blk_state = {
 #define BLOCK_SIZE_PROPERTY(name_, member, what)                                             \
 	{                                                                                    \
 		.name = name_, .kind = PROPERTY_SIZE, .offset = offsetof(VirtioBlk, member), \
-		.minimum = SECTOR_SIZE, .maximum = 2 * 1024 * 1024, .power_of_two = true,    \
-		.description = what                                                          \
+		.maximum = 2 * 1024 * 1024, .power_of_two = true, .description = what        \
 	}
 
 static const Property blk_properties[] = {
@@ -658,6 +657,10 @@ static const Property blk_properties[] = {
 	  .offset = offsetof(VirtioBlk, drive),
 	  .required = true,
 	  .description = "block node to serve" },
+	{ .name = "iothread-vq-mapping",
+	  .kind = PROPERTY_IOTHREAD_MAPPING,
+	  .offset = offsetof(VirtioBlk, virtio.iothread_mapping),
+	  .description = "I/O threads that serve the queues, each its own" },
 	{ .name = "serial",
 	  .kind = PROPERTY_STRING,
 	  .offset = offsetof(VirtioBlk, serial),

@@ -650,7 +650,6 @@ bool virtio_device_add_queues(VirtioDevice *device, unsigned n, unsigned maximum
 		if (queue->kick_fd < 0)
 			return false;
 		queue->device = device;
-		queue->share = device->shares;
 		queue->publish.func = publish;
 		virtqueue_init(&queue->ring, virtio_device_services(device)->memory, i,
 			       maximum_size);
@@ -659,25 +658,7 @@ bool virtio_device_add_queues(VirtioDevice *device, unsigned n, unsigned maximum
 		queue->ring.on_broken = queue_broken;
 		device->n_queues = i + 1;
 	}
-	return true;
-}
-
-static void set_shares(VirtioDevice *device, IoLoop *const *loops, unsigned n)
-{
-	g_free(device->shares);
-	device->shares = g_new0(VirtioShare, n);
-	device->n_shares = n;
-	device->loop = loops[0];
-	for (unsigned i = 0; i < n; i++)
-		device->shares[i] = (VirtioShare){ .device = device, .loop = loops[i], .index = i };
-}
-
-void virtio_device_spread_queues(VirtioDevice *device, IoLoop *const *loops, unsigned n,
-				 const unsigned *map)
-{
-	set_shares(device, loops, n);
-	for (uint32_t i = 0; i < device->n_queues; i++)
-		device->queues[i].share = &device->shares[map[i]];
+	return virtio_shares_assign(device, error);
 }
 
 static void free_queues(VirtioDevice *device)
@@ -690,19 +671,6 @@ static void free_queues(VirtioDevice *device)
 	g_clear_pointer(&device->queues, g_free);
 }
 
-static bool find_loop(VirtioDevice *device, GError **error)
-{
-	DeviceServices *services = virtio_device_services(device);
-	IoLoop *loop = services->find_io_loop(services, device->iothread);
-
-	if (!loop && device->iothread)
-		return error_fail(error, "there is no iothread '%s'", device->iothread);
-	if (!loop)
-		return error_fail(error, "the machine has no I/O thread to serve the device");
-	set_shares(device, &loop, 1);
-	return true;
-}
-
 bool virtio_device_realize(Device *base, GError **error)
 {
 	VirtioDevice *device = virtio(base);
@@ -711,7 +679,7 @@ bool virtio_device_realize(Device *base, GError **error)
 	if (virtio_device_type(device)->needs_no_loop) {
 		if (device->iothread)
 			return error_fail(error, "the queues are not served by an iothread");
-	} else if (!find_loop(device, error)) {
+	} else if (!virtio_shares_find(device, error)) {
 		return false;
 	}
 	g_mutex_init(&device->drain_lock);

@@ -145,6 +145,7 @@ struct VirtioDevice {
 
 	/* Properties. */
 	char *iothread;
+	json_object *iothread_mapping; /* of types that have "iothread-vq-mapping" */
 	uint32_t vectors;
 	bool want_event_idx, want_indirect, want_ring_reset, want_packed, want_notification_data;
 
@@ -276,13 +277,6 @@ static inline bool virtio_device_is_active(const VirtioDevice *device)
 void virtio_queue_begin_request(VirtioQueue *queue);
 void virtio_queue_end_request(VirtioQueue *queue);
 
-/*
- * Have queues served by @n @loops in place of the one that "iothread" says: queue i by the loop
- * that @map[i] numbers. In setup, after virtio_device_add_queues().
- */
-void virtio_device_spread_queues(VirtioDevice *device, IoLoop *const *loops, unsigned n,
-				 const unsigned *map);
-
 /* Give up on @queue because of what the driver put there: as for a broken ring. Loop thread. */
 void virtio_queue_set_broken(VirtioQueue *queue, const char *reason);
 
@@ -320,3 +314,10 @@ void virtio_device_enable_queue(VirtioDevice *device, VirtioQueue *queue);
 void virtio_device_reset_queue(VirtioDevice *device, VirtioQueue *queue);
 /* Start or stop, as status, bus mastering and pause have it. */
 void virtio_device_update(VirtioDevice *device);
+
+/* virtio_shares.c, main thread: */
+
+/* Find the loops that "iothread" or "iothread-vq-mapping" say; false and @error: one is missing. */
+bool virtio_shares_find(VirtioDevice *device, GError **error);
+/* Give each queue its share, once there are queues; false and @error: the mapping does not fit. */
+bool virtio_shares_assign(VirtioDevice *device, GError **error);
