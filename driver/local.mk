@@ -46,6 +46,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_driver_define.c \
 	driver/vireo_driver_device.c \
 	driver/vireo_driver_guest.c \
+	driver/vireo_driver_graphics.c \
 	driver/vireo_driver_host.c \
 	driver/vireo_driver_iotune.c \
 	driver/vireo_driver_job.c \
@@ -57,6 +58,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_driver_tune.c \
 	driver/vireo_driver_update.c \
 	driver/vireo_event.c \
+	driver/vireo_graphics.c \
 	driver/vireo_guest.c \
 	driver/vireo_guest_info.c \
 	driver/vireo_hotplug.c \
@@ -77,6 +79,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_vhost.c \
 	driver/vireo_validate.c \
 	driver/vireo_validate_device.c \
+	driver/vireo_validate_graphics.c \
 	driver/vireo_address.h \
 	driver/vireo_agent.h \
 	driver/vireo_agent_reply.h \
@@ -93,6 +96,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_domain.h \
 	driver/vireo_driver.h \
 	driver/vireo_event.h \
+	driver/vireo_graphics.h \
 	driver/vireo_guest.h \
 	driver/vireo_guest_info.h \
 	driver/vireo_hotplug.h \

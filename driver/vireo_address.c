@@ -46,6 +46,10 @@ vireoAddressConnectFlags(const virDomainDeviceDef *dev)
         return plug;
     case VIR_DOMAIN_DEVICE_MEMORY:
         return dev->data.memory->model == VIR_DOMAIN_MEMORY_MODEL_VIRTIO_MEM ? plug : 0;
+    case VIR_DOMAIN_DEVICE_INPUT:
+        return dev->data.input->bus == VIR_DOMAIN_INPUT_BUS_VIRTIO ? plug : 0;
+    case VIR_DOMAIN_DEVICE_VIDEO:
+        return dev->data.video->type == VIR_DOMAIN_VIDEO_TYPE_NONE ? 0 : fixed;
     case VIR_DOMAIN_DEVICE_MEMBALLOON:
         return dev->data.memballoon->model == VIR_DOMAIN_MEMBALLOON_MODEL_NONE ? 0 : fixed;
     case VIR_DOMAIN_DEVICE_CONTROLLER:

@@ -93,6 +93,12 @@ vireoAliasAssignDevice(virDomainDef *def,
     case VIR_DOMAIN_DEVICE_MEMBALLOON:
         info->alias = vireoAliasNext(def, "balloon");
         break;
+    case VIR_DOMAIN_DEVICE_VIDEO:
+        info->alias = vireoAliasNext(def, "video");
+        break;
+    case VIR_DOMAIN_DEVICE_INPUT:
+        info->alias = vireoAliasNext(def, "input");
+        break;
     case VIR_DOMAIN_DEVICE_PANIC:
         info->alias = vireoAliasNext(def, "panic");
         break;

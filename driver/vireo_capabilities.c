@@ -158,8 +158,15 @@ vireoDomainCapabilitiesFillDevices(virDomainCaps *domcaps)
                              VIR_DOMAIN_CHR_TYPE_PTY,
                              VIR_DOMAIN_CHR_TYPE_UNIX);
 
-    domcaps->graphics.supported = VIR_TRISTATE_BOOL_NO;
-    domcaps->video.supported = VIR_TRISTATE_BOOL_NO;
+    domcaps->graphics.supported = VIR_TRISTATE_BOOL_YES;
+    domcaps->graphics.type.report = true;
+    VIR_DOMAIN_CAPS_ENUM_SET(domcaps->graphics.type, VIR_DOMAIN_GRAPHICS_TYPE_VNC);
+    domcaps->video.supported = VIR_TRISTATE_BOOL_YES;
+    domcaps->video.modelType.report = true;
+    VIR_DOMAIN_CAPS_ENUM_SET(domcaps->video.modelType,
+                             VIR_DOMAIN_VIDEO_TYPE_BOCHS,
+                             VIR_DOMAIN_VIDEO_TYPE_NONE);
+
     domcaps->hostdev.supported = VIR_TRISTATE_BOOL_NO;
     domcaps->filesystem.supported = VIR_TRISTATE_BOOL_NO;
     domcaps->tpm.supported = VIR_TRISTATE_BOOL_NO;

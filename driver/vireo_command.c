@@ -15,6 +15,7 @@
 #include "vireo_command.h"
 #include "vireo_cpu.h"
 #include "vireo_device_props.h"
+#include "vireo_graphics.h"
 #include "vireo_memory.h"
 #include "vireo_namespace.h"
 #include "vireo_storage.h"
@@ -395,6 +396,28 @@ vireoCommandAddOthers(virCommand *cmd,
     return 0;
 }
 
+/* Keyboard and mouse on PS/2 come with a screen. */
+static int
+vireoCommandAddScreen(virCommand *cmd,
+                      virDomainDef *def)
+{
+    size_t i;
+
+    for (i = 0; i < def->nvideos; i++) {
+        if (def->videos[i]->type != VIR_DOMAIN_VIDEO_TYPE_NONE &&
+            vireoCommandAddJSON(cmd, "-device", vireoDevicePropsVideo(def, def->videos[i])) < 0)
+            return -1;
+    }
+    for (i = 0; i < def->ninputs; i++) {
+        if (def->inputs[i]->bus == VIR_DOMAIN_INPUT_BUS_VIRTIO &&
+            vireoCommandAddJSON(cmd, "-device", vireoDevicePropsInput(def, def->inputs[i])) < 0)
+            return -1;
+    }
+    vireoGraphicsAddCommand(cmd, def);
+
+    return 0;
+}
+
 static void
 vireoCommandAddNamespace(virCommand *cmd,
                          const vireoNamespace *ns)
@@ -434,6 +457,7 @@ vireoCommandBuild(virDomainDef *def,
         vireoCommandAddChrs(cmd, def, def->channels, def->nchannels) < 0 ||
         vireoCommandAddChrs(cmd, def, def->consoles, def->nconsoles) < 0 ||
         vireoMemoryAddDevices(cmd, def, inputs->dir) < 0 ||
+        vireoCommandAddScreen(cmd, def) < 0 ||
         vireoCommandAddOthers(cmd, def) < 0)
         return NULL;
 

@@ -14,6 +14,7 @@
 #include "driver.h"
 #include "security_manager.h"
 #include "virdomainobjlist.h"
+#include "virportallocator.h"
 #include "virthread.h"
 #include "virthreadpool.h"
 
@@ -60,6 +61,8 @@ struct _vireoDriver {
     virDomainObjList *domains;
     virObjectEventState *domainEventState;
     virSecurityManager *securityManager;
+
+    virPortAllocatorRange *vncPorts;
 
     /* Reacts to events of monitors, outside their own threads. */
     virThreadPool *workers;

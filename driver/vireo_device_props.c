@@ -332,6 +332,33 @@ vireoDevicePropsPanic(virDomainPanicDef *panic)
     return g_steal_pointer(&props);
 }
 
+virJSONValue *
+vireoDevicePropsVideo(const virDomainDef *def,
+                      virDomainVideoDef *video)
+{
+    g_autoptr(virJSONValue) props = vireoDevicePropsPCI(def, "bochs-display", &video->info);
+
+    if (!props ||
+        virJSONValueObjectAdd(&props,
+                              "P:vgamem", (unsigned long long)video->vram * 1024,
+                              "p:xres", video->res ? video->res->x : 0,
+                              "p:yres", video->res ? video->res->y : 0,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+virJSONValue *
+vireoDevicePropsInput(const virDomainDef *def,
+                      virDomainInputDef *input)
+{
+    const char *type = input->type == VIR_DOMAIN_INPUT_TYPE_KBD ? "virtio-keyboard-pci" :
+        input->type == VIR_DOMAIN_INPUT_TYPE_MOUSE ? "virtio-mouse-pci" : "virtio-tablet-pci";
+
+    return vireoDevicePropsVirtio(def, type, &input->info, input->virtio);
+}
+
 static virJSONValue *
 vireoDevicePropsSocket(const virDomainChrSourceDef *source)
 {

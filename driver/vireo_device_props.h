@@ -52,6 +52,14 @@ vireoDevicePropsChr(const virDomainDef *def,
                     virDomainChrDef *chr);
 virJSONValue *
 vireoDevicePropsPanic(virDomainPanicDef *panic);
+virJSONValue *
+vireoDevicePropsVideo(const virDomainDef *def,
+                      virDomainVideoDef *video);
+
+/* As above; of an <input> on bus virtio. */
+virJSONValue *
+vireoDevicePropsInput(const virDomainDef *def,
+                      virDomainInputDef *input);
 
 /* As above; NULL without an error for controllers that are part of the machine. */
 int

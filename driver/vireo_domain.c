@@ -234,7 +234,7 @@ vireoDomainDefaultNet(virDomainNetDef *net)
 
 static int
 vireoDomainDeviceDefPostParse(virDomainDeviceDef *dev,
-                              const virDomainDef *def,
+                              const virDomainDef *def G_GNUC_UNUSED,
                               unsigned int parseFlags G_GNUC_UNUSED,
                               void *opaque G_GNUC_UNUSED,
                               void *parseOpaque G_GNUC_UNUSED)
@@ -254,9 +254,9 @@ vireoDomainDeviceDefPostParse(virDomainDeviceDef *dev,
         break;
     case VIR_DOMAIN_DEVICE_VIDEO:
         /* libvirt adds one to every definition with graphics, and wants to know its model. */
-        virReportError(VIR_ERR_CONFIG_UNSUPPORTED, _("Vireo does not support <%s>"),
-                       def->ngraphics > 0 ? "graphics" : "video");
-        return -1;
+        if (dev->data.video->type == VIR_DOMAIN_VIDEO_TYPE_DEFAULT)
+            dev->data.video->type = VIR_DOMAIN_VIDEO_TYPE_BOCHS;
+        break;
     case VIR_DOMAIN_DEVICE_PANIC:
         if (dev->data.panic->model == VIR_DOMAIN_PANIC_MODEL_DEFAULT)
             dev->data.panic->model = VIR_DOMAIN_PANIC_MODEL_ISA;

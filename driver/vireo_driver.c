@@ -17,6 +17,7 @@
 
 #include "vireo_capabilities.h"
 #include "vireo_driver.h"
+#include "vireo_graphics.h"
 #include "vireo_cpu.h"
 #include "vireo_event.h"
 #include "vireo_process.h"
@@ -42,6 +43,7 @@ vireoStateCleanup(void)
     virObjectUnref(driver->caps);
     vireoCPUHostFree(driver->cpuHost);
     virObjectUnref(driver->domainEventState);
+    g_clear_pointer(&driver->vncPorts, virPortAllocatorRangeFree);
     virObjectUnref(driver->securityManager);
     if (driver->lockFD >= 0)
         virPidFileReleasePath(driver->config->lockPath, driver->lockFD);
@@ -180,6 +182,8 @@ vireoStateInitialize(bool privileged,
         !(driver->xmlopt = vireoDomainXMLOptionNew(driver)) ||
         !(driver->domains = virDomainObjListNew()) ||
         !(driver->domainEventState = virObjectEventStateNew()) ||
+        !(driver->vncPorts = virPortAllocatorRangeNew("VNC", VIREO_VNC_PORT_MIN,
+                                                      VIREO_VNC_PORT_MAX)) ||
         !(driver->workers = virThreadPoolNewFull(1, 1, 0, vireoEventWorker, "vireo-event",
                                                  virIdentityGetSystem(), driver)) ||
         vireoStateLoadDomains(driver) < 0)
@@ -391,6 +395,10 @@ static virHypervisorDriver vireoHypervisorDriver = {
     .domainSuspend = vireoDomainSuspend, /* 0.1.0 */
     .domainResume = vireoDomainResume, /* 0.1.0 */
     .domainInjectNMI = vireoDomainInjectNMI, /* 0.1.0 */
+    .domainSendKey = vireoDomainSendKey, /* 0.1.0 */
+    .domainScreenshot = vireoDomainScreenshot, /* 0.1.0 */
+    .domainOpenGraphics = vireoDomainOpenGraphics, /* 0.1.0 */
+    .domainOpenGraphicsFD = vireoDomainOpenGraphicsFD, /* 0.1.0 */
     .domainOpenConsole = vireoDomainOpenConsole, /* 0.1.0 */
     .domainOpenChannel = vireoDomainOpenChannel, /* 0.1.0 */
     .domainQemuMonitorCommand = vireoDomainQemuMonitorCommand, /* 0.1.0 */

@@ -703,3 +703,26 @@ vireoDomainAbortJob(virDomainPtr dom);
 int
 vireoDomainAbortJobFlags(virDomainPtr dom,
                          unsigned int flags);
+
+/* vireo_driver_graphics.c */
+char *
+vireoDomainScreenshot(virDomainPtr dom,
+                      virStreamPtr stream,
+                      unsigned int screen,
+                      unsigned int flags);
+int
+vireoDomainSendKey(virDomainPtr dom,
+                   unsigned int codeset,
+                   unsigned int holdtime,
+                   unsigned int *keycodes,
+                   int nkeycodes,
+                   unsigned int flags);
+int
+vireoDomainOpenGraphics(virDomainPtr dom,
+                        unsigned int idx,
+                        int fd,
+                        unsigned int flags);
+int
+vireoDomainOpenGraphicsFD(virDomainPtr dom,
+                          unsigned int idx,
+                          unsigned int flags);

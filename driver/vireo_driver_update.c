@@ -13,6 +13,7 @@
 #include "vireo_alias.h"
 #include "vireo_change.h"
 #include "vireo_driver.h"
+#include "vireo_graphics.h"
 #include "vireo_memory_device.h"
 #include "vireo_qmp.h"
 #include "vireo_storage.h"
@@ -34,6 +35,8 @@ vireoDomainUpdateLive(virDomainObj *vm,
         return -1;
     if (dev->type == VIR_DOMAIN_DEVICE_MEMORY)
         return vireoMemoryDeviceUpdate(vm, dev->data.memory);
+    if (dev->type == VIR_DOMAIN_DEVICE_GRAPHICS)
+        return vireoGraphicsUpdate(vm, dev->data.graphics);
     if (dev->type != VIR_DOMAIN_DEVICE_NET) {
         virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
                        _("Vireo cannot change <%s> of a running domain"),

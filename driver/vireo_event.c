@@ -16,6 +16,7 @@
 #include "virlog.h"
 
 #include "vireo_event.h"
+#include "vireo_graphics.h"
 #include "vireo_guest.h"
 #include "vireo_hotplug.h"
 #include "vireo_memory_device.h"
@@ -414,6 +415,27 @@ vireoEventUnplugError(virDomainObj *vm,
 }
 
 static void
+vireoEventVncConnected(virDomainObj *vm,
+                       virJSONValue *data)
+{
+    vireoGraphicsEvent(vm, VIR_DOMAIN_EVENT_GRAPHICS_CONNECT, data);
+}
+
+static void
+vireoEventVncInitialized(virDomainObj *vm,
+                         virJSONValue *data)
+{
+    vireoGraphicsEvent(vm, VIR_DOMAIN_EVENT_GRAPHICS_INITIALIZE, data);
+}
+
+static void
+vireoEventVncDisconnected(virDomainObj *vm,
+                          virJSONValue *data)
+{
+    vireoGraphicsEvent(vm, VIR_DOMAIN_EVENT_GRAPHICS_DISCONNECT, data);
+}
+
+static void
 vireoEventBalloon(virDomainObj *vm,
                   virJSONValue *data)
 {
@@ -554,6 +576,9 @@ static const struct {
     { "SHUTDOWN", vireoEventShutdown },
     { "STOP", vireoEventStop },
     { "VSERPORT_CHANGE", vireoEventPort },
+    { "VNC_CONNECTED", vireoEventVncConnected },
+    { "VNC_DISCONNECTED", vireoEventVncDisconnected },
+    { "VNC_INITIALIZED", vireoEventVncInitialized },
     { "X_VIREO_INTERNAL_ERROR", vireoEventInternalError },
 };
 

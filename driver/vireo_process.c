@@ -37,6 +37,7 @@
 #include "vireo_cpu.h"
 #include "vireo_disk.h"
 #include "vireo_event.h"
+#include "vireo_graphics.h"
 #include "vireo_guest.h"
 #include "vireo_interface.h"
 #include "vireo_iotune.h"
@@ -125,6 +126,7 @@ vireoProcessPrepare(virDomainObj *vm)
         vireoDomainMakeDir(driver, priv->dir) < 0 ||
         vireoProcessPrepareDisks(vm) < 0 ||
         vireoProcessPrepareChannels(vm) < 0 ||
+        vireoGraphicsPrepare(vm) < 0 ||
         virSecurityManagerGenLabel(driver->securityManager, vm->def) < 0)
         return -1;
 
@@ -415,7 +417,8 @@ vireoProcessFinishStart(virDomainObj *vm,
     if (vireoCPUUpdateLive(vm) < 0 ||
         vireoProcessPinThreads(vm) < 0 ||
         vireoProcessLearnChardevs(vm) < 0 ||
-        vireoProcessConfigure(vm) < 0)
+        vireoProcessConfigure(vm) < 0 ||
+        vireoGraphicsSetPassword(vm) < 0)
         return -1;
 
     virDomainObjSetState(vm, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER);
@@ -559,6 +562,7 @@ vireoProcessCleanUp(virDomainObj *vm,
     size_t i;
 
     vireoGuestDisconnect(vm);
+    vireoGraphicsRelease(vm);
     for (i = 0; i < vm->def->nnets; i++)
         vireoInterfaceStop(vm, vm->def->nets[i]);
 

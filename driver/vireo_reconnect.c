@@ -14,6 +14,7 @@
 
 #include "vireo_cgroup.h"
 #include "vireo_event.h"
+#include "vireo_graphics.h"
 #include "vireo_guest.h"
 #include "vireo_interface.h"
 #include "vireo_memory_device.h"
@@ -96,6 +97,7 @@ vireoReconnectDomain(virDomainObj *vm)
         return -1;
 
     vireoInterfaceReconnect(vm);
+    vireoGraphicsReconnect(vm);
     if (vm->def->nmems > 0 && vireoQmpGetMemoryDevices(vm) < 0)
         return -1;
     if (virDomainDefHasMemballoon(vm->def) && vireoQmpGetBalloon(vm, &balloon) == 0)

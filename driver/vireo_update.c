@@ -11,6 +11,7 @@
 #include "virerror.h"
 
 #include "vireo_address.h"
+#include "vireo_graphics.h"
 #include "vireo_memory_device.h"
 #include "vireo_update.h"
 
@@ -82,6 +83,8 @@ vireoUpdateConfig(virDomainDef *def,
         rc = vireoUpdateConfigDisk(def, dev);
     else if (dev->type == VIR_DOMAIN_DEVICE_NET)
         rc = vireoUpdateConfigNet(def, dev);
+    else if (dev->type == VIR_DOMAIN_DEVICE_GRAPHICS)
+        rc = vireoGraphicsUpdateConfig(def, dev->data.graphics);
     else if (dev->type == VIR_DOMAIN_DEVICE_MEMORY)
         rc = vireoMemoryDeviceUpdateConfig(def, dev->data.memory);
     else

@@ -42,3 +42,14 @@ vireoValidateDeviceDef(const virDomainDeviceDef *dev,
                        const virDomainDef *def,
                        void *opaque,
                        void *parseOpaque);
+
+/* vireo_validate_graphics.c: 0, or -1 with an error that says what Vireo does not have. */
+int
+vireoValidateVideo(const virDomainVideoDef *video,
+                   const virDomainDef *def);
+int
+vireoValidateInput(const virDomainInputDef *input,
+                   const virDomainDef *def);
+int
+vireoValidateGraphics(const virDomainGraphicsDef *graphics,
+                      const virDomainDef *def);

@@ -482,6 +482,14 @@ vireoValidateDeviceDef(const virDomainDeviceDef *dev,
         return vireoValidateMemballoon(dev->data.memballoon);
     case VIR_DOMAIN_DEVICE_MEMORY:
         return vireoValidateMemory(dev->data.memory);
+    case VIR_DOMAIN_DEVICE_VIDEO:
+        return vireoValidateVideo(dev->data.video, def);
+    case VIR_DOMAIN_DEVICE_GRAPHICS:
+        return vireoValidateGraphics(dev->data.graphics, def);
+    case VIR_DOMAIN_DEVICE_INPUT:
+        if (vireoValidateVirtio(dev->data.input->virtio) < 0)
+            return -1;
+        return vireoValidateInput(dev->data.input, def);
     case VIR_DOMAIN_DEVICE_PANIC:
         return vireoValidatePanic(dev->data.panic);
     default:

@@ -6,6 +6,8 @@ driver_test_data = \
 	cpu-boot-actions \
 	cpu-custom \
 	disks \
+	graphics \
+	graphics-socket \
 	hugepages \
 	interfaces \
 	iothreads \
