@@ -77,6 +77,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_tune.c \
 	driver/vireo_update.c \
 	driver/vireo_vhost.c \
+	driver/vireo_virtiofs.c \
 	driver/vireo_validate.c \
 	driver/vireo_validate_device.c \
 	driver/vireo_validate_graphics.c \
@@ -113,6 +114,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_tune.h \
 	driver/vireo_update.h \
 	driver/vireo_vhost.h \
+	driver/vireo_virtiofs.h \
 	driver/vireo_validate.h
 
 vireomoduledir = $(LIBVIRT_MODULE_DIR)

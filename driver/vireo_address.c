@@ -43,6 +43,7 @@ vireoAddressConnectFlags(const virDomainDeviceDef *dev)
         return dev->data.disk->bus == VIR_DOMAIN_DISK_BUS_VIRTIO ? plug : 0;
     case VIR_DOMAIN_DEVICE_NET:
     case VIR_DOMAIN_DEVICE_RNG:
+    case VIR_DOMAIN_DEVICE_FS:
         return plug;
     case VIR_DOMAIN_DEVICE_MEMORY:
         return dev->data.memory->model == VIR_DOMAIN_MEMORY_MODEL_VIRTIO_MEM ? plug : 0;

@@ -87,6 +87,9 @@ vireoAliasAssignDevice(virDomainDef *def,
     case VIR_DOMAIN_DEVICE_RNG:
         info->alias = vireoAliasNext(def, "rng");
         break;
+    case VIR_DOMAIN_DEVICE_FS:
+        info->alias = vireoAliasNext(def, "fs");
+        break;
     case VIR_DOMAIN_DEVICE_MEMORY:
         info->alias = vireoAliasNext(def, "virtiomem");
         break;

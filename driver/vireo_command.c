@@ -20,6 +20,7 @@
 #include "vireo_namespace.h"
 #include "vireo_storage.h"
 #include "vireo_vhost.h"
+#include "vireo_virtiofs.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -347,6 +348,28 @@ vireoCommandAddNets(virCommand *cmd,
 }
 
 static int
+vireoCommandAddFSs(virCommand *cmd,
+                   virDomainDef *def,
+                   const char *dir)
+{
+    size_t i;
+
+    for (i = 0; i < def->nfss; i++) {
+        virDomainFSDef *fs = def->fss[i];
+        g_autoptr(virDomainChrSourceDef) source = vireoVirtiofsSource(dir, fs);
+        g_autofree char *chardev = vireoVhostChardevAlias(fs->info.alias);
+
+        if (!source)
+            return -1;
+        vireoCommandAddChardev(cmd, chardev, source);
+        if (vireoCommandAddJSON(cmd, "-device", vireoVirtiofsProps(def, fs)) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+static int
 vireoCommandAddChrs(virCommand *cmd,
                     const virDomainDef *def,
                     virDomainChrDef **chrs,
@@ -452,6 +475,7 @@ vireoCommandBuild(virDomainDef *def,
     if (vireoCommandAddControllers(cmd, def, true) < 0 ||
         vireoCommandAddControllers(cmd, def, false) < 0 ||
         vireoCommandAddDisks(cmd, def, inputs->dir) < 0 ||
+        vireoCommandAddFSs(cmd, def, inputs->dir) < 0 ||
         vireoCommandAddNets(cmd, def, inputs) < 0 ||
         vireoCommandAddChrs(cmd, def, def->serials, def->nserials) < 0 ||
         vireoCommandAddChrs(cmd, def, def->channels, def->nchannels) < 0 ||

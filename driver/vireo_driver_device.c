@@ -52,6 +52,14 @@ vireoDomainAttachConfig(virDomainDef *def,
             return -1;
         dev->data.net = NULL;
         break;
+    case VIR_DOMAIN_DEVICE_FS:
+        if (virDomainFSIndexByName(def, dev->data.fs->dst) >= 0) {
+            virReportError(VIR_ERR_OPERATION_INVALID, _("target %s already exists"),
+                           dev->data.fs->dst);
+            return -1;
+        }
+        virDomainFSInsert(def, g_steal_pointer(&dev->data.fs));
+        break;
     case VIR_DOMAIN_DEVICE_RNG:
         VIR_APPEND_ELEMENT(def->rngs, def->nrngs, dev->data.rng);
         break;
@@ -106,6 +114,11 @@ vireoDomainDetachConfig(virDomainDef *def,
         if ((idx = virDomainNetFindIdx(def, dev->data.net)) < 0)
             return -1;
         virDomainNetDefFree(virDomainNetRemove(def, idx));
+        return 0;
+    case VIR_DOMAIN_DEVICE_FS:
+        if ((idx = virDomainFSIndexByName(def, dev->data.fs->dst)) < 0)
+            return vireoDomainReportMissing(dev);
+        virDomainFSDefFree(virDomainFSRemove(def, idx));
         return 0;
     case VIR_DOMAIN_DEVICE_RNG:
         if ((idx = virDomainRNGFind(def, dev->data.rng)) < 0)

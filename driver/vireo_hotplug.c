@@ -28,6 +28,7 @@
 #include "vireo_memory_device.h"
 #include "vireo_qmp.h"
 #include "vireo_vhost.h"
+#include "vireo_virtiofs.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -204,6 +205,42 @@ vireoHotplugAttachNet(virDomainObj *vm,
 }
 
 static void
+vireoHotplugRemoveFS(virDomainObj *vm,
+                     virDomainFSDef *fs)
+{
+    g_autofree char *chardev = vireoVhostChardevAlias(fs->info.alias);
+
+    vireoHotplugUndo(vm, "chardev-remove", "id", chardev);
+    vireoVirtiofsStop(vm, fs);
+}
+
+static int
+vireoHotplugAttachFS(virDomainObj *vm,
+                     virDomainFSDef *fs)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(virDomainChrSourceDef) source = vireoVirtiofsSource(priv->dir, fs);
+    g_autofree char *chardev = vireoVhostChardevAlias(fs->info.alias);
+
+    if (!source || vireoVirtiofsStart(vm, fs) < 0)
+        return -1;
+
+    if (vireoQmpAdd(vm, "chardev-add", vireoDevicePropsChardev(chardev, source)) < 0) {
+        vireoVirtiofsStop(vm, fs);
+        return -1;
+    }
+    if (vireoQmpAdd(vm, "device_add", vireoVirtiofsProps(vm->def, fs)) < 0) {
+        vireoHotplugRemoveFS(vm, fs);
+        virDomainAuditFS(vm, NULL, fs, "attach", false);
+        return -1;
+    }
+
+    virDomainAuditFS(vm, NULL, fs, "attach", true);
+    virDomainFSInsert(vm->def, fs);
+    return 0;
+}
+
+static void
 vireoHotplugRemoveRNG(virDomainObj *vm,
                       virDomainRNGDef *rng)
 {
@@ -309,6 +346,10 @@ vireoHotplugCheckTarget(virDomainDef *def,
         virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("chardev already exists"));
         return -1;
     }
+    if (dev->type == VIR_DOMAIN_DEVICE_FS && virDomainFSIndexByName(def, dev->data.fs->dst) >= 0) {
+        virReportError(VIR_ERR_OPERATION_FAILED, _("target %s already exists"), dev->data.fs->dst);
+        return -1;
+    }
     if (dev->type == VIR_DOMAIN_DEVICE_NET && virDomainHasNet(def, dev->data.net)) {
         virReportError(VIR_ERR_OPERATION_FAILED, "%s", _("the interface already exists"));
         return -1;
@@ -328,6 +369,7 @@ vireoHotplugAttach(virDomainObj *vm,
     switch ((virDomainDeviceType)dev->type) {
     case VIR_DOMAIN_DEVICE_DISK:
     case VIR_DOMAIN_DEVICE_NET:
+    case VIR_DOMAIN_DEVICE_FS:
     case VIR_DOMAIN_DEVICE_RNG:
     case VIR_DOMAIN_DEVICE_CHR:
     case VIR_DOMAIN_DEVICE_MEMORY:
@@ -348,6 +390,8 @@ vireoHotplugAttach(virDomainObj *vm,
         ret = vireoHotplugAttachDisk(vm, dev->data.disk);
     else if (dev->type == VIR_DOMAIN_DEVICE_NET)
         ret = vireoHotplugAttachNet(vm, dev->data.net);
+    else if (dev->type == VIR_DOMAIN_DEVICE_FS)
+        ret = vireoHotplugAttachFS(vm, dev->data.fs);
     else if (dev->type == VIR_DOMAIN_DEVICE_RNG)
         ret = vireoHotplugAttachRNG(vm, dev->data.rng);
     else if (dev->type == VIR_DOMAIN_DEVICE_MEMORY)
@@ -383,6 +427,10 @@ vireoHotplugFind(virDomainObj *vm,
         if ((idx = virDomainNetFindIdx(def, match->data.net)) < 0)
             return -1;
         found->data.net = def->nets[idx];
+        break;
+    case VIR_DOMAIN_DEVICE_FS:
+        if ((idx = virDomainFSIndexByName(def, match->data.fs->dst)) >= 0)
+            found->data.fs = def->fss[idx];
         break;
     case VIR_DOMAIN_DEVICE_RNG:
         if ((idx = virDomainRNGFind(def, match->data.rng)) >= 0)
@@ -456,6 +504,12 @@ vireoHotplugForget(virDomainObj *vm,
         virDomainAuditNet(vm, dev.data.net, NULL, "detach", true);
         virDomainNetRemoveByObj(vm->def, dev.data.net);
         virDomainNetDefFree(dev.data.net);
+        break;
+    case VIR_DOMAIN_DEVICE_FS:
+        vireoHotplugRemoveFS(vm, dev.data.fs);
+        virDomainAuditFS(vm, dev.data.fs, NULL, "detach", true);
+        virDomainFSRemove(vm->def, virDomainFSIndexByName(vm->def, dev.data.fs->dst));
+        virDomainFSDefFree(dev.data.fs);
         break;
     case VIR_DOMAIN_DEVICE_RNG:
         vireoHotplugForgetRNG(vm, dev.data.rng);

@@ -45,6 +45,7 @@
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 #include "vireo_storage.h"
+#include "vireo_virtiofs.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -380,6 +381,10 @@ vireoProcessStartBackEnds(virDomainObj *vm,
     int fd;
     int ret = -1;
 
+    for (i = 0; i < vm->def->nfss; i++) {
+        if (vireoVirtiofsStart(vm, vm->def->fss[i]) < 0)
+            goto cleanup;
+    }
     for (i = 0; i < vm->def->nnets; i++) {
         if (vireoInterfaceStart(vm, vm->def->nets[i], &netFDs[i]) < 0)
             goto cleanup;
@@ -565,6 +570,8 @@ vireoProcessCleanUp(virDomainObj *vm,
     vireoGraphicsRelease(vm);
     for (i = 0; i < vm->def->nnets; i++)
         vireoInterfaceStop(vm, vm->def->nets[i]);
+    for (i = 0; i < vm->def->nfss; i++)
+        vireoVirtiofsStop(vm, vm->def->fss[i]);
 
     if (virSecurityManagerRestoreAllLabel(driver->securityManager, vm->def, false, false) < 0)
         VIR_WARN("labels of domain %s could not be restored: %s", vm->def->name,

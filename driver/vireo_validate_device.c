@@ -13,6 +13,7 @@
 #include "vireo_storage.h"
 #include "vireo_validate.h"
 #include "vireo_vhost.h"
+#include "vireo_virtiofs.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -476,6 +477,8 @@ vireoValidateDeviceDef(const virDomainDeviceDef *dev,
         return vireoValidateChr(dev->data.chr, def);
     case VIR_DOMAIN_DEVICE_CONTROLLER:
         return vireoValidateController(dev->data.controller);
+    case VIR_DOMAIN_DEVICE_FS:
+        return vireoVirtiofsValidate(dev->data.fs, def);
     case VIR_DOMAIN_DEVICE_RNG:
         return vireoValidateRNG(dev->data.rng);
     case VIR_DOMAIN_DEVICE_MEMBALLOON:

@@ -8,6 +8,7 @@ driver_test_data = \
 	disks \
 	graphics \
 	graphics-socket \
+	filesystem \
 	hugepages \
 	interfaces \
 	iothreads \

@@ -9,7 +9,8 @@ import subprocess
 
 import libvirt
 
-from lib.guest import NETWORK_HOST, Lab, device_count, monitor_pid, network_xml
+from lib.console import Console
+from lib.guest import NETWORK_HOST, Lab, device_count, disk_xml, monitor_pid, network_xml
 from lib.harness import check, command, say, test, wait_for
 from test_network import address
 
@@ -159,3 +160,42 @@ def kernel_serves_a_card() -> None:
         domain.attachDevice(plain)
         wait_for("the other card", lambda: "eth1" in console.shell("ls /sys/class/net"), 20)
         check(vhost_threads(pid) == 1, "not by the kernel")
+
+
+def load_extra_drivers(console: Console) -> None:
+    """Loads the guest's drivers of devices that few tests have; its root is the disk."""
+    console.shell("while read -r m; do insmod $m; done </lib/modules/extra")
+
+
+@test(limit=150)
+def directory_of_the_host() -> None:
+    """virtiofsd, which the driver starts and ends: files both ways, unplug and plug."""
+    with Lab() as lab:
+        directory = os.path.join(lab.directory, "shared")
+        os.mkdir(directory)
+        pathlib.Path(directory, "from-host").write_text("hello\n", encoding="ascii")
+        xml = (f"<filesystem type='mount' accessmode='passthrough'><driver type='virtiofs'/>"
+               f"<source dir='{directory}'/><target dir='shared'/></filesystem>")
+        domain, console = lab.boot(disk_xml(lab.root_disk()) + xml, root=True, body=SHARED)
+        load_extra_drivers(console)
+        console.shell("mkdir -p /mnt/shared && mount -t virtiofs shared /mnt/shared")
+        check(console.shell("cat /mnt/shared/from-host") == "hello", "the host's file")
+        console.shell("dd if=/dev/urandom of=/mnt/shared/from-guest bs=64k count=32 conv=fsync")
+        digest = console.shell("sha256sum </mnt/shared/from-guest").split()[0]
+        check(hashlib.sha256(pathlib.Path(directory, "from-guest").read_bytes()).hexdigest() == digest,
+              "the guest's file")
+        domain.suspend()
+        domain.resume()
+        console.shell("cat /mnt/shared/from-host")
+        console.shell("umount /mnt/shared")
+        running = lambda: subprocess.run(["pgrep", "-f", f"source={directory}"], check=False,
+                                         stdout=subprocess.DEVNULL).returncode == 0
+        check(running(), "virtiofsd runs")
+        domain.detachDevice(xml)
+        wait_for("it left the XML", lambda: device_count(domain, "filesystem") == 0, 30)
+        wait_for("virtiofsd ended", lambda: not running(), 10)
+        domain.attachDevice(xml)
+        wait_for("it is back", lambda: console.shell("mount -t virtiofs shared /mnt/shared", status=None) == "", 20, 1)
+        check(console.shell("cat /mnt/shared/from-host") == "hello", "the host's file again")
+        domain.destroy()
+        wait_for("virtiofsd ended with the domain", lambda: not running(), 10)

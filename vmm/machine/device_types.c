@@ -12,6 +12,7 @@
 #include "vmm/pci/host_bridge.h"
 #include "vmm/pci/root_port.h"
 #include "vmm/virtio/vhost_user_blk.h"
+#include "vmm/virtio/vhost_user_fs.h"
 #include "vmm/virtio/virtio_balloon.h"
 #include "vmm/virtio/virtio_blk.h"
 #include "vmm/virtio/virtio_console.h"
@@ -45,6 +46,7 @@ const DeviceType *const machine_device_types[] = {
 	&serial_16550_type,
 	/* virtio */
 	FAMILY(vhost_user_blk_type),
+	FAMILY(vhost_user_fs_type),
 	FAMILY(virtio_balloon_type),
 	FAMILY(virtio_blk_type),
 	FAMILY(virtio_console_type),

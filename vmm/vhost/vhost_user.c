@@ -200,7 +200,8 @@ static bool ask_limits(VhostUser *user, GError **error)
 static bool check_enough(VhostUser *user, GError **error)
 {
 	uint64_t missing = user->options.needed & ~user->protocol;
-	unsigned units = user->options.n_vrings / MAX(user->options.vrings_in_unit, 1);
+	unsigned per_unit = user->options.vrings_in_unit;
+	unsigned units = per_unit ? user->options.n_vrings / per_unit : 0;
 
 	if (missing)
 		return error_fail(error, "the back end lacks protocol feature %d",

@@ -18,9 +18,9 @@ typedef struct VhostUser VhostUser;
 #define VHOST_USER_TIME_LIMIT_MS 5000u
 
 typedef struct VhostUserOptions {
-	unsigned n_vrings;	 /* that the device has */
-	unsigned vrings_in_unit; /* what the back end counts as one queue: 1, or 2 for network cards
-				  */
+	unsigned n_vrings; /* that the device has */
+	/* What a back end counts as one queue: 1, or 2 for network cards; 0: it is not asked. */
+	unsigned vrings_in_unit;
 	uint64_t protocol;	/* protocol features that are made use of, beside the common ones */
 	uint64_t needed;	/* protocol features without which it cannot be */
 	unsigned time_limit_ms; /* 0: VHOST_USER_TIME_LIMIT_MS */

@@ -167,6 +167,7 @@ static bool connect_back_end(VhostUserBlk *blk, GError **error)
 	const Device *base = &device->pci.device;
 	VhostUserOptions options = {
 		.n_vrings = blk->num_queues,
+		.vrings_in_unit = 1,
 		.protocol = VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_CONFIG) |
 			    VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |
 			    VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD),
