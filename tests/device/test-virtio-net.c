@@ -247,7 +247,7 @@ static void arrived(gpointer data)
 static void arrive_at(Fixture *fixture, unsigned queue, const char *mac, uint16_t type,
 		      uint16_t tag, size_t size)
 {
-	uint8_t *bytes = g_malloc0(size);
+	uint8_t *bytes = g_malloc0(MAX(size, NET_HEADER_SIZE + NET_FILTER_BYTES));
 
 	for (size_t i = NET_HEADER_SIZE; i < size; i++)
 		bytes[i] = i * 11 + i / 256;
@@ -760,6 +760,44 @@ static void test_small_buffer(Fixture *fixture, gconstpointer data)
 	g_assert_true(receives(fixture, MAC, 0x800, 0));
 }
 
+/* Frames that are none, in both directions: lost, and those after them are not. */
+static void test_odd_frames(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint64_t gpa;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	offer_buffers(fixture, 0, 100, 1000);
+	arrive(fixture, MAC, 0x800, 0, NET_HEADER_SIZE + 16 - 3);
+	arrive(fixture, MAC, 0x800, 0, NET_FRAME_MAX + 1);
+	arrive(fixture, MAC, 0x800, 0, 1 << 20);
+	g_assert_true(receives(fixture, MAC, 0x800, 0));
+	assert_nothing_received(fixture);
+
+	/* A header and nothing; descriptors of no length around it; all RAM, again and again. */
+	gpa = virtio_driver_alloc(driver, 16);
+	virtio_ring_describe(&driver->rings[TX], 0, gpa, 12, 0, 0);
+	virtio_driver_offer(driver, TX, 0);
+	virtio_driver_wait(driver, TX, NULL);
+	virtio_ring_describe(&driver->rings[TX], 0, 0, 0, RING_NEXT, 1);
+	virtio_ring_describe(&driver->rings[TX], 1, gpa, 12, RING_NEXT, 2);
+	virtio_ring_describe(&driver->rings[TX], 2, gpa, 0, 0, 0);
+	virtio_driver_offer(driver, TX, 0);
+	virtio_driver_wait(driver, TX, NULL);
+	for (unsigned i = 0; i < 200; i++)
+		virtio_ring_describe(&driver->rings[TX], i, 0, 16 << 20, i < 199 ? RING_NEXT : 0,
+				     i + 1);
+	virtio_driver_offer(driver, TX, 0);
+	virtio_driver_wait(driver, TX, NULL);
+	g_assert_cmphex(virtio_driver_status(driver) & VIRTIO_STATUS_NEEDS_RESET, ==, 0);
+	send(fixture, 0, 100);
+	virtio_driver_wait(driver, TX, NULL);
+	g_assert_cmpuint(
+		g_bytes_get_size(fixture->netdev->sent->pdata[fixture->netdev->sent->len - 1]), ==,
+		100);
+}
+
 static void test_state(Fixture *fixture, gconstpointer options)
 {
 	g_autofree Netdev *other_netdev = g_new0(Netdev, 1);
@@ -871,6 +909,7 @@ int main(int argc, char **argv)
 	add("pause", test_pause, NULL);
 	add("unplug-while-busy", test_unplug_while_busy, NULL);
 	add("small-buffer", test_small_buffer, NULL);
+	add("odd-frames", test_odd_frames, NULL);
 	add("state", test_state, NULL);
 	add("in-order/receive", test_receive, "in_order=on,notification_data=on");
 	add("in-order/filter", test_filter, "in_order=on");

@@ -126,11 +126,19 @@ def direct() -> None:
             command("ip", "address", "add", "198.51.100.1/24", "dev", "parent1")
             for device in ("parent0", "parent1"):
                 command("ip", "link", "set", device, "up")
-            domain, console = lab.boot("<interface type='direct'><mac address='52:54:00:aa:bb:05'/>"
+            domain, console = lab.boot("<interface type='direct' trustGuestRxFilters='yes'><mac address='52:54:00:aa:bb:05'/>"
                                        "<source dev='parent0' mode='bridge'/><model type='virtio'/></interface>")
             device = re.search(r"<target dev='(macvtap\d+)'", domain.XMLDesc())
             check(device is not None, "the live XML names the macvtap")
             console.shell("killall udhcpc; ip address add 198.51.100.2/24 dev eth0")
+            # The macvtap follows what the guest makes of its card.
+            console.shell("ip link set eth0 down; ip link set eth0 address 52:54:00:aa:bb:15; ip link set eth0 up")
+            wait_for("the guest's address on the macvtap", lambda: "52:54:00:aa:bb:15" in command(
+                "ip", "link", "show", device[1]), 20)
+            console.shell("ip maddress add 33:33:00:00:12:34 dev eth0")
+            wait_for("the guest's group on the macvtap", lambda: "33:33:00:00:12:34" in command(
+                "ip", "maddress", "show", "dev", device[1]), 20)
+            console.shell("ip link set eth0 down; ip link set eth0 address 52:54:00:aa:bb:05; ip link set eth0 up")
             console.shell("ping -c 3 -W 5 198.51.100.1")
             console.shell("ping -s 4000 -c 2 -W 5 198.51.100.1")
             # An entry that is in use is being asked about for some seconds, and not counted then.
