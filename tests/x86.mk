@@ -9,6 +9,11 @@ tests_unit_test_acpi_SOURCES = tests/unit/test-acpi.c $(BOOT_IMAGES)
 tests_unit_test_acpi_CFLAGS = $(TEST_CFLAGS) -DIASL='"$(IASL)"'
 tests_unit_test_acpi_LDADD = $(TEST_LIBS)
 
+unit_tests += tests/unit/test-smbios
+tests_unit_test_smbios_SOURCES = tests/unit/test-smbios.c $(BOOT_IMAGES)
+tests_unit_test_smbios_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_smbios_LDADD = $(TEST_LIBS)
+
 # Chipset
 FAKE_CHARDEV = tests/device/fake_chardev.c tests/device/fake_chardev.h
 

@@ -36,6 +36,7 @@ CLEANFILES += sandbox-filters.h sandbox-filters.h.tmp
 libvmm_a_SOURCES += \
 	vmm/config/options.c vmm/config/options.h \
 	vmm/config/property.c vmm/config/property.h \
+	vmm/config/smbios_config.c vmm/config/smbios_config.h \
 	vmm/config/vm_config.c vmm/config/vm_config.h vmm/config/vm_config_internal.h \
 	vmm/config/vm_config_chardev.c vmm/config/vm_config_cpu.c \
 	vmm/config/vm_config_machine.c \
@@ -66,7 +67,8 @@ libvmm_a_SOURCES += \
 	vmm/x86/cpu_features.c vmm/x86/cpu_features.h \
 	vmm/x86/cpu_models.c vmm/x86/cpu_models.h \
 	vmm/x86/cpuid.c vmm/x86/cpuid.h \
-	vmm/x86/memory_map.c vmm/x86/memory_map.h
+	vmm/x86/memory_map.c vmm/x86/memory_map.h \
+	vmm/x86/smbios.c vmm/x86/smbios.h
 nodist_libvmm_a_SOURCES = vmm/x86/dsdt.hex
 BUILT_SOURCES += vmm/x86/dsdt.hex
 CLEANFILES += vmm/x86/dsdt.hex vmm/x86/dsdt.aml vmm/x86/dsdt.log

@@ -168,6 +168,12 @@ static bool parse_no_shutdown(VmConfig *config, const VmOption *option, const ch
 	return true;
 }
 
+static bool parse_smbios(VmConfig *config, const VmOption *option, const char *text, GError **error)
+{
+	(void)option;
+	return smbios_config_parse(&config->smbios, text, error);
+}
+
 static bool parse_help(VmConfig *config, const VmOption *option, const char *text, GError **error)
 {
 	(void)option, (void)text, (void)error;
@@ -215,6 +221,8 @@ static const VmOption options[] = {
 	  "what firmware is told about booting", vm_config_parse_boot, 0, NULL },
 	{ "-fw_cfg", "[name=]NAME,string=TEXT|file=FILE", "a file for firmware and guest to read",
 	  vm_config_parse_item, FIELD(fw_cfg), "name" },
+	{ "-smbios", "type=0|1|2|3|4|11|17[,KEY=TEXT...]", "text of SMBIOS structures", parse_smbios, 0,
+	  NULL },
 	{ "-object", "TYPE,id=ID[,...]", "a memory backend, I/O thread or entropy source",
 	  vm_config_parse_item, FIELD(objects), "qom-type" },
 	{ "-blockdev", "DRIVER,node-name=NAME[,...]", "the host side of a disk",
@@ -312,6 +320,7 @@ void vm_config_free(VmConfig *config)
 	g_ptr_array_unref(config->add_fds);
 	g_ptr_array_unref(config->fw_cfg);
 	g_ptr_array_unref(config->vncs);
+	smbios_config_clear(&config->smbios);
 	g_ptr_array_unref(config->cpu_features);
 	g_free(config->help_argument);
 	g_free(config->name);

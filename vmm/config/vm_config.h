@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "qapi-types.h"
+#include "vmm/config/smbios_config.h"
 #include "vmm/config/numa_config.h"
 
 /* The machine type, its alias, and the most vCPUs it can have (APIC ids have 8 bits). */
@@ -116,6 +117,7 @@ typedef struct VmConfig {
 	bool no_graphics; /* -machine graphics=off */
 	BootConfig boot;
 	GPtrArray *fw_cfg; /* of -fw_cfg */
+	SmbiosConfig smbios;
 
 	GPtrArray *objects;   /* VmConfigItem *, each of these */
 	GPtrArray *blockdevs;

@@ -174,8 +174,9 @@ static void describe_numa(const Machine *machine, AcpiCpu *cpus, GArray *ranges,
 	acpi->distances = distances->len ? distances->data : NULL;
 }
 
-/* Into RAM (*@rsdp), or into @files for firmware to place. */
-static bool build_acpi(Machine *machine, uint64_t *rsdp, AcpiFiles *files, GError **error)
+/* Into RAM (*@rsdp) below @smbios_start, or into @files for firmware to place. */
+static bool build_acpi(Machine *machine, uint64_t smbios_start, uint64_t *rsdp, AcpiFiles *files,
+		       GError **error)
 {
 	g_autofree AcpiCpu *cpus = g_new0(AcpiCpu, machine->n_cpus);
 	g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(AcpiMemory));
@@ -184,6 +185,7 @@ static bool build_acpi(Machine *machine, uint64_t *rsdp, AcpiFiles *files, GErro
 
 	for (unsigned i = 0; i < machine->n_cpus; i++)
 		cpus[i] = (AcpiCpu){ .apic_id = machine->cpus[i].apic_id, .present = true };
+	acpi.area_end = smbios_start;
 	describe_numa(machine, cpus, ranges, distances, &acpi);
 	device_tree_foreach(machine->devices, false, describe_device, &acpi);
 	return files ? acpi_build_files(&acpi, files, error)
@@ -192,7 +194,7 @@ static bool build_acpi(Machine *machine, uint64_t *rsdp, AcpiFiles *files, GErro
 
 bool machine_build_acpi_files(Machine *machine, AcpiFiles *files, GError **error)
 {
-	return build_acpi(machine, NULL, files, error);
+	return build_acpi(machine, 0, NULL, files, error);
 }
 
 /* Do with PCI what firmware would have done before it started the kernel. */
@@ -211,11 +213,23 @@ static bool assign_pci_resources(Machine *machine, GError **error)
 				    MEMORY_MAP_ECAM_BASE, error);
 }
 
+SmbiosMachine machine_smbios(const Machine *machine)
+{
+	return (SmbiosMachine){
+		.config = &machine->config->smbios,
+		.cpus = &machine->config->cpu_topology,
+		.map = &machine->map,
+		.uuid = machine->config->has_uuid ? machine->config->uuid : NULL,
+		.has_bios = machine_has_firmware(machine),
+	};
+}
+
 /* Do what firmware would have done, and load the kernel if there is one. */
 static bool load_directly(Machine *machine, BootState *boot, GError **error)
 {
 	g_autoptr(GError) unplaced = NULL;
-	uint64_t rsdp;
+	const SmbiosMachine smbios = machine_smbios(machine);
+	uint64_t smbios_start, rsdp;
 
 	if (machine->boot && !assign_pci_resources(machine, &unplaced)) {
 		/* What was plugged in meanwhile must not end a guest that only restarts. */
@@ -225,7 +239,8 @@ static bool load_directly(Machine *machine, BootState *boot, GError **error)
 		}
 		g_warning("%s", unplaced->message);
 	}
-	return build_acpi(machine, &rsdp, NULL, error) &&
+	return smbios_place(&smbios, machine->memory, &smbios_start, error) &&
+	       build_acpi(machine, smbios_start, &rsdp, NULL, error) &&
 	       (!machine->boot || boot_load(machine->boot, &machine->map, rsdp,
 					    !machine->ram_written, machine->memory, boot, error));
 }

@@ -298,6 +298,19 @@ static bool set_acpi(Machine *machine, GError **error)
 	return true;
 }
 
+static bool set_smbios(Machine *machine, Device *fw_cfg, GError **error)
+{
+	const SmbiosMachine smbios = machine_smbios(machine);
+	g_autoptr(GByteArray) tables = smbios_build(&smbios);
+	uint8_t anchor[SMBIOS_ANCHOR_SIZE];
+
+	/* Firmware fills in the address. */
+	smbios_make_anchor(anchor, 0, tables->len);
+	return fw_cfg_set_file(fw_cfg, "etc/smbios/smbios-tables", tables->data, tables->len,
+			       error) &&
+	       fw_cfg_set_file(fw_cfg, "etc/smbios/smbios-anchor", anchor, sizeof(anchor), error);
+}
+
 bool machine_load_firmware(Machine *machine, GError **error)
 {
 	/* Of S0 to S5: bit 7 says it is there, the rest is its sleep type. There is S5, type 0. */
@@ -313,5 +326,6 @@ bool machine_load_firmware(Machine *machine, GError **error)
 	       set_boot(machine, fw_cfg, error) && set_console(machine, fw_cfg, error) &&
 	       fw_cfg_set_file(fw_cfg, "etc/system-states", sleep_states, sizeof(sleep_states),
 			       error) &&
-	       set_acpi(machine, error) && set_user_files(machine, fw_cfg, error);
+	       set_acpi(machine, error) && set_smbios(machine, fw_cfg, error) &&
+	       set_user_files(machine, fw_cfg, error);
 }

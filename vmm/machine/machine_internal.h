@@ -19,6 +19,7 @@
 #include "vmm/x86/boot.h"
 #include "vmm/x86/cpu_models.h"
 #include "vmm/x86/memory_map.h"
+#include "vmm/x86/smbios.h"
 
 typedef struct MachineFirmware MachineFirmware;
 
@@ -139,6 +140,9 @@ bool machine_load(Machine *machine, GError **error);
 
 /* machine_board.c: all ACPI tables, for firmware to place. */
 bool machine_build_acpi_files(Machine *machine, AcpiFiles *files, GError **error);
+
+/* And what SMBIOS says of it; borrows from @machine. */
+SmbiosMachine machine_smbios(const Machine *machine);
 
 /* machine_firmware.c: firmware and its devices, if any is asked for. */
 bool machine_create_firmware(Machine *machine, GError **error);

@@ -98,8 +98,8 @@ bool machine_continue(Machine *machine, GError **error)
 		return true;
 	if (state == QAPI_RUN_STATE_SHUTDOWN || state == QAPI_RUN_STATE_INTERNAL_ERROR)
 		return error_fail(error, "Resetting the Virtual Machine is required");
-	if (!machine->boot)
-		return error_fail(error, "there is nothing to boot: no -kernel was given");
+	if (!machine->boot && !machine_has_firmware(machine))
+		return error_fail(error, "there is nothing to boot: neither a kernel (-kernel) nor firmware (-bios)");
 	device_tree_set_started(machine->devices);
 	atomic_store(&machine->state, QAPI_RUN_STATE_RUNNING);
 	qapi_event_resume(machine->events);

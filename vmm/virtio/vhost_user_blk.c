@@ -34,6 +34,7 @@ typedef struct VhostUserBlk {
 
 	/* Properties. */
 	char *chardev_name;
+	int32_t boot_index;
 	uint16_t num_queues, queue_size;
 	bool want_config_wce;
 
@@ -255,6 +256,11 @@ static const Property blk_properties[] = {
 	  .offset = offsetof(VhostUserBlk, chardev_name),
 	  .required = true,
 	  .description = "socket of the back end" },
+	{ .name = "bootindex",
+	  .kind = PROPERTY_INT32,
+	  .offset = offsetof(VhostUserBlk, boot_index),
+	  .initial = (uint64_t)-1,
+	  .description = "place in the order of booting, lowest first; -1: none" },
 	{ .name = "num-queues",
 	  .kind = PROPERTY_UINT16,
 	  .offset = offsetof(VhostUserBlk, num_queues),

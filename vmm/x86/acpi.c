@@ -288,6 +288,9 @@ bool acpi_build(const AcpiConfig *config, GuestMemory *memory, uint64_t *rsdp, G
 	G_STATIC_ASSERT(sizeof(info) <= ACPI_INFO_SIZE);
 	if (!build_block(config, block, rsdp, error))
 		return false;
+	if (config->area_end && block->len > config->area_end - TABLES_BASE)
+		return error_fail(error, "ACPI tables of %u bytes do not fit beside SMBIOS tables",
+				  block->len);
 	if (!guest_memory_write(memory, ACPI_INFO_BASE, &info, sizeof(info)) ||
 	    !guest_memory_write(memory, TABLES_BASE, block->data, block->len))
 		return error_fail(error, "there is no memory at 0x%x for the ACPI tables",

@@ -41,6 +41,7 @@ typedef struct AcpiConfig {
 	/* ACPI_INFO_COM1 to 4 and ACPI_INFO_PVPANIC: which of these devices exist. */
 	uint32_t devices;
 	uint16_t pvpanic_port; /* with ACPI_INFO_PVPANIC */
+	uint64_t area_end; /* guest-physical: acpi_build()'s tables end before that; 0: no matter */
 } AcpiConfig;
 
 /* What firmware needs to put the tables where it likes: files of fw_cfg. */
