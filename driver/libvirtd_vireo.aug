@@ -30,6 +30,7 @@ module Libvirtd_vireo =
                  | bool_entry "security_default_confined"
 
    let process_entry = str_entry "vireo_binary"
+                 | str_entry "bios"
                  | str_entry "stdio_handler"
                  | int_entry "max_processes"
                  | int_entry "max_files"

@@ -58,6 +58,8 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_driver_tune.c \
 	driver/vireo_driver_update.c \
 	driver/vireo_event.c \
+	driver/vireo_firmware.c \
+	driver/vireo_firmware_descriptor.c \
 	driver/vireo_graphics.c \
 	driver/vireo_guest.c \
 	driver/vireo_guest_info.c \
@@ -74,6 +76,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_stats.c \
 	driver/vireo_stats_queue.c \
 	driver/vireo_storage.c \
+	driver/vireo_sysinfo.c \
 	driver/vireo_tune.c \
 	driver/vireo_update.c \
 	driver/vireo_vhost.c \
@@ -85,6 +88,9 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_agent.h \
 	driver/vireo_agent_reply.h \
 	driver/vireo_alias.h \
+	driver/vireo_firmware.h \
+	driver/vireo_sysinfo.h \
+	driver/vireo_firmware_descriptor.h \
 	driver/vireo_bandwidth.h \
 	driver/vireo_blockdev.h \
 	driver/vireo_capabilities.h \

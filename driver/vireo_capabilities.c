@@ -18,6 +18,7 @@
 #include "virlog.h"
 
 #include "vireo_capabilities.h"
+#include "vireo_firmware.h"
 #include "vireo_cpu.h"
 
 #define VIR_FROM_THIS VIR_FROM_CAPABILITIES
@@ -179,8 +180,7 @@ vireoDomainCapabilitiesFill(virDomainCaps *domcaps,
 {
     domcaps->maxvcpus = VIREO_MAX_VCPUS;
 
-    domcaps->os.supported = VIR_TRISTATE_BOOL_YES;
-    domcaps->os.loader.supported = VIR_TRISTATE_BOOL_NO;
+    vireoFirmwareFillCapabilities(driver->config, domcaps);
 
     domcaps->memoryBacking.supported = VIR_TRISTATE_BOOL_YES;
     domcaps->memoryBacking.sourceType.report = true;

@@ -15,10 +15,12 @@
 #include "vireo_command.h"
 #include "vireo_cpu.h"
 #include "vireo_device_props.h"
+#include "vireo_firmware.h"
 #include "vireo_graphics.h"
 #include "vireo_memory.h"
 #include "vireo_namespace.h"
 #include "vireo_storage.h"
+#include "vireo_sysinfo.h"
 #include "vireo_vhost.h"
 #include "vireo_virtiofs.h"
 
@@ -96,6 +98,7 @@ vireoCommandAddMachine(virCommand *cmd,
                        const virDomainDef *def)
 {
     g_auto(virBuffer) name = VIR_BUFFER_INITIALIZER;
+    g_auto(virBuffer) machine = VIR_BUFFER_INITIALIZER;
     char uuid[VIR_UUID_STRING_BUFLEN];
 
     virBufferAddLit(&name, "guest=");
@@ -107,11 +110,12 @@ vireoCommandAddMachine(virCommand *cmd,
     virCommandAddArg(cmd, "-S");
     virUUIDFormat(def->uuid, uuid);
     virCommandAddArgList(cmd, "-uuid", uuid, NULL);
+    virBufferAdd(&machine, def->os.machine, -1);
+    if (virDomainNumaGetNodeCount(def->numa) == 0)
+        virBufferAddLit(&machine, ",memory-backend=" VIREO_ALIAS_MEMORY);
+    vireoFirmwareAddMachine(&machine, def);
     virCommandAddArg(cmd, "-machine");
-    if (virDomainNumaGetNodeCount(def->numa) > 0)
-        virCommandAddArg(cmd, def->os.machine);
-    else
-        virCommandAddArgFormat(cmd, "%s,memory-backend=%s", def->os.machine, VIREO_ALIAS_MEMORY);
+    virCommandAddArgBuffer(cmd, &machine);
     virCommandAddArgList(cmd, "-accel", "kvm", NULL);
     vireoCommandAddClock(cmd, def);
 }
@@ -167,17 +171,6 @@ vireoCommandAddActions(virCommand *cmd,
     virCommandAddArg(cmd, "-action");
     virCommandAddArgFormat(cmd, "reboot=%s,shutdown=%s,panic=pause",
                            reset ? "reset" : "shutdown", off ? "poweroff" : "pause");
-}
-
-static void
-vireoCommandAddBoot(virCommand *cmd,
-                    const virDomainDef *def)
-{
-    virCommandAddArgList(cmd, "-kernel", def->os.kernel, NULL);
-    if (def->os.initrd)
-        virCommandAddArgList(cmd, "-initrd", def->os.initrd, NULL);
-    if (def->os.cmdline)
-        virCommandAddArgList(cmd, "-append", def->os.cmdline, NULL);
 }
 
 static int
@@ -469,10 +462,11 @@ vireoCommandBuild(virDomainDef *def,
         return NULL;
     vireoCommandAddMonitor(cmd, inputs);
     vireoCommandAddActions(cmd, def);
-    vireoCommandAddBoot(cmd, def);
 
     /* A bus before what is on it. */
-    if (vireoCommandAddControllers(cmd, def, true) < 0 ||
+    if (vireoFirmwareAddArgs(cmd, def) < 0 ||
+        vireoSysinfoAddArgs(cmd, def) < 0 ||
+        vireoCommandAddControllers(cmd, def, true) < 0 ||
         vireoCommandAddControllers(cmd, def, false) < 0 ||
         vireoCommandAddDisks(cmd, def, inputs->dir) < 0 ||
         vireoCommandAddFSs(cmd, def, inputs->dir) < 0 ||

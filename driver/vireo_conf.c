@@ -28,6 +28,24 @@ VIR_LOG_INIT("vireo.vireo_conf");
 
 #define VIREO_USER "vireo"
 
+/* SeaBIOS, where the distribution has it. */
+#define VIREO_BIOS "/usr/share/seabios/bios-256k.bin"
+
+/* QEMU's docs/interop/firmware.json: the distribution's, the administrator's, the user's. */
+static char **
+vireoConfigFirmwareDirs(const char *userDir)
+{
+    g_autofree char *home = userDir ? g_path_get_dirname(userDir) : NULL;
+    char **dirs = g_new0(char *, 4);
+
+    dirs[0] = g_strdup("/usr/share/qemu/firmware");
+    dirs[1] = g_strdup(SYSCONFDIR "/qemu/firmware");
+    if (home)
+        dirs[2] = g_strdup_printf("%s/qemu/firmware", home);
+
+    return dirs;
+}
+
 vireoConfig *
 vireoConfigNew(bool privileged)
 {
@@ -38,6 +56,8 @@ vireoConfigNew(bool privileged)
         config->stateDir = g_strdup(RUNSTATEDIR "/libvirt/vireo");
         config->logDir = g_strdup(LOCALSTATEDIR "/log/libvirt/vireo");
         config->channelDir = g_strdup(RUNSTATEDIR "/libvirt/vireo/channel");
+        config->nvramDir = g_strdup(LOCALSTATEDIR "/lib/libvirt/vireo/nvram");
+        config->firmwareDirs = vireoConfigFirmwareDirs(NULL);
     } else {
         g_autofree char *runtimeDir = virGetUserRuntimeDirectory();
         g_autofree char *cacheDir = virGetUserCacheDirectory();
@@ -47,11 +67,14 @@ vireoConfigNew(bool privileged)
         config->stateDir = g_strdup_printf("%s/vireo/run", runtimeDir);
         config->logDir = g_strdup_printf("%s/vireo/log", cacheDir);
         config->channelDir = g_strdup_printf("%s/vireo/channel", runtimeDir);
+        config->nvramDir = g_strdup_printf("%s/vireo/nvram", userDir);
+        config->firmwareDirs = vireoConfigFirmwareDirs(userDir);
     }
     /* Not in there, where domains' pid files have the domains' names. */
     config->lockPath = g_strdup_printf("%s.pid", config->stateDir);
     config->autostartDir = g_strdup_printf("%s/autostart", config->configDir);
     config->vireoBinary = g_strdup(VIREO_BINARY);
+    config->bios = g_strdup(VIREO_BIOS);
     config->user = (uid_t)-1;
     config->group = (gid_t)-1;
     config->dynamicOwnership = privileged;
@@ -73,6 +96,9 @@ vireoConfigFree(vireoConfig *config)
     g_free(config->lockPath);
     g_free(config->logDir);
     g_free(config->channelDir);
+    g_free(config->nvramDir);
+    g_free(config->bios);
+    g_strfreev(config->firmwareDirs);
     g_free(config->vireoBinary);
     g_strfreev(config->securityDrivers);
     g_free(config);
@@ -137,12 +163,18 @@ vireoConfigLoadFile(vireoConfig *config,
 
     if (vireoConfigLoadSecurity(config, conf, path, privileged) < 0 ||
         virConfGetValueString(conf, "vireo_binary", &config->vireoBinary) < 0 ||
+        virConfGetValueString(conf, "bios", &config->bios) < 0 ||
         virConfGetValueString(conf, "stdio_handler", &stdioHandler) < 0 ||
         virConfGetValueUInt(conf, "max_processes", &config->maxProcesses) < 0 ||
         virConfGetValueUInt(conf, "max_files", &config->maxFiles) < 0 ||
         virConfGetValueULLong(conf, "max_core", &config->maxCoreSize) < 0)
         return -1;
 
+    if (!g_path_is_absolute(config->bios)) {
+        virReportError(VIR_ERR_CONF_SYNTAX, _("%s: bios '%s' is not an absolute path"), path,
+                       config->bios);
+        return -1;
+    }
     if (!g_path_is_absolute(config->vireoBinary)) {
         virReportError(VIR_ERR_CONF_SYNTAX,
                        _("%s: vireo_binary '%s' is not an absolute path"),
@@ -179,6 +211,7 @@ vireoConfigMakeDirs(vireoConfig *config,
         { config->stateDir, 0755, false },
         { config->logDir, 0700, false },
         { config->channelDir, 0755, true },
+        { config->nvramDir, 0755, true },
     };
     size_t i;
 

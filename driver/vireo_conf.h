@@ -31,6 +31,9 @@ struct _vireoConfig {
     char *stateDir;       /* running state; gone after a reboot of the host */
     char *lockPath;       /* held by the daemon that owns all this */
     char *logDir;
+    char *nvramDir;       /* variables of UEFI firmware */
+    char **firmwareDirs;  /* of firmware descriptors, the most important last */
+    char *bios;           /* what boots where no firmware is asked for */
     char *channelDir;     /* sockets of channels that name none */
 
     uid_t user;           /* whom monitors run as, (uid_t)-1: as the daemon */

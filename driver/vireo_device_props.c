@@ -12,6 +12,7 @@
 
 #include "vireo_alias.h"
 #include "vireo_device_props.h"
+#include "vireo_firmware.h"
 #include "vireo_memory.h"
 #include "vireo_vhost.h"
 
@@ -124,6 +125,7 @@ vireoDevicePropsDisk(const virDomainDef *def,
                               "S:iothread", iothread,
                               "p:num-queues", disk->queues,
                               "p:queue-size", disk->queue_size,
+                              "p:bootindex", vireoFirmwareBootIndex(def, &disk->info),
                               "p:logical_block_size", disk->blockio.logical_block_size,
                               "p:physical_block_size", disk->blockio.physical_block_size,
                               "S:write-cache", writeback == VIR_TRISTATE_SWITCH_ABSENT ? NULL :
@@ -184,6 +186,7 @@ vireoDevicePropsNet(const virDomainDef *def,
                               "s:netdev", netdev,
                               "s:mac", virMacAddrFormat(&net->mac, mac),
                               "p:host_mtu", net->mtu,
+                              "p:bootindex", vireoFirmwareBootIndex(def, &net->info),
                               "p:rx_queue_size", net->driver.virtio.rx_queue_size,
                               "p:tx_queue_size", net->driver.virtio.tx_queue_size,
                               "B:mq", net->driver.virtio.queues > 1,

@@ -286,6 +286,7 @@ static virDomainDefParserConfig vireoParserConfig = {
     .deviceValidateCallback = vireoValidateDeviceDef,
     .features = VIR_DOMAIN_DEF_FEATURE_MEMORY_HOTPLUG |
                 VIR_DOMAIN_DEF_FEATURE_USER_ALIAS |
+                VIR_DOMAIN_DEF_FEATURE_FW_AUTOSELECT |
                 VIR_DOMAIN_DEF_FEATURE_OFFLINE_VCPUPIN,
     .macPrefix = { 0x52, 0x54, 0x00 },
     .defArch = VIR_ARCH_X86_64,

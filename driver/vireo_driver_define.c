@@ -21,6 +21,7 @@
 #include "vireo_command.h"
 #include "vireo_driver.h"
 #include "vireo_event.h"
+#include "vireo_firmware.h"
 #include "vireo_qmp.h"
 #include "vireo_storage.h"
 
@@ -171,7 +172,8 @@ vireoDomainUndefineFlags(virDomainPtr dom,
     if (virDomainObjBeginJob(vm, VIR_JOB_MODIFY) < 0)
         goto cleanup;
 
-    if (virDomainDeleteConfig(driver->config->configDir, driver->config->autostartDir, vm) == 0) {
+    if (vireoFirmwareUndefine(driver->config, vm->newDef ? vm->newDef : vm->def, flags) == 0 &&
+        virDomainDeleteConfig(driver->config->configDir, driver->config->autostartDir, vm) == 0) {
         vireoEventQueueLifecycle(vm, VIR_DOMAIN_EVENT_UNDEFINED,
                                  VIR_DOMAIN_EVENT_UNDEFINED_REMOVED);
         vm->persistent = 0;
@@ -244,6 +246,8 @@ vireoConnectDomainXMLToNative(virConnectPtr conn,
     if (!(def = vireoDomainParseDefinition(driver, xml, VIR_DOMAIN_DEF_PARSE_INACTIVE)))
         return NULL;
 
+    if (vireoFirmwareFill(driver->config, def) < 0)
+        return NULL;
     vireoAliasAssign(def);
     inputs.dir = dir = g_strdup_printf("%s/%s", driver->config->stateDir, def->name);
 
@@ -346,6 +350,8 @@ vireoDomainRenameCallback(virDomainObj *vm,
     vireoDriver *driver = opaque;
     g_autofree char *oldName = g_strdup(vm->def->name);
     g_autofree char *oldFile = virDomainConfigFile(driver->config->configDir, oldName);
+    g_autofree char *oldVariables = vireoFirmwareVariables(driver->config, vm->def);
+    g_autofree char *variables = NULL;
     bool linked = vm->autostart;
 
     virCheckFlags(0, -1);
@@ -368,6 +374,11 @@ vireoDomainRenameCallback(virDomainObj *vm,
         return -1;
     }
 
+    /* Where the XML names no file it is the domain's name that does. */
+    variables = vireoFirmwareVariables(driver->config, vm->def);
+    if (variables && STRNEQ_NULLABLE(variables, oldVariables) && virFileExists(oldVariables) &&
+        rename(oldVariables, variables) < 0)
+        VIR_WARN("'%s' could not be renamed to '%s'", oldVariables, variables);
     if (linked && vireoDomainLinkAutostart(driver, oldName, false) < 0)
         virResetLastError();
     if (unlink(oldFile) < 0)

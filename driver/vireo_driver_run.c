@@ -24,7 +24,8 @@ static unsigned int
 vireoDomainStartFlags(unsigned int flags)
 {
     return (flags & VIR_DOMAIN_START_PAUSED ? VIREO_PROCESS_START_PAUSED : 0) |
-        (flags & VIR_DOMAIN_START_AUTODESTROY ? VIREO_PROCESS_START_AUTODESTROY : 0);
+        (flags & VIR_DOMAIN_START_AUTODESTROY ? VIREO_PROCESS_START_AUTODESTROY : 0) |
+        (flags & VIR_DOMAIN_START_RESET_NVRAM ? VIREO_PROCESS_START_RESET_NVRAM : 0);
 }
 
 virDomainPtr
@@ -41,7 +42,8 @@ vireoDomainCreateXML(virConnectPtr conn,
 
     virCheckFlags(VIR_DOMAIN_START_PAUSED |
                   VIR_DOMAIN_START_AUTODESTROY |
-                  VIR_DOMAIN_START_VALIDATE, NULL);
+                  VIR_DOMAIN_START_VALIDATE |
+                  VIR_DOMAIN_START_RESET_NVRAM, NULL);
 
     if (flags & VIR_DOMAIN_START_VALIDATE)
         parseFlags |= VIR_DOMAIN_DEF_PARSE_VALIDATE_SCHEMA;
@@ -82,7 +84,8 @@ vireoDomainCreateWithFlags(virDomainPtr dom,
 
     virCheckFlags(VIR_DOMAIN_START_PAUSED |
                   VIR_DOMAIN_START_AUTODESTROY |
-                  VIR_DOMAIN_START_FORCE_BOOT, -1);
+                  VIR_DOMAIN_START_FORCE_BOOT |
+                  VIR_DOMAIN_START_RESET_NVRAM, -1);
 
     if (!(vm = vireoDomainObjFromDomain(dom)))
         return -1;

@@ -37,6 +37,7 @@
 #include "vireo_cpu.h"
 #include "vireo_disk.h"
 #include "vireo_event.h"
+#include "vireo_firmware.h"
 #include "vireo_graphics.h"
 #include "vireo_guest.h"
 #include "vireo_interface.h"
@@ -101,7 +102,8 @@ vireoProcessPrepareChannels(virDomainObj *vm)
 }
 
 static int
-vireoProcessPrepare(virDomainObj *vm)
+vireoProcessPrepare(virDomainObj *vm,
+                    unsigned int flags)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
     vireoDriver *driver = priv->driver;
@@ -124,6 +126,8 @@ vireoProcessPrepare(virDomainObj *vm)
     vireoAliasAssign(vm->def);
     if (vireoCPUPrepare(driver->cpuHost, vm->def->cpu) < 0 ||
         vireoProcessCheckBoot(&vm->def->os) < 0 ||
+        vireoFirmwareFill(driver->config, vm->def) < 0 ||
+        vireoFirmwarePrepare(driver->config, vm->def, flags & VIREO_PROCESS_START_RESET_NVRAM) < 0 ||
         vireoDomainMakeDir(driver, priv->dir) < 0 ||
         vireoProcessPrepareDisks(vm) < 0 ||
         vireoProcessPrepareChannels(vm) < 0 ||
@@ -459,7 +463,7 @@ vireoProcessStart(virDomainObj *vm,
     }
 
     vireoDriverDomainActive(priv->driver, true);
-    if (vireoProcessPrepare(vm) < 0 ||
+    if (vireoProcessPrepare(vm, flags) < 0 ||
         vireoProcessStartBackEnds(vm, &logStart) < 0 ||
         vireoProcessOpenMonitor(vm) < 0 ||
         vireoProcessFinishStart(vm, flags) < 0) {

@@ -12,6 +12,7 @@
 typedef enum {
     VIREO_PROCESS_START_PAUSED = 1 << 0,
     VIREO_PROCESS_START_AUTODESTROY = 1 << 1,
+    VIREO_PROCESS_START_RESET_NVRAM = 1 << 2,   /* the firmware's variables anew */
 } vireoProcessStartFlags;
 
 /**

@@ -9,7 +9,9 @@
 #include "virerror.h"
 
 #include "vireo_capabilities.h"
+#include "vireo_firmware.h"
 #include "vireo_cpu.h"
+#include "vireo_sysinfo.h"
 #include "vireo_validate.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -39,35 +41,19 @@ vireoValidateOS(const virDomainDef *def)
         { os->type != VIR_DOMAIN_OSTYPE_HVM, "an <os><type> other than 'hvm'" },
         { os->arch != VIR_ARCH_X86_64, "an architecture other than 'x86_64'" },
         { def->virtType != VIR_DOMAIN_VIRT_KVM, "a <domain type> other than 'kvm'" },
-        { os->firmware != VIR_DOMAIN_OS_DEF_FIRMWARE_NONE, "<os firmware>" },
-        { os->loader != NULL, "<loader>" },
-        { !os->kernel, "booting from a device: <os> needs a <kernel>" },
         { os->dtb != NULL, "<dtb>" },
         { os->slic_table != NULL, "<acpi><table>" },
-        { os->bootmenu == VIR_TRISTATE_BOOL_YES, "<bootmenu>" },
-        { os->bios.useserial == VIR_TRISTATE_BOOL_YES, "<bios useserial>" },
-        { os->bios.rt_set, "<bios rebootTimeout>" },
-        { os->smbios_mode != VIR_DOMAIN_SMBIOS_NONE, "<smbios>" },
-        { def->nsysinfo > 0, "<sysinfo>" },
         { os->bootloader != NULL, "<bootloader>" },
         { os->init != NULL, "<init>" },
     };
-    size_t i;
 
     if (vireoValidateRefuse(refusals) < 0)
         return -1;
 
-    /* libvirt adds <boot dev='hd'/> to every definition without a boot order. */
-    for (i = 0; i < os->nBootDevs; i++) {
-        if (os->bootDevs[i] != VIR_DOMAIN_BOOT_DISK) {
-            virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                           _("Vireo does not support <boot dev='%s'>"),
-                           virDomainBootTypeToString(os->bootDevs[i]));
-            return -1;
-        }
-    }
+    if (vireoFirmwareValidate(def) < 0)
+        return -1;
 
-    return 0;
+    return vireoSysinfoValidate(def);
 }
 
 static int

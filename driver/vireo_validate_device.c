@@ -21,7 +21,6 @@ static int
 vireoValidateInfo(const virDomainDeviceInfo *info)
 {
     const vireoValidateRefusal refusals[] = {
-        { info->bootIndex > 0, "<boot order>" },
         { info->acpiIndex > 0, "<acpi index>" },
         { info->romenabled != VIR_TRISTATE_BOOL_ABSENT ||
           info->rombar != VIR_TRISTATE_SWITCH_ABSENT || info->romfile, "<rom>" },

@@ -9,6 +9,7 @@
 #include "virerror.h"
 
 #include "vireo_device_props.h"
+#include "vireo_firmware.h"
 #include "vireo_storage.h"
 #include "vireo_vhost.h"
 
@@ -54,6 +55,7 @@ vireoVhostDiskProps(const virDomainDef *def,
                               "s:chardev", chardev,
                               "u:num-queues", disk->queues ? disk->queues : 1,
                               "p:queue-size", disk->queue_size,
+                              "p:bootindex", vireoFirmwareBootIndex(def, &disk->info),
                               NULL) < 0)
         return NULL;
 

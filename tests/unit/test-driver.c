@@ -19,6 +19,7 @@
 #include "vireo_capabilities.h"
 #include "vireo_command.h"
 #include "vireo_domain.h"
+#include "vireo_firmware.h"
 
 static vireoDriver driver;
 
@@ -57,6 +58,8 @@ testCommandLine(virDomainDef *def)
     g_auto(GStrv) args = NULL;
     g_autofree char *joined = NULL;
 
+    if (vireoFirmwareFill(driver.config, def) < 0)
+        g_error("%s", virGetLastErrorMessage());
     vireoAliasAssign(def);
     cmd = vireoCommandBuild(def, &inputs);
     g_assert_nonnull(cmd);
@@ -132,11 +135,17 @@ typedef struct {
 #define VDA "<target dev='vda' bus='virtio'/>"
 
 static const testRefusal testRefusals[] = {
-    { "loader", "<loader readonly='yes' type='pflash'>/f</loader>", "", "", "<loader>" },
-    { "boot-network", "<boot dev='network'/>", "", "", "<boot dev='network'>" },
+    { "loader-secure", "<loader readonly='yes' secure='yes' type='pflash'>/f</loader>", "", "",
+      "<loader secure='yes'>" },
+    { "loader-rom-kernel", "<loader type='rom'>/f</loader>", "", "", "<kernel> beside a BIOS" },
+    { "nvram-network", "<loader readonly='yes' type='pflash'>/f</loader><nvram type='network'>"
+      "<source protocol='iscsi' name='n'><host name='h'/></source></nvram>", "", "", "<nvram>" },
+    { "boot-floppy", "<boot dev='fd'/>", "", "", "<boot dev='fd'>" },
+    { "bootmenu-direct", "<bootmenu enable='yes'/>", "", "", "<bootmenu>" },
+    { "useserial-direct", "<bios useserial='yes'/>", "", "", "useserial" },
     { "machine", "", "", "", NULL },
-    { "smbios", "<smbios mode='host'/>", "", "", "<smbios>" },
-    { "sysinfo", "", "<sysinfo type='smbios'/>", "", "<sysinfo>" },
+    { "smbios-sysinfo", "<smbios mode='sysinfo'/>", "", "", "sysinfo" },
+    { "fwcfg-direct", "", "<sysinfo type='fwcfg'><entry name='opt/a'>b</entry></sysinfo>", "", "fwcfg" },
     { "cpu-model", "", "<cpu mode='custom'><model fallback='forbid'>Z80</model></cpu>", "", "'Z80'" },
     { "cpu-feature", "", "<cpu mode='host-passthrough'><feature policy='disable' name='flux'/></cpu>",
       "", "flux" },
@@ -189,7 +198,6 @@ static const testRefusal testRefusals[] = {
     { "disk-serial", "", "", DISK("type='file'", VDA "<serial>123456789012345678901</serial>"),
       "<serial>" },
     { "disk-iothread", "", "", DISK("type='file'", "<driver iothread='3' type='raw'/>" VDA), "iothread" },
-    { "disk-boot-order", "", "", DISK("type='file'", VDA "<boot order='1'/>"), "<boot order>" },
     { "net-e1000", "", "", "<interface type='user'><model type='e1000'/></interface>", "e1000" },
     { "net-user-queues", "", "", "<interface type='user'><model type='virtio'/>"
       "<driver queues='2'/></interface>", "of an interface of type 'user'" },
@@ -358,6 +366,59 @@ testAddData(void)
     }
 }
 
+/* Variables are made from their template, kept, made anew when asked, and removed when told so. */
+static void
+testFirmwareVariables(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("vireo-nvram-XXXXXX", NULL);
+    g_autofree char *code = g_build_filename(dir, "code.fd", NULL);
+    g_autofree char *template = g_build_filename(dir, "template.fd", NULL);
+    g_autofree char *nvramDir = g_build_filename(dir, "nvram", NULL);
+    g_autofree char *nvram = g_build_filename(nvramDir, "t_VARS.fd", NULL);
+    g_autofree char *os = g_strdup_printf("<loader readonly='yes' type='pflash'>%s</loader>"
+                                          "<nvram template='%s'/>", code, template);
+    g_autofree char *xml = testDomain(os, "", "");
+    vireoConfig config = { .user = -1, .group = -1, .nvramDir = nvramDir };
+    char *noDirs[] = { NULL };
+    g_autoptr(virDomainDef) def = NULL;
+    g_autofree char *content = NULL;
+
+    config.firmwareDirs = noDirs;
+    g_assert_true(g_file_set_contents(template, "fresh", -1, NULL));
+    def = testParse(xml);
+    g_assert_nonnull(def);
+    g_assert_cmpint(vireoFirmwareFill(&config, def), ==, 0);
+    g_assert_cmpstr(def->os.loader->nvram->path, ==, nvram);
+    g_assert_cmpint(vireoFirmwarePrepare(&config, def, false), ==, -1);
+    g_assert_nonnull(strstr(virGetLastErrorMessage(), "code.fd"));
+    g_assert_true(g_file_set_contents(code, "code", -1, NULL));
+    g_assert_cmpint(vireoFirmwarePrepare(&config, def, false), ==, 0);
+    g_assert_true(g_file_get_contents(nvram, &content, NULL, NULL));
+    g_assert_cmpstr(content, ==, "fresh");
+
+    g_assert_true(g_file_set_contents(nvram, "older", -1, NULL));
+    g_assert_cmpint(vireoFirmwarePrepare(&config, def, false), ==, 0);
+    g_clear_pointer(&content, g_free);
+    g_assert_true(g_file_get_contents(nvram, &content, NULL, NULL));
+    g_assert_cmpstr(content, ==, "older");
+    g_assert_true(g_file_set_contents(nvram, "of another size", -1, NULL));
+    g_assert_cmpint(vireoFirmwarePrepare(&config, def, false), ==, -1);
+    g_assert_nonnull(strstr(virGetLastErrorMessage(), "have 15 bytes"));
+    g_assert_cmpint(vireoFirmwarePrepare(&config, def, true), ==, 0);
+
+    g_assert_cmpint(vireoFirmwareUndefine(&config, def, 0), ==, -1);
+    g_assert_cmpint(vireoFirmwareUndefine(&config, def, VIR_DOMAIN_UNDEFINE_KEEP_NVRAM), ==, 0);
+    g_assert_true(g_file_test(nvram, G_FILE_TEST_EXISTS));
+    g_assert_cmpint(vireoFirmwareUndefine(&config, def, VIR_DOMAIN_UNDEFINE_NVRAM), ==, 0);
+    g_assert_false(g_file_test(nvram, G_FILE_TEST_EXISTS));
+    g_assert_cmpint(vireoFirmwareUndefine(&config, def, 0), ==, 0);
+
+    g_assert_cmpint(unlink(template), ==, 0);
+    g_assert_cmpint(vireoFirmwarePrepare(&config, def, false), ==, -1);
+    g_assert_nonnull(strstr(virGetLastErrorMessage(), "template.fd"));
+    g_assert_cmpint(virFileDeleteTree(dir), ==, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -372,6 +433,10 @@ main(int argc, char **argv)
     driver.config = vireoConfigNew(true);
     g_free(driver.config->vireoBinary);
     driver.config->vireoBinary = g_strdup("/usr/bin/vireo");
+    g_strfreev(driver.config->firmwareDirs);
+    driver.config->firmwareDirs = g_new0(char *, 2);
+    driver.config->firmwareDirs[0] = g_strdup_printf("%s/tests/unit/driver-data/firmware",
+                                                     g_getenv("top_srcdir"));
     driver.xmlopt = vireoDomainXMLOptionNew(&driver);
 
     testAddData();
@@ -383,6 +448,7 @@ main(int argc, char **argv)
     g_test_add_func("/driver/address/collision", testCollision);
     g_test_add_func("/driver/address/hotplug", testHotplugAddress);
     g_test_add_func("/driver/domcapabilities", testDomainCapabilities);
+    g_test_add_func("/driver/firmware/variables", testFirmwareVariables);
     ret = g_test_run();
 
     virObjectUnref(driver.xmlopt);

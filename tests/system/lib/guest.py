@@ -42,21 +42,25 @@ def passt_xml() -> str:
 
 
 def domain_xml(name: str, devices: str = "", *, root: bool = False, memory: int = 160, vcpus: int = 1,
-               fast: bool = True, body: str = "", head: str = "") -> str:
-    """A domain that boots the distribution's kernel directly; root: its system is on /dev/vda."""
+               fast: bool = True, body: str = "", head: str = "", boot: str = "") -> str:
+    """A domain that boots the distribution's kernel directly; root: its system is on /dev/vda.
+
+    boot: an <os> of the caller's own instead.
+    """
     arguments = f"console=ttyS0 quiet {'root=/dev/vda rw ' if root else ''}{FAST_BOOT if fast else ''}".strip()
+    direct = f"""<os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>{KIT}/vmlinux</kernel>
+    <initrd>{KIT}/initrd</initrd>
+    <cmdline>{arguments}</cmdline>
+  </os>"""
     return f"""
 <domain type='kvm'>
   <name>{name}</name>
   {head}
   <memory unit='MiB'>{memory}</memory>
   <vcpu>{vcpus}</vcpu>
-  <os>
-    <type arch='x86_64' machine='q35'>hvm</type>
-    <kernel>{KIT}/vmlinux</kernel>
-    <initrd>{KIT}/initrd</initrd>
-    <cmdline>{arguments}</cmdline>
-  </os>
+  {boot or direct}
   <features><acpi/><apic/></features>
   <cpu mode='host-passthrough'/>
   {body}
@@ -97,7 +101,7 @@ class Lab:
             if domain.isActive():
                 domain.destroy()
             if persistent:
-                domain.undefine()
+                domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
         self.connection.close()
         shutil.rmtree(self.directory)
 
@@ -146,6 +150,12 @@ class Lab:
         """A copy of the guest's root disk."""
         path = os.path.join(self.directory, f"root{len(os.listdir(self.directory))}.img")
         command("cp", "--sparse=always", f"{KIT}/root.img", path)
+        return path
+
+    def boot_disk(self) -> str:
+        """A copy of the disk that firmware boots (tests/kvm-host/boot-disk)."""
+        path = os.path.join(self.directory, f"boot{len(os.listdir(self.directory))}.img")
+        command("cp", "--sparse=always", f"{KIT}/boot.img", path)
         return path
 
     def empty_disk(self, mebibytes: int) -> str:

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Firmware: UEFI with its variables, a BIOS, and what is wrong with their files."""
+
+import os
+import xml.etree.ElementTree as ET
+
+import libvirt
+
+from lib.guest import Lab, disk_xml
+from lib.harness import check, test
+
+NVRAM = "/var/lib/libvirt/vireo/nvram"
+TYPE = "<type arch='x86_64' machine='q35'>hvm</type>"
+EFI = f"<os firmware='efi'>{TYPE}<boot dev='hd'/></os>"
+VARIABLE = "/sys/firmware/efi/efivars/VireoTest-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+
+
+def refused(domain: libvirt.virDomain, *words: str, flags: int = 0) -> None:
+    try:
+        domain.createWithFlags(flags)
+    except libvirt.libvirtError as error:
+        for word in words:
+            check(word in str(error), f"'{error}' names {word}")
+        return
+    raise AssertionError("it starts")
+
+
+@test(limit=240)
+def efi_boots_a_disk() -> None:
+    """UEFI is found, boots a disk, and keeps a variable that the guest sets."""
+    with Lab() as lab:
+        domain = lab.start(disk_xml(lab.boot_disk()), boot=EFI, memory=512)
+        live = ET.fromstring(domain.XMLDesc())
+        path = live.findtext("./os/nvram")
+        check(path == f"{NVRAM}/{domain.name()}_VARS.fd", "the variables have a file of the domain's own")
+        check(live.find("./os/loader").get("type") == "pflash", "the live XML says what boots")  # type: ignore[union-attr]
+        console = lab.console(domain)
+        console.expect("GRUB for efi", 120)
+        console.login()
+        console.shell("mount -t efivarfs none /sys/firmware/efi/efivars")
+        console.shell(f"printf '\\007\\000\\000\\000lasting' >{VARIABLE}")
+        with open(path, "rb") as file:
+            check("VireoTest".encode("utf-16-le") in file.read(), "the variable is in the file at once")
+        # The definition still asks for a kind of firmware and names no files.
+        inactive = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        check(inactive.find("./os").get("firmware") == "efi", "the definition is unchanged")  # type: ignore[union-attr]
+        console.send("reboot\n")
+        console.expect("GRUB for efi", 120)
+        console.login()
+        console.shell("mount -t efivarfs none /sys/firmware/efi/efivars")
+        check(console.shell(f"tail -c 7 {VARIABLE}") == "lasting", "the variable is there after a reboot")
+        domain.destroy()
+        try:
+            domain.undefine()
+            raise AssertionError("variables went without being asked for")
+        except libvirt.libvirtError as error:
+            check("nvram" in str(error), "undefine asks what to do with the variables")
+        domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
+        check(os.path.exists(path), "they are kept when asked")
+        os.unlink(path)
+
+
+@test(limit=150)
+def bios_boots_a_disk() -> None:
+    """A domain that names neither kernel nor firmware boots its disk's master boot record."""
+    with Lab() as lab:
+        domain = lab.start(disk_xml(lab.boot_disk()), boot=f"<os>{TYPE}</os>")
+        console = lab.console(domain)
+        console.expect("GRUB for pc", 60)
+        console.login()
+        console.shell("test -e /sys/firmware/efi", status=1)
+        check("seabios" in (ET.fromstring(domain.XMLDesc()).findtext("./os/loader") or ""),
+              "the live XML says what boots")
+
+
+@test()
+def firmware_files_are_checked() -> None:
+    """Missing, empty and odd files are errors that name them, before anything starts."""
+    with Lab() as lab:
+        def file(name: str, size: int) -> str:
+            path = os.path.join(lab.directory, name)
+            with open(path, "wb") as made:
+                made.truncate(size)
+            return path
+
+        def pflash(code: str, nvram: str, template: str = "") -> str:
+            return (f"<os>{TYPE}<loader readonly='yes' type='pflash'>{code}</loader>"
+                    f"<nvram{f' template={template!r}' if template else ''}>{nvram}</nvram></os>")
+
+        code, variables = file("code.fd", 0x1000), file("vars.fd", 0x1000)
+        nowhere = os.path.join(lab.directory, "nowhere.fd")
+        refused(lab.define(boot=pflash(nowhere, variables)), nowhere)
+        refused(lab.define(boot=pflash(code, nowhere)), nowhere, "no template")
+        refused(lab.define(boot=pflash(code, nowhere, nowhere)), nowhere)
+        refused(lab.define(boot=pflash(lab.directory, variables)), lab.directory, "not a regular file")
+        refused(lab.define(boot=pflash(file("small.fd", 100), variables)), "pflash0", "has 100 bytes")
+        refused(lab.define(boot=pflash(file("large.fd", 17 << 20), variables)), "pflash0", "at most 16 MiB")
+        refused(lab.define(boot=pflash(code, file("empty.fd", 0))), "pflash1", "has 0 bytes")
+        refused(lab.define(boot=f"<os>{TYPE}<loader type='rom'>{file('odd.bin', 1000)}</loader></os>"),
+                "odd.bin", "has 1000 bytes")
+        other = lab.define(boot=pflash(code, variables, file("template.fd", 0x2000)))
+        refused(other, variables, "have 4096 bytes")
+        # Made anew they fit.
+        other.createWithFlags(libvirt.VIR_DOMAIN_START_RESET_NVRAM | libvirt.VIR_DOMAIN_START_PAUSED)
+        check(os.path.getsize(variables) == 0x2000, "the variables are the template's")
