@@ -182,7 +182,8 @@ vireoBlockdevStorageProps(const virDomainDiskDef *disk,
         if (virJSONValueObjectAdd(&props,
                                   "s:driver", type == VIR_STORAGE_TYPE_BLOCK ? "host_device" : "file",
                                   "s:filename", src->path,
-                                  "S:aio", disk->iomode == VIR_DOMAIN_DISK_IO_URING ? "io_uring" : NULL,
+                                  "S:aio", disk->iomode == VIR_DOMAIN_DISK_IO_DEFAULT ? NULL :
+                                  virDomainDiskIoTypeToString(disk->iomode),
                                   "S:locking", src->shared ? "off" : NULL,
                                   NULL) < 0)
             return NULL;

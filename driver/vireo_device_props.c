@@ -162,7 +162,8 @@ vireoDevicePropsBlockNode(virDomainDiskDef *disk)
                               "s:filename", virDomainDiskGetSource(disk),
                               "b:read-only", disk->src->readonly,
                               "S:locking", disk->src->shared ? "off" : NULL,
-                              "S:aio", disk->iomode == VIR_DOMAIN_DISK_IO_URING ? "io_uring" : NULL,
+                              "S:aio", disk->iomode == VIR_DOMAIN_DISK_IO_DEFAULT ? NULL :
+                              virDomainDiskIoTypeToString(disk->iomode),
                               "S:discard", disk->discard == VIR_DOMAIN_DISK_DISCARD_DEFAULT ? NULL :
                               virDomainDiskDiscardTypeToString(disk->discard),
                               "A:cache", &cache,

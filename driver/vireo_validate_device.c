@@ -159,8 +159,7 @@ vireoValidateDisk(const virDomainDiskDef *disk,
         { disk->sgio != VIR_DOMAIN_DEVICE_SGIO_DEFAULT, "<disk sgio>" },
         { disk->detect_zeroes == VIR_DOMAIN_DISK_DETECT_ZEROES_ON ||
           disk->detect_zeroes == VIR_DOMAIN_DISK_DETECT_ZEROES_UNMAP, "<driver detect_zeroes>" },
-        { disk->iomode == VIR_DOMAIN_DISK_IO_NATIVE ||
-          disk->iomode == VIR_DOMAIN_DISK_IO_THREADS, "a disk <driver io> other than 'io_uring'" },
+        { disk->iomode == VIR_DOMAIN_DISK_IO_NATIVE, "a disk <driver io='native'>" },
         { disk->cachemode == VIR_DOMAIN_DISK_CACHE_UNSAFE, "<driver cache='unsafe'>" },
         { disk->ioeventfd == VIR_TRISTATE_SWITCH_OFF, "<driver ioeventfd='off'>" },
         { disk->event_idx == VIR_TRISTATE_SWITCH_OFF, "<driver event_idx='off'>" },

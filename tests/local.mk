@@ -57,8 +57,13 @@ tests_unit_test_chardev_SOURCES = tests/unit/test-chardev.c
 tests_unit_test_chardev_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_chardev_LDADD = $(TEST_LIBS)
 
+BLOCK_FIXTURE = tests/unit/block_fixture.c tests/unit/block_fixture.h
+unit_tests += tests/unit/test-block-open
+tests_unit_test_block_open_SOURCES = tests/unit/test-block-open.c $(BLOCK_FIXTURE)
+tests_unit_test_block_open_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_block_open_LDADD = $(TEST_LIBS)
 unit_tests += tests/unit/test-block
-tests_unit_test_block_SOURCES = tests/unit/test-block.c
+tests_unit_test_block_SOURCES = tests/unit/test-block.c $(BLOCK_FIXTURE)
 tests_unit_test_block_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_block_LDADD = $(TEST_LIBS)
 unit_tests += tests/unit/test-block-port

@@ -12,6 +12,7 @@ libvmm_a_SOURCES += \
 	vmm/base/fd.c vmm/base/fd.h \
 	vmm/base/io_loop.c vmm/base/io_loop.h vmm/base/io_loop_internal.h \
 	vmm/base/io_file.c vmm/base/io_timer.c vmm/base/io_watch.c \
+	vmm/base/io_workers.c vmm/base/io_workers.h \
 	vmm/base/iov.c vmm/base/iov.h \
 	vmm/base/json.h \
 	vmm/base/log.c vmm/base/log.h \

@@ -191,7 +191,7 @@ static const testRefusal testRefusals[] = {
     { "disk-iotune", "", "", DISK("type='file'", VDA "<iotune><total_iops_sec>9</total_iops_sec>"
                                   "<total_iops_sec_max>8</total_iops_sec_max></iotune>"),
       "'total_iops_sec_max' must not be less" },
-    { "disk-aio", "", "", DISK("type='file'", "<driver io='threads' type='raw'/>" VDA), "io" },
+    { "disk-aio", "", "", DISK("type='file'", "<driver io='native' type='raw' cache='none'/>" VDA), "io" },
     { "disk-encryption", "", "", DISK("type='file'", VDA "<encryption format='qcow'>"
                                       "<secret type='passphrase' uuid='c7a5fdbd-edaf-9455-926a-d65c16db1800'/>"
                                       "</encryption>"), "<encryption>" },

@@ -9,6 +9,7 @@
 
 #include "vmm/base/fd.h"
 #include "vmm/base/io_loop.h"
+#include "vmm/base/io_workers.h"
 #include "vmm/base/sandbox.h"
 
 #include <errno.h>
@@ -228,6 +229,73 @@ static void prepare_read(gpointer data)
 	io_uring_prep_read(io_loop_get_sqe(data, &operation), zero_fd, buffer, sizeof(buffer), 0);
 }
 
+static int file_fd;
+static gint n_works_done;
+
+static void work_done(IoOperation *operation, int result)
+{
+	(void)operation;
+	REQUIRE(result >= 0);
+	g_atomic_int_inc(&n_works_done);
+}
+
+static void apply_io(gpointer data)
+{
+	(void)data;
+	REQUIRE(sandbox_apply(SANDBOX_IO, NULL));
+}
+
+/* Every operation of the workers of an I/O thread. */
+static void prepare_work(gpointer data)
+{
+	static IoOperation operations[6];
+	static char buffer[16];
+	static struct iovec iov = { buffer, sizeof(buffer) };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(operations); i++) {
+		struct io_uring_sqe *sqe;
+
+		operations[i].complete = work_done;
+		sqe = io_workers_get_sqe(data, &operations[i]);
+		switch (i) {
+		case 0:
+			io_uring_prep_read(sqe, file_fd, buffer, sizeof(buffer), 0);
+			break;
+		case 1:
+			io_uring_prep_write(sqe, file_fd, buffer, sizeof(buffer), 0);
+			break;
+		case 2:
+			io_uring_prep_readv(sqe, file_fd, &iov, 1, 0);
+			break;
+		case 3:
+			io_uring_prep_writev(sqe, file_fd, &iov, 1, 0);
+			break;
+		case 4:
+			io_uring_prep_fsync(sqe, file_fd, IORING_FSYNC_DATASYNC);
+			break;
+		case 5:
+			io_uring_prep_fallocate(sqe, file_fd, 0, 0, 4096);
+			break;
+		}
+	}
+}
+
+/* The same in the threads that carry them out, started by a main thread under its filter. */
+static void use_workers(void)
+{
+	IoLoop *loop = io_loop_new("io", apply_io, NULL, NULL);
+	IoWorkers *workers;
+
+	REQUIRE(loop);
+	workers = io_workers_new(loop, 2, NULL);
+	REQUIRE(workers);
+	io_loop_run_sync(loop, prepare_work, workers);
+	while (g_atomic_int_get(&n_works_done) < 6)
+		g_usleep(1000);
+	io_workers_free(workers);
+	io_loop_free(loop);
+}
+
 static void wake_nothing(gpointer data)
 {
 	(void)data;
@@ -255,6 +323,7 @@ static const struct {
 } uses[] = {
 	{ "main/memory", SANDBOX_MAIN, use_memory_and_wake },
 	{ "main/threads", SANDBOX_MAIN, start_threads },
+	{ "main/workers", SANDBOX_MAIN, use_workers },
 	{ "main/memory-in-threads", SANDBOX_MAIN, use_memory_in_threads },
 	{ "vcpu/memory", SANDBOX_VCPU, use_memory_and_wake },
 	{ "io/memory", SANDBOX_IO, use_memory_and_wake },
@@ -295,6 +364,8 @@ int main(int argc, char **argv)
 	sandbox_prepare();
 	zero_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	g_assert_cmpint(zero_fd, >=, 0);
+	file_fd = memfd_create("file", MFD_CLOEXEC);
+	g_assert_cmpint(file_fd, >=, 0);
 	for (unsigned i = 0; i < G_N_ELEMENTS(violations); i++) {
 		g_autofree char *path = g_strdup_printf("/sandbox/violation/%u", i);
 

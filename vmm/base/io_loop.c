@@ -370,9 +370,7 @@ static void *loop_main(void *data)
 
 static const int own_signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS };
 
-/* Start the thread with every other signal blocked: they are the main thread's. Returns an errno.
- */
-static int loop_start_thread(IoLoop *loop)
+int io_loop_start_thread(pthread_t *thread, void *(*func)(void *), void *data)
 {
 	pthread_attr_t attributes;
 	sigset_t all, old;
@@ -385,7 +383,7 @@ static int loop_start_thread(IoLoop *loop)
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_SIZE);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	result = pthread_create(&loop->thread, &attributes, loop_main, loop);
+	result = pthread_create(thread, &attributes, func, data);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attributes);
 	return result;
@@ -423,7 +421,7 @@ IoLoop *io_loop_new(const char *name, IoLoopFunc thread_init, gpointer data, GEr
 		return NULL;
 	}
 
-	result = loop_start_thread(loop);
+	result = io_loop_start_thread(&loop->thread, loop_main, loop);
 	if (result != 0) {
 		error_fail_errno(error, result, "cannot start I/O thread '%s'", name);
 		loop_destroy(loop);

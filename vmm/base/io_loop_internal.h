@@ -51,3 +51,9 @@ struct IoLoop {
  * Returns a bit for each place.
  */
 uint64_t io_files_make_table(struct io_uring *ring);
+
+/*
+ * Start a thread for I/O, with a small stack and every signal blocked that is not its own fault:
+ * they are the main thread's. Returns 0 or an errno.
+ */
+int io_loop_start_thread(pthread_t *thread, void *(*func)(void *), void *data);

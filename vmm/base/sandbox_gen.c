@@ -62,7 +62,8 @@ static const char *const every_thread[] = {
 	"writev",
 };
 
-static const char *const io_thread[] = { "accept4", "fdatasync", "fsync", "io_uring_enter" };
+static const char *const io_thread[] = { "accept4",	   "fdatasync", "fsync",
+					 "io_uring_enter", "preadv2",	"pwritev2" };
 
 static const char *const main_thread[] = {
 	"access",

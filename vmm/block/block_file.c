@@ -271,6 +271,7 @@ BlockFile *block_file_open(const BlockFileConfig *config, const FdSetOpener *set
 	file->filename = g_strdup(config->filename);
 	file->block_device = config->block_device;
 	file->direct = config->direct;
+	file->threads = config->threads;
 	if (!file_open_fd(file, config, sets, error) || !file_probe(file, error) ||
 	    !file_set_flags(file, error) || !probe_alignment(file, error) ||
 	    !file_lock(file, config, error))

@@ -13,6 +13,7 @@ typedef struct BlockFileConfig {
 	bool read_only;
 	bool auto_read_only; /* open read-only where writing is not permitted */
 	bool direct;	     /* O_DIRECT */
+	bool threads;	     /* requests are made by threads, not by io_uring */
 	enum { BLOCK_LOCKING_AUTO, BLOCK_LOCKING_ON, BLOCK_LOCKING_OFF } locking;
 } BlockFileConfig;
 
@@ -22,6 +23,7 @@ typedef struct BlockFile {
 	bool block_device;
 	bool read_only;
 	bool direct;
+	bool threads;
 	bool locked;
 	/* Of direct I/O, powers of two; 1 where buffered I/O takes anything. */
 	uint32_t memory_alignment, offset_alignment; /* bytes */

@@ -32,13 +32,13 @@ bool block_node_image_size(BlockNode *node, uint64_t *size, GError **error)
 uint8_t *block_node_image_map(BlockNode *node, uint64_t size, GError **error)
 {
 	bool shared = node->read_only && !node->file->block_device;
-	uint8_t *bytes = mmap(NULL, size, shared ? PROT_READ : PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | (shared ? 0 : MAP_ANONYMOUS),
-			      shared ? node->file->fd : -1, 0);
+	uint8_t *bytes =
+		mmap(NULL, size, shared ? PROT_READ : PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | (shared ? 0 : MAP_ANONYMOUS), shared ? node->file->fd : -1, 0);
 
 	if (bytes == MAP_FAILED) {
-		error_fail_errno(error, errno, "node '%s': cannot map %" PRIu64 " bytes", node->name,
-				 size);
+		error_fail_errno(error, errno, "node '%s': cannot map %" PRIu64 " bytes",
+				 node->name, size);
 		return NULL;
 	}
 	for (uint64_t done = 0; !shared && done < size;) {

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "vmm/base/io_workers.h"
 #include "vmm/block/block.h"
 #include "vmm/block/block_file.h"
 
@@ -25,6 +26,7 @@ struct BlockPort {
 	BlockNode *node;
 	IoLoop *loop;
 	IoFile *file;
+	IoWorkers *workers;  /* with aio=threads; else NULL */
 	unsigned in_flight;  /* not those that wait */
 	unsigned submission; /* of the loop, when @prepared was 0 */
 	unsigned prepared;   /* of in_flight: not submitted yet */
@@ -67,8 +69,11 @@ struct BlockNode {
 
 /* block_port.c */
 
-/* Make ports of @node for @loops; and take them away, adding what they counted to the nodes. */
-void block_ports_open(BlockNode *node, IoLoop *const *loops, unsigned n_loops);
+/*
+ * Make ports of @node for @loops: false and @error where threads that they need cannot be had; and
+ * take them away, adding what they counted to the nodes.
+ */
+bool block_ports_open(BlockNode *node, IoLoop *const *loops, unsigned n_loops, GError **error);
 void block_ports_close(BlockNode *node);
 
 /* Tell the user that @request is done, and count it. Loop thread. */

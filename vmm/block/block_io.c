@@ -1,5 +1,5 @@
 /*
- * block_io.c: requests to a file, through io_uring
+ * block_io.c: requests to a file, through io_uring or threads
  *
  * A request is a series of steps, each one submission entry: transfers until all is done (a short
  * one is followed by another for the rest), then a flush where the write cache is off. A step that
@@ -67,6 +67,23 @@ static void learn(bool *fact)
 	__atomic_store_n(fact, true, __ATOMIC_RELAXED);
 }
 
+/* The entry for a step of @request, wherever it is carried out. */
+static struct io_uring_sqe *get_sqe(BlockRequest *request)
+{
+	BlockPort *port = request->port;
+
+	return port->workers ? io_workers_get_sqe(port->workers, &request->io)
+			     : io_loop_get_sqe(port->loop, &request->io);
+}
+
+static void use_file(const BlockRequest *request, struct io_uring_sqe *sqe)
+{
+	if (request->port->workers)
+		sqe->fd = request->node->file->fd;
+	else
+		io_file_use(request->port->file, sqe);
+}
+
 static bool is_write_through(const BlockRequest *request)
 {
 	const BlockNode *node = request->node;
@@ -122,7 +139,7 @@ static void prepare_transfer(BlockRequest *request)
 	uint64_t offset = request->offset + request->done;
 	bool is_read = request->operation == BLOCK_READ;
 	unsigned n_iov = request->n_iov;
-	struct io_uring_sqe *sqe = io_loop_get_sqe(request->port->loop, &request->io);
+	struct io_uring_sqe *sqe = get_sqe(request);
 
 	if (request->bounce) {
 		size_t size = MIN(request->size - request->done, BOUNCE_SIZE);
@@ -154,7 +171,7 @@ static void prepare_transfer(BlockRequest *request)
 		else
 			io_uring_prep_writev(sqe, -1, iov, n_iov, offset);
 	}
-	io_file_use(request->port->file, sqe);
+	use_file(request, sqe);
 	if (!is_read && is_write_through(request))
 		sqe->rw_flags = RWF_DSYNC;
 }
@@ -215,29 +232,29 @@ static void prepare_zero_bytes(BlockRequest *request)
 		request->advanced[n_iov++].iov_len = part;
 		left -= part;
 	}
-	sqe = io_loop_get_sqe(request->port->loop, &request->io);
+	sqe = get_sqe(request);
 	io_uring_prep_writev(sqe, -1, request->advanced, n_iov, request->offset + request->done);
-	io_file_use(request->port->file, sqe);
+	use_file(request, sqe);
 }
 
 static void prepare_fallocate(BlockRequest *request, int mode)
 {
-	struct io_uring_sqe *sqe = io_loop_get_sqe(request->port->loop, &request->io);
+	struct io_uring_sqe *sqe = get_sqe(request);
 
 	io_uring_prep_fallocate(sqe, -1, mode, request->offset, request->size);
-	io_file_use(request->port->file, sqe);
+	use_file(request, sqe);
 }
 
 static void prepare_discard_command(BlockRequest *request)
 {
-	struct io_uring_sqe *sqe = io_loop_get_sqe(request->port->loop, &request->io);
+	struct io_uring_sqe *sqe = get_sqe(request);
 	unsigned long size_field = request->size;
 
 	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, -1, NULL, 0, 0);
 	sqe->off = BLOCK_URING_CMD_DISCARD;
 	sqe->addr = request->offset;
 	sqe->addr3 = size_field;
-	io_file_use(request->port->file, sqe);
+	use_file(request, sqe);
 }
 
 static bool is_unsupported(int result)
@@ -343,10 +360,10 @@ static void flush_done(BlockRequest *request, int result)
 
 static void prepare_flush(BlockRequest *request)
 {
-	struct io_uring_sqe *sqe = io_loop_get_sqe(request->port->loop, &request->io);
+	struct io_uring_sqe *sqe = get_sqe(request);
 
 	io_uring_prep_fsync(sqe, -1, IORING_FSYNC_DATASYNC);
-	io_file_use(request->port->file, sqe);
+	use_file(request, sqe);
 }
 
 /* Any */

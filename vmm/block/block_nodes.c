@@ -125,6 +125,7 @@ static bool node_open_file(BlockNode *node, const QapiBlockdevOptionsFile *optio
 		.read_only = own->read_only,
 		.auto_read_only = own->auto_read_only,
 		.direct = own->direct,
+		.threads = options->has_aio && options->aio == QAPI_BLOCKDEV_AIO_OPTIONS_THREADS,
 		.locking = !options->has_locking		      ? BLOCK_LOCKING_AUTO
 			   : options->locking == QAPI_ON_OFF_AUTO_ON  ? BLOCK_LOCKING_ON
 			   : options->locking == QAPI_ON_OFF_AUTO_OFF ? BLOCK_LOCKING_OFF
@@ -306,10 +307,13 @@ bool block_node_attach(BlockNode *node, const BlockUser *user, GError **error)
 		return error_fail(error, "node '%s' is in use by '%s'", node->name, node->user);
 	if (user->writable && node->read_only)
 		return error_fail(error, "node '%s' is read-only", node->name);
+	if (!block_ports_open(node, user->loops, user->n_loops, error)) {
+		block_ports_close(node);
+		return false;
+	}
 	node->user = g_strdup(user->name);
 	node->listener = user->listener;
 	node->opaque = user->opaque;
-	block_ports_open(node, user->loops, user->n_loops);
 	return true;
 }
 

@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define CACHE_LINE 64
+/* Of aio=threads: as many requests of a port are with the kernel at a time. */
+#define N_WORKERS 8
 
 struct BlockDrain {
 	BlockPort *port;
@@ -173,7 +175,8 @@ void block_port_start(BlockRequest *request)
 {
 	BlockPort *port = request->port;
 
-	hurry(port);
+	if (!port->workers)
+		hurry(port);
 	port->in_flight++;
 	port->prepared++;
 	block_request_start(request);
@@ -217,10 +220,9 @@ static void port_close(gpointer data)
 	io_file_remove(port->file);
 }
 
-void block_ports_open(BlockNode *node, IoLoop *const *loops, unsigned n_loops)
+bool block_ports_open(BlockNode *node, IoLoop *const *loops, unsigned n_loops, GError **error)
 {
 	node->ports = g_new0(BlockPort *, n_loops);
-	node->n_ports = n_loops;
 	for (unsigned i = 0; i < n_loops; i++) {
 		BlockPort *port = g_aligned_alloc0(1, sizeof(BlockPort), CACHE_LINE);
 
@@ -228,10 +230,16 @@ void block_ports_open(BlockNode *node, IoLoop *const *loops, unsigned n_loops)
 		port->loop = loops[i];
 		for (unsigned queue = 0; queue < G_N_ELEMENTS(port->waiting); queue++)
 			port->waiting[queue].last = &port->waiting[queue].first;
-		node->ports[i] = port;
+		node->ports[node->n_ports++] = port;
 		/* Before any request, as those come from the same loop later. */
 		io_loop_post(port->loop, port_open, port);
+		if (node->file->threads) {
+			port->workers = io_workers_new(port->loop, N_WORKERS, error);
+			if (!port->workers)
+				return false;
+		}
 	}
+	return true;
 }
 
 static void add_statistics(BlockStatistics *sum, const BlockStatistics *part)
@@ -254,6 +262,7 @@ void block_ports_close(BlockNode *top)
 		BlockPort *port = top->ports[i];
 
 		io_loop_run_sync(port->loop, port_close, port);
+		io_workers_free(port->workers);
 		for (BlockNode *node = top; node; node = node->child)
 			add_statistics(&node->past, &port->statistics);
 		for (int kind = 0; kind < BLOCK_HISTOGRAM_N_KINDS; kind++)
