@@ -1,8 +1,9 @@
 # Tests. A program added to unit_tests or device_tests is built against libvmm.a and run by make check.
-# A script is a line in unit_scripts. TEST_CFLAGS and TEST_LIBS are what a test of the monitor's code needs; a device test links
-# FAKE_MACHINE before them.
+# A script is a line in unit_scripts, a program that a script starts one in unit_programs. TEST_CFLAGS and TEST_LIBS are what a
+# test of the monitor's code needs; a device test links FAKE_MACHINE before them.
 unit_tests =
 unit_scripts =
+unit_programs =
 device_tests =
 fuzz_tests =
 
@@ -15,7 +16,7 @@ tests_device_libfakemachine_a_CFLAGS = $(TEST_CFLAGS)
 tests_device_libfakemachine_a_SOURCES = \
 	tests/device/fake_machine.c tests/device/fake_machine.h
 
-check_PROGRAMS += $(unit_tests) $(device_tests)
+check_PROGRAMS += $(unit_tests) $(unit_programs) $(device_tests)
 TESTS += $(unit_tests) $(device_tests) $(unit_scripts)
 EXTRA_DIST += $(unit_scripts)
 
@@ -193,7 +194,7 @@ tests_vhost_user_libvhostuserback_a_SOURCES = \
 VHOST_USER_BACK_END = tests/vhost-user/libvhostuserback.a
 
 # A front end without a guest, and what it says of Debian's back ends
-check_PROGRAMS += tests/vhost-user/drive-blk
+unit_programs += tests/vhost-user/drive-blk
 tests_vhost_user_drive_blk_SOURCES = tests/vhost-user/drive-blk.c
 tests_vhost_user_drive_blk_CFLAGS = $(TEST_CFLAGS)
 tests_vhost_user_drive_blk_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
@@ -258,6 +259,10 @@ EXTRA_DIST += $(cli_scripts) tests/cli/vireo_cli.py tests/cli/vireo_draw.py test
 # What tests/run runs of a layer: programs, which are built first, and scripts.
 list-%-tests:
 	@echo $($*_tests) $($*_scripts)
+
+# What those need built beside themselves
+list-%-programs:
+	@echo $($*_programs)
 
 device_tests += tests/device/test-virtio-net
 tests_device_test_virtio_net_SOURCES = tests/device/test-virtio-net.c
