@@ -290,6 +290,11 @@ tests_device_test_virtio_balloon_SOURCES = tests/device/test-virtio-balloon.c
 tests_device_test_virtio_balloon_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_balloon_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 
+fuzz_tests += tests/fuzz/fuzz-vhost-user
+tests_fuzz_fuzz_vhost_user_SOURCES = tests/fuzz/fuzz-vhost-user.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_vhost_user_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_vhost_user_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_vhost_user_LDADD = $(TEST_LIBS)
 fuzz_tests += tests/fuzz/fuzz-virtqueue tests/fuzz/fuzz-virtio
 tests_fuzz_fuzz_virtqueue_SOURCES = tests/fuzz/fuzz-virtqueue.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_virtqueue_CFLAGS = $(TEST_CFLAGS)

@@ -195,6 +195,7 @@ libvmm_a_SOURCES += \
 libvmm_a_SOURCES += \
 	vmm/virtio/vhost_user_blk.c vmm/virtio/vhost_user_blk.h \
 	vmm/virtio/vhost_user_fs.c vmm/virtio/vhost_user_fs.h \
+	vmm/virtio/vhost_vsock.c vmm/virtio/vhost_vsock.h \
 	vmm/virtio/virtio_blk_layout.h \
 	vmm/virtio/virtio_vhost.c vmm/virtio/virtio_vhost.h \
 	vmm/virtio/virtio_net_vhost.c \

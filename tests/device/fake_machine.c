@@ -155,6 +155,14 @@ static RngBackend *fake_find_rng(DeviceServices *services, const char *id)
 	return fake_find_back_end(services, "rng", id);
 }
 
+static int fake_take_fd(DeviceServices *services, const char *text, GError **error)
+{
+	const FdNameTaker none = {};
+
+	(void)services;
+	return fd_take(&none, text, error);
+}
+
 static IoLoop *fake_find_io_loop(DeviceServices *services, const char *id)
 {
 	return fake_find_back_end(services, "iothread", id);
@@ -256,6 +264,7 @@ static FakeMachine *make_machine(uint64_t ram_size, bool shared)
 		.find_netdev = fake_find_netdev,
 		.find_chardev = fake_find_chardev,
 		.find_rng = fake_find_rng,
+		.take_fd = fake_take_fd,
 		.find_io_loop = fake_find_io_loop,
 		.n_nodes = 1,
 		.claim_memory = fake_claim_memory,

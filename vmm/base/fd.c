@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -75,6 +76,30 @@ bool fd_set_nonblocking(int fd, bool nonblocking, GError **error)
 			return true;
 	}
 	return error_fail_errno(error, errno, "cannot set flags of descriptor %d", fd);
+}
+
+int fd_take(const FdNameTaker *names, const char *text, GError **error)
+{
+	guint64 number;
+	int fd;
+
+	if (g_ascii_isdigit(text[0])) {
+		if (!g_ascii_string_to_unsigned(text, 10, 0, INT_MAX, &number, NULL)) {
+			error_fail(error, "'%s' is no descriptor", text);
+			return -1;
+		}
+		fd = (int)number;
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+			error_fail_errno(error, errno, "descriptor %d", fd);
+			return -1;
+		}
+		return fd;
+	}
+	if (!names->take) {
+		error_fail(error, "descriptor '%s' not found", text);
+		return -1;
+	}
+	return names->take(names->opaque, text, error);
 }
 
 int fd_open(const char *path, int flags, mode_t mode, const FdSetOpener *sets, GError **error)

@@ -60,6 +60,12 @@ typedef struct FdNameTaker {
 } FdNameTaker;
 
 /*
+ * The descriptor that @text is about: a number as inherited, which becomes close-on-exec, or a name
+ * that @names (empty: there are none) knows. The caller's; -1 and @error if there is none such.
+ */
+int fd_take(const FdNameTaker *names, const char *text, GError **error);
+
+/*
  * Open @path close-on-exec with open(2)'s @flags and @mode; "/dev/fdset/N" goes to @sets (NULL or
  * empty: refused). -1, errno and @error naming @path. Any thread that @sets allows.
  */

@@ -55,6 +55,8 @@ struct DeviceServices {
 	Netdev *(*find_netdev)(DeviceServices *services, const char *id);
 	Chardev *(*find_chardev)(DeviceServices *services, const char *id);
 	RngBackend *(*find_rng)(DeviceServices *services, const char *id);
+	/* fd_take() with the names that getfd gave. Main thread. */
+	int (*take_fd)(DeviceServices *services, const char *text, GError **error);
 	/*
 	 * The I/O loop of iothread @id, or, where @id is NULL, the one that devices without an
 	 * iothread share, which is started when first asked for (a thread is not free).

@@ -13,6 +13,7 @@
 #include "vmm/pci/root_port.h"
 #include "vmm/virtio/vhost_user_blk.h"
 #include "vmm/virtio/vhost_user_fs.h"
+#include "vmm/virtio/vhost_vsock.h"
 #include "vmm/virtio/virtio_balloon.h"
 #include "vmm/virtio/virtio_blk.h"
 #include "vmm/virtio/virtio_console.h"
@@ -47,6 +48,7 @@ const DeviceType *const machine_device_types[] = {
 	/* virtio */
 	FAMILY(vhost_user_blk_type),
 	FAMILY(vhost_user_fs_type),
+	FAMILY(vhost_vsock_type),
 	FAMILY(virtio_balloon_type),
 	FAMILY(virtio_blk_type),
 	FAMILY(virtio_console_type),

@@ -98,6 +98,11 @@ static RngBackend *service_find_rng(DeviceServices *services, const char *id)
 	return object ? machine_object_rng(object) : NULL;
 }
 
+static int service_take_fd(DeviceServices *services, const char *text, GError **error)
+{
+	return fd_take(&machine_of(services)->fd_names, text, error);
+}
+
 static IoLoop *service_find_io_loop(DeviceServices *services, const char *id)
 {
 	Machine *machine = machine_of(services);
@@ -187,6 +192,7 @@ static void machine_init_services(Machine *machine)
 		.find_netdev = service_find_netdev,
 		.find_chardev = service_find_chardev,
 		.find_rng = service_find_rng,
+		.take_fd = service_take_fd,
 		.find_io_loop = service_find_io_loop,
 		.claim_memory = machine_claim_memory,
 		.release_memory = machine_release_memory,
@@ -421,4 +427,10 @@ void machine_press_power_button(Machine *machine)
 {
 	acpi_pm_power_button(machine->acpi_pm);
 	qapi_event_powerdown(machine->events);
+}
+
+void machine_set_fd_names(Machine *machine, const FdNameTaker *taker)
+{
+	machine->fd_names = *taker;
+	netdevs_set_fd_names(machine->netdevs, taker);
 }

@@ -128,3 +128,6 @@ unsigned machine_n_cpus(const Machine *machine);
 void machine_get_cpu_info(const Machine *machine, unsigned index, MachineCpuInfo *info);
 /* KVM_GET_STATS_FD of vCPU @index, for kvm_stats_read(); borrowed, -1 if KVM has none. */
 int machine_cpu_stats_fd(Machine *machine, unsigned index);
+
+/* How netdevs and devices find descriptors by the names that getfd gave them; @taker is copied. */
+void machine_set_fd_names(Machine *machine, const FdNameTaker *taker);

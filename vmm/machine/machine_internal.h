@@ -55,6 +55,7 @@ struct Machine {
 	MachineObjects *objects;
 	BlockNodes *block_nodes;
 	Netdevs *netdevs;
+	FdNameTaker fd_names;
 	Announcements *announcements;
 	Chardevs *chardevs;
 	IoLoop *default_io_loop; /* NULL until a device asks */

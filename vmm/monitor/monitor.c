@@ -269,7 +269,7 @@ bool monitor_start(Monitor *monitor, Machine *machine, GError **error)
 	const GPtrArray *items = machine_config(machine)->monitors;
 	const FdNameTaker fd_names = { .take = take_named_fd, .opaque = monitor_fds(monitor) };
 
-	netdevs_set_fd_names(machine_netdevs(machine), &fd_names);
+	machine_set_fd_names(machine, &fd_names);
 	qmp_server_set_machine(monitor->server, machine);
 	for (guint i = 0; i < items->len; i++) {
 		if (!add_channel(monitor, machine, g_ptr_array_index(items, i), error))

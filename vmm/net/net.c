@@ -10,8 +10,6 @@
 #include "vmm/base/iov.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 
 struct Netdevs {
@@ -56,27 +54,7 @@ void netdevs_set_fd_names(Netdevs *netdevs, const FdNameTaker *taker)
 
 int netdev_take_fd(Netdev *netdev, const char *text, GError **error)
 {
-	const FdNameTaker *names = &netdev->owner->fd_names;
-	guint64 number;
-	int fd;
-
-	if (g_ascii_isdigit(text[0])) {
-		if (!g_ascii_string_to_unsigned(text, 10, 0, INT_MAX, &number, NULL)) {
-			error_fail(error, "'%s' is no descriptor", text);
-			return -1;
-		}
-		fd = number;
-		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
-			error_fail_errno(error, errno, "descriptor %d", fd);
-			return -1;
-		}
-		return fd;
-	}
-	if (!names->take) {
-		error_fail(error, "descriptor '%s' not found", text);
-		return -1;
-	}
-	return names->take(names->opaque, text, error);
+	return fd_take(&netdev->owner->fd_names, text, error);
 }
 
 void netdev_refuse_fd(const char *text, int fd)
