@@ -34,12 +34,12 @@ vireoLogPath(virDomainObj *vm)
     return g_strdup_printf("%s/%s.log", priv->driver->config->logDir, vm->def->name);
 }
 
-int
-vireoLogOpen(virDomainObj *vm,
-             off_t *start)
+static int
+vireoLogOpenPath(virDomainObj *vm,
+                 const char *path,
+                 off_t *start)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    g_autofree char *path = vireoLogPath(vm);
     int fd;
 
     if (priv->driver->config->stdioLogd) {
@@ -57,6 +57,36 @@ vireoLogOpen(virDomainObj *vm,
         virReportSystemError(errno, _("cannot open log file '%s'"), path);
         VIR_FORCE_CLOSE(fd);
         return -1;
+    }
+
+    return fd;
+}
+
+int
+vireoLogOpen(virDomainObj *vm,
+             off_t *start)
+{
+    g_autofree char *path = vireoLogPath(vm);
+
+    return vireoLogOpenPath(vm, path, start);
+}
+
+int
+vireoLogOpenStorage(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *path = g_strdup_printf("%s/%s.storage-log", priv->driver->config->logDir,
+                                            vm->def->name);
+    size_t tries;
+    off_t start;
+    int fd;
+
+    /* A log is virtlogd's until that has seen the end of the process before. */
+    for (tries = 0; (fd = vireoLogOpenPath(vm, path, &start)) < 0; tries++) {
+        if (tries == VIREO_LOG_TRIES || !virLastErrorIsSystemErrno(EBUSY))
+            return -1;
+        virResetLastError();
+        g_usleep(VIREO_LOG_WAIT_US);
     }
 
     return fd;

@@ -20,6 +20,10 @@ int
 vireoLogOpen(virDomainObj *vm,
              off_t *start);
 
+/* The same for the storage daemon, which has a log of its own: logDir/NAME.storage-log */
+int
+vireoLogOpenStorage(virDomainObj *vm);
+
 /**
  * vireoLogReportStart:
  * @start: as vireoLogOpen set it

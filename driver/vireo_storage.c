@@ -345,11 +345,10 @@ vireoStorageLaunch(virDomainObj *vm)
     g_autofree char *pidfile = vireoStoragePidFile(vm);
     g_autoptr(virCommand) cmd = NULL;
     VIR_AUTOCLOSE logFD = -1;
-    off_t start;
     int monitorFD;
     int rc;
 
-    if ((logFD = vireoLogOpen(vm, &start)) < 0 ||
+    if ((logFD = vireoLogOpenStorage(vm)) < 0 ||
         (monitorFD = vireoProcessListen(vm, VIREO_STORAGE_SOCKET)) < 0)
         return -1;
     cmd = vireoStorageCommandLine(vm, monitorFD, &logFD);
