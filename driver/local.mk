@@ -81,6 +81,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_update.c \
 	driver/vireo_vhost.c \
 	driver/vireo_virtiofs.c \
+	driver/vireo_vsock.c \
 	driver/vireo_validate.c \
 	driver/vireo_validate_device.c \
 	driver/vireo_validate_graphics.c \
@@ -121,6 +122,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_update.h \
 	driver/vireo_vhost.h \
 	driver/vireo_virtiofs.h \
+	driver/vireo_vsock.h \
 	driver/vireo_validate.h
 
 vireomoduledir = $(LIBVIRT_MODULE_DIR)

@@ -44,6 +44,7 @@ vireoAddressConnectFlags(const virDomainDeviceDef *dev)
     case VIR_DOMAIN_DEVICE_NET:
     case VIR_DOMAIN_DEVICE_RNG:
     case VIR_DOMAIN_DEVICE_FS:
+    case VIR_DOMAIN_DEVICE_VSOCK:
         return plug;
     case VIR_DOMAIN_DEVICE_MEMORY:
         return dev->data.memory->model == VIR_DOMAIN_MEMORY_MODEL_VIRTIO_MEM ? plug : 0;

@@ -90,6 +90,9 @@ vireoAliasAssignDevice(virDomainDef *def,
     case VIR_DOMAIN_DEVICE_FS:
         info->alias = vireoAliasNext(def, "fs");
         break;
+    case VIR_DOMAIN_DEVICE_VSOCK:
+        info->alias = vireoAliasNext(def, "vsock");
+        break;
     case VIR_DOMAIN_DEVICE_MEMORY:
         info->alias = vireoAliasNext(def, "virtiomem");
         break;

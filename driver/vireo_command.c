@@ -23,6 +23,7 @@
 #include "vireo_sysinfo.h"
 #include "vireo_vhost.h"
 #include "vireo_virtiofs.h"
+#include "vireo_vsock.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -363,6 +364,21 @@ vireoCommandAddFSs(virCommand *cmd,
 }
 
 static int
+vireoCommandAddVsock(virCommand *cmd,
+                     const virDomainDef *def,
+                     int *fd)
+{
+    g_autofree char *passed = NULL;
+
+    if (!def->vsock)
+        return 0;
+    if (*fd >= 0)
+        passed = vireoCommandPassFDs(cmd, fd, 1);
+
+    return vireoCommandAddJSON(cmd, "-device", vireoVsockProps(def, def->vsock, passed));
+}
+
+static int
 vireoCommandAddChrs(virCommand *cmd,
                     const virDomainDef *def,
                     virDomainChrDef **chrs,
@@ -471,6 +487,7 @@ vireoCommandBuild(virDomainDef *def,
         vireoCommandAddDisks(cmd, def, inputs->dir) < 0 ||
         vireoCommandAddFSs(cmd, def, inputs->dir) < 0 ||
         vireoCommandAddNets(cmd, def, inputs) < 0 ||
+        vireoCommandAddVsock(cmd, def, &inputs->vsockFD) < 0 ||
         vireoCommandAddChrs(cmd, def, def->serials, def->nserials) < 0 ||
         vireoCommandAddChrs(cmd, def, def->channels, def->nchannels) < 0 ||
         vireoCommandAddChrs(cmd, def, def->consoles, def->nconsoles) < 0 ||

@@ -257,6 +257,10 @@ vireoDomainDeviceDefPostParse(virDomainDeviceDef *dev,
         if (dev->data.video->type == VIR_DOMAIN_VIDEO_TYPE_DEFAULT)
             dev->data.video->type = VIR_DOMAIN_VIDEO_TYPE_BOCHS;
         break;
+    case VIR_DOMAIN_DEVICE_VSOCK:
+        if (dev->data.vsock->model == VIR_DOMAIN_VSOCK_MODEL_DEFAULT)
+            dev->data.vsock->model = VIR_DOMAIN_VSOCK_MODEL_VIRTIO;
+        break;
     case VIR_DOMAIN_DEVICE_PANIC:
         if (dev->data.panic->model == VIR_DOMAIN_PANIC_MODEL_DEFAULT)
             dev->data.panic->model = VIR_DOMAIN_PANIC_MODEL_ISA;

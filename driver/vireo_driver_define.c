@@ -230,7 +230,7 @@ vireoConnectDomainXMLToNative(virConnectPtr conn,
     g_autoptr(virDomainDef) def = NULL;
     g_autoptr(virCommand) cmd = NULL;
     g_autofree char *dir = NULL;
-    vireoCommandInputs inputs = { .monitorFD = -1 };
+    vireoCommandInputs inputs = { .monitorFD = -1, .vsockFD = -1 };
     size_t i;
 
     virCheckFlags(0, NULL);

@@ -14,6 +14,7 @@
 #include "vireo_address.h"
 #include "vireo_driver.h"
 #include "vireo_hotplug.h"
+#include "vireo_vsock.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -59,6 +60,13 @@ vireoDomainAttachConfig(virDomainDef *def,
             return -1;
         }
         virDomainFSInsert(def, g_steal_pointer(&dev->data.fs));
+        break;
+    case VIR_DOMAIN_DEVICE_VSOCK:
+        if (def->vsock) {
+            virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("the domain already has a <vsock>"));
+            return -1;
+        }
+        def->vsock = g_steal_pointer(&dev->data.vsock);
         break;
     case VIR_DOMAIN_DEVICE_RNG:
         VIR_APPEND_ELEMENT(def->rngs, def->nrngs, dev->data.rng);
@@ -119,6 +127,11 @@ vireoDomainDetachConfig(virDomainDef *def,
         if ((idx = virDomainFSIndexByName(def, dev->data.fs->dst)) < 0)
             return vireoDomainReportMissing(dev);
         virDomainFSDefFree(virDomainFSRemove(def, idx));
+        return 0;
+    case VIR_DOMAIN_DEVICE_VSOCK:
+        if (!vireoVsockMatches(dev->data.vsock, def->vsock))
+            return vireoDomainReportMissing(dev);
+        g_clear_pointer(&def->vsock, virDomainVsockDefFree);
         return 0;
     case VIR_DOMAIN_DEVICE_RNG:
         if ((idx = virDomainRNGFind(def, dev->data.rng)) < 0)

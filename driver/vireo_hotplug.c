@@ -29,6 +29,7 @@
 #include "vireo_qmp.h"
 #include "vireo_vhost.h"
 #include "vireo_virtiofs.h"
+#include "vireo_vsock.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -240,6 +241,24 @@ vireoHotplugAttachFS(virDomainObj *vm,
     return 0;
 }
 
+static int
+vireoHotplugAttachVsock(virDomainObj *vm,
+                        virDomainVsockDef *vsock)
+{
+    g_autofree char *name = g_strdup_printf("vhostfd-%s", vsock->info.alias);
+    VIR_AUTOCLOSE fd = vireoVsockOpen(vsock);
+
+    if (fd < 0 || vireoQmpSendFD(vm, name, fd) < 0)
+        return -1;
+    if (vireoQmpAdd(vm, "device_add", vireoVsockProps(vm->def, vsock, name)) < 0) {
+        vireoHotplugUndo(vm, "closefd", "fdname", name);
+        return -1;
+    }
+
+    vm->def->vsock = vsock;
+    return 0;
+}
+
 static void
 vireoHotplugRemoveRNG(virDomainObj *vm,
                       virDomainRNGDef *rng)
@@ -350,6 +369,10 @@ vireoHotplugCheckTarget(virDomainDef *def,
         virReportError(VIR_ERR_OPERATION_FAILED, _("target %s already exists"), dev->data.fs->dst);
         return -1;
     }
+    if (dev->type == VIR_DOMAIN_DEVICE_VSOCK && def->vsock) {
+        virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("the domain already has a <vsock>"));
+        return -1;
+    }
     if (dev->type == VIR_DOMAIN_DEVICE_NET && virDomainHasNet(def, dev->data.net)) {
         virReportError(VIR_ERR_OPERATION_FAILED, "%s", _("the interface already exists"));
         return -1;
@@ -370,6 +393,7 @@ vireoHotplugAttach(virDomainObj *vm,
     case VIR_DOMAIN_DEVICE_DISK:
     case VIR_DOMAIN_DEVICE_NET:
     case VIR_DOMAIN_DEVICE_FS:
+    case VIR_DOMAIN_DEVICE_VSOCK:
     case VIR_DOMAIN_DEVICE_RNG:
     case VIR_DOMAIN_DEVICE_CHR:
     case VIR_DOMAIN_DEVICE_MEMORY:
@@ -392,6 +416,8 @@ vireoHotplugAttach(virDomainObj *vm,
         ret = vireoHotplugAttachNet(vm, dev->data.net);
     else if (dev->type == VIR_DOMAIN_DEVICE_FS)
         ret = vireoHotplugAttachFS(vm, dev->data.fs);
+    else if (dev->type == VIR_DOMAIN_DEVICE_VSOCK)
+        ret = vireoHotplugAttachVsock(vm, dev->data.vsock);
     else if (dev->type == VIR_DOMAIN_DEVICE_RNG)
         ret = vireoHotplugAttachRNG(vm, dev->data.rng);
     else if (dev->type == VIR_DOMAIN_DEVICE_MEMORY)
@@ -431,6 +457,10 @@ vireoHotplugFind(virDomainObj *vm,
     case VIR_DOMAIN_DEVICE_FS:
         if ((idx = virDomainFSIndexByName(def, match->data.fs->dst)) >= 0)
             found->data.fs = def->fss[idx];
+        break;
+    case VIR_DOMAIN_DEVICE_VSOCK:
+        if (vireoVsockMatches(match->data.vsock, def->vsock))
+            found->data.vsock = def->vsock;
         break;
     case VIR_DOMAIN_DEVICE_RNG:
         if ((idx = virDomainRNGFind(def, match->data.rng)) >= 0)
@@ -510,6 +540,9 @@ vireoHotplugForget(virDomainObj *vm,
         virDomainAuditFS(vm, dev.data.fs, NULL, "detach", true);
         virDomainFSRemove(vm->def, virDomainFSIndexByName(vm->def, dev.data.fs->dst));
         virDomainFSDefFree(dev.data.fs);
+        break;
+    case VIR_DOMAIN_DEVICE_VSOCK:
+        g_clear_pointer(&vm->def->vsock, virDomainVsockDefFree);
         break;
     case VIR_DOMAIN_DEVICE_RNG:
         vireoHotplugForgetRNG(vm, dev.data.rng);

@@ -47,6 +47,7 @@
 #include "vireo_qmp.h"
 #include "vireo_storage.h"
 #include "vireo_virtiofs.h"
+#include "vireo_vsock.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -350,6 +351,7 @@ vireoProcessConfigure(virDomainObj *vm)
 static int
 vireoProcessRunMonitor(virDomainObj *vm,
                        vireoInterfaceFDs *netFDs,
+                       int *vsockFD,
                        int monitorFD,
                        off_t *logStart)
 {
@@ -359,11 +361,15 @@ vireoProcessRunMonitor(virDomainObj *vm,
         .dir = priv->dir,
         .monitorFD = monitorFD,
         .netFDs = netFDs,
+        .vsockFD = *vsockFD,
     };
     VIR_AUTOCLOSE logFD = -1;
     off_t start;
 
-    if (!(cmd = vireoCommandBuild(vm->def, &inputs))) {
+    /* What the command did not take is still the caller's. */
+    cmd = vireoCommandBuild(vm->def, &inputs);
+    *vsockFD = inputs.vsockFD;
+    if (!cmd) {
         VIR_FORCE_CLOSE(inputs.monitorFD);
         return -1;
     }
@@ -381,10 +387,13 @@ vireoProcessStartBackEnds(virDomainObj *vm,
                           off_t *logStart)
 {
     g_autofree vireoInterfaceFDs *netFDs = g_new0(vireoInterfaceFDs, vm->def->nnets + 1);
+    VIR_AUTOCLOSE vsockFD = -1;
     size_t i;
     int fd;
     int ret = -1;
 
+    if (vm->def->vsock && (vsockFD = vireoVsockOpen(vm->def->vsock)) < 0)
+        return -1;
     for (i = 0; i < vm->def->nfss; i++) {
         if (vireoVirtiofsStart(vm, vm->def->fss[i]) < 0)
             goto cleanup;
@@ -395,7 +404,7 @@ vireoProcessStartBackEnds(virDomainObj *vm,
     }
 
     if ((fd = vireoProcessListen(vm, VIREO_PROCESS_SOCKET)) >= 0)
-        ret = vireoProcessRunMonitor(vm, netFDs, fd, logStart);
+        ret = vireoProcessRunMonitor(vm, netFDs, &vsockFD, fd, logStart);
 
  cleanup:
     /* Those the command took are -1 by now. */

@@ -14,6 +14,7 @@
 #include "vireo_validate.h"
 #include "vireo_vhost.h"
 #include "vireo_virtiofs.h"
+#include "vireo_vsock.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -476,7 +477,13 @@ vireoValidateDeviceDef(const virDomainDeviceDef *dev,
     case VIR_DOMAIN_DEVICE_CONTROLLER:
         return vireoValidateController(dev->data.controller);
     case VIR_DOMAIN_DEVICE_FS:
+        if (vireoValidateVirtio(dev->data.fs->virtio) < 0)
+            return -1;
         return vireoVirtiofsValidate(dev->data.fs, def);
+    case VIR_DOMAIN_DEVICE_VSOCK:
+        if (vireoValidateVirtio(dev->data.vsock->virtio) < 0)
+            return -1;
+        return vireoVsockValidate(dev->data.vsock);
     case VIR_DOMAIN_DEVICE_RNG:
         return vireoValidateRNG(dev->data.rng);
     case VIR_DOMAIN_DEVICE_MEMBALLOON:

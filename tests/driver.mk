@@ -20,7 +20,8 @@ driver_test_data = \
 	numa \
 	rng-panic-balloon \
 	storage \
-	vhost-user
+	vhost-user \
+	vsock
 EXTRA_DIST += $(foreach name,$(driver_test_data),tests/unit/driver-data/$(name).xml tests/unit/driver-data/$(name).args)
 EXTRA_DIST += tests/unit/test-driver-lint tests/unit/test-domain-schema
 

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Devices whose queues another process or the kernel serves."""
 
+import base64
 import hashlib
+import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
+import xml.etree.ElementTree as ET
+from typing import Any
 
 import libvirt
 
@@ -199,3 +204,65 @@ def directory_of_the_host() -> None:
         check(console.shell("cat /mnt/shared/from-host") == "hello", "the host's file again")
         domain.destroy()
         wait_for("virtiofsd ended with the domain", lambda: not running(), 10)
+
+
+def ask_agent(cid: int, port: int, command: str, **arguments: object) -> Any:
+    """What QEMU's guest agent answers over a vsock connection of its own."""
+    with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as connection:
+        connection.settimeout(20)
+        connection.connect((cid, port))
+        request = {"execute": command, "arguments": arguments} if arguments else {"execute": command}
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        reply = json.loads(connection.makefile("rb").readline())
+    check("return" in reply, f"{command} succeeds: {reply}")
+    return reply["return"]
+
+
+def answers(cid: int) -> bool:
+    """Whether the guest agent can be reached."""
+    try:
+        ask_agent(cid, 1024, "guest-ping")
+    except OSError:
+        return False
+    return True
+
+
+@test(limit=180)
+def sockets_to_the_guest() -> None:
+    """<vsock> with an address and with none, a bulk of data both ways, pause, plug, an address that is taken."""
+    with Lab() as lab:
+        agent = "qemu-ga -d -m vsock-listen -p 4294967295:1024 -f /tmp/agent.pid -t /tmp >/dev/null"
+        domain, console = lab.boot(disk_xml(lab.root_disk()) + "<vsock><cid address='42'/></vsock>", root=True)
+        load_extra_drivers(console)
+        console.shell(agent)
+        wait_for("the agent answers", lambda: answers(42), 10)
+        data = os.urandom(256 << 10)
+        handle = ask_agent(42, 1024, "guest-file-open", path="/root/data", mode="w+")
+        ask_agent(42, 1024, "guest-file-write", handle=handle, **{"buf-b64": base64.b64encode(data).decode()})
+        ask_agent(42, 1024, "guest-file-flush", handle=handle)
+        check(console.shell("sha256sum </root/data").split()[0] == hashlib.sha256(data).hexdigest(),
+              "what was sent arrived")
+        domain.suspend()
+        domain.resume()
+        ask_agent(42, 1024, "guest-file-seek", handle=handle, offset=0, whence="set")
+        back = ask_agent(42, 1024, "guest-file-read", handle=handle, count=len(data))
+        check(base64.b64decode(back["buf-b64"]) == data, "and came back after a pause")
+
+        other = lab.define("<vsock model='virtio'><cid auto='no' address='42'/></vsock>")
+        try:
+            other.create()
+        except libvirt.libvirtError as error:
+            check("guest cid" in str(error), f"the error says what is taken: {error}")
+        else:
+            raise AssertionError("two guests have one address")
+
+        descriptors = len(os.listdir(f"/proc/{monitor_pid(domain)}/fd"))
+        domain.detachDevice("<vsock><cid address='42'/></vsock>")
+        wait_for("it left the XML", lambda: device_count(domain, "vsock") == 0, 30)
+        domain.attachDevice("<vsock><cid auto='yes'/></vsock>")
+        cid = ET.fromstring(domain.XMLDesc()).find("devices/vsock/cid")
+        check(cid is not None and cid.get("auto") == "yes" and int(cid.get("address", "0")) >= 3,
+              "an address was found and is shown")
+        check(len(os.listdir(f"/proc/{monitor_pid(domain)}/fd")) == descriptors, "no descriptor was lost")
+        assert cid is not None
+        wait_for("the agent at the new address", lambda: answers(int(cid.get("address", "0"))), 20, 1)

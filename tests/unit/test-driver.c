@@ -53,7 +53,11 @@ testReadData(const char *name,
 static char *
 testCommandLine(virDomainDef *def)
 {
-    vireoCommandInputs inputs = { .dir = "/run/libvirt/vireo/1-test", .monitorFD = -1 };
+    vireoCommandInputs inputs = {
+        .dir = "/run/libvirt/vireo/1-test",
+        .monitorFD = -1,
+        .vsockFD = -1,
+    };
     g_autoptr(virCommand) cmd = NULL;
     g_auto(GStrv) args = NULL;
     g_autofree char *joined = NULL;
@@ -239,7 +243,11 @@ static const testRefusal testRefusals[] = {
       "<address domain='0' bus='1' slot='0' function='0'/></source></hostdev>", "<hostdev>" },
     { "filesystem", "", "", "<filesystem><source dir='/s'/><target dir='t'/></filesystem>",
       "<filesystem>" },
-    { "vsock", "", "", "<vsock><cid auto='yes'/></vsock>", "<vsock>" },
+    { "filesystem-iommu", "", "", "<filesystem type='mount'><driver type='virtiofs' iommu='on'/>"
+      "<source dir='/s'/><target dir='t'/></filesystem>", "iommu='on'" },
+    { "vsock-transitional", "", "", "<vsock model='virtio-transitional'/>", "<vsock model" },
+    { "vsock-no-cid", "", "", "<vsock><cid auto='no'/></vsock>", "<cid auto='yes'>" },
+    { "vsock-any-cid", "", "", "<vsock><cid address='4294967295'/></vsock>", "<cid address>" },
     { "iommu", "", "", "<iommu model='intel'/>", "<iommu>" },
     { "rng-egd", "", "", "<rng model='virtio'><backend model='egd' type='unix'>"
       "<source mode='connect' path='/s'/></backend></rng>", "egd" },
