@@ -17,6 +17,10 @@ tests_unit_test_smbios_LDADD = $(TEST_LIBS)
 # Chipset
 FAKE_CHARDEV = tests/device/fake_chardev.c tests/device/fake_chardev.h
 
+device_tests += tests/device/test-cpu-hotplug
+tests_device_test_cpu_hotplug_SOURCES = tests/device/test-cpu-hotplug.c
+tests_device_test_cpu_hotplug_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_cpu_hotplug_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 device_tests += tests/device/test-serial-16550 tests/device/test-acpi-pm \
 	tests/device/test-rtc-cmos tests/device/test-board tests/device/test-lpc-bridge
 tests_device_test_serial_16550_SOURCES = tests/device/test-serial-16550.c $(FAKE_CHARDEV)

@@ -80,6 +80,19 @@ vmm/x86/dsdt.hex: $(srcdir)/vmm/x86/acpi/dsdt.asl $(srcdir)/vmm/x86/acpi_layout.
 	$(IASL) -we -vs -I $(srcdir)/vmm/x86 -p vmm/x86/dsdt -tc $(srcdir)/vmm/x86/acpi/dsdt.asl \
 		>vmm/x86/dsdt.log || { cat vmm/x86/dsdt.log; rm -f $@; exit 1; }
 
+# Places for vCPUs that come and go: as many as are needed, rounded up.
+CPUS_HEX = vmm/x86/cpus16.hex vmm/x86/cpus64.hex vmm/x86/cpus255.hex
+nodist_libvmm_a_SOURCES += $(CPUS_HEX)
+BUILT_SOURCES += $(CPUS_HEX)
+CLEANFILES += $(CPUS_HEX) vmm/x86/cpus16.* vmm/x86/cpus64.* vmm/x86/cpus255.*
+EXTRA_DIST += vmm/x86/acpi/cpus-gen
+
+$(CPUS_HEX): $(srcdir)/vmm/x86/acpi/cpus-gen $(srcdir)/vmm/x86/acpi_layout.h
+	$(AM_V_GEN)$(MKDIR_P) vmm/x86 && name=$$(basename $@ .hex) && \
+	$(PYTHON) $(srcdir)/vmm/x86/acpi/cpus-gen $${name#cpus} >vmm/x86/$$name.asl && \
+	$(IASL) -we -vs -I $(srcdir)/vmm/x86 -p vmm/x86/$$name -tc vmm/x86/$$name.asl \
+		>vmm/x86/$$name.log || { cat vmm/x86/$$name.log; rm -f $@; exit 1; }
+
 nodist_libvmm_a_SOURCES += vmm/x86/cpu-features.inc vmm/x86/cpu-models.inc
 BUILT_SOURCES += vmm/x86/cpu-features.inc vmm/x86/cpu-models.inc
 CLEANFILES += vmm/x86/cpu-features.inc vmm/x86/cpu-models.inc
@@ -146,7 +159,7 @@ libvmm_a_SOURCES += \
 
 # chipset
 libvmm_a_SOURCES += \
-	vmm/chipset/acpi_pm.c vmm/chipset/chipset.h \
+	vmm/chipset/acpi_pm.c vmm/chipset/cpu_hotplug.c vmm/chipset/processor.c vmm/chipset/chipset.h \
 	vmm/chipset/debug_console.c \
 	vmm/chipset/debug_exit.c \
 	vmm/chipset/device_timer.c vmm/chipset/device_timer.h \

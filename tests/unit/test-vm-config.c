@@ -32,6 +32,7 @@ static void test_topology(void)
 		{ "-smp sockets=2,dies=2,cores=3,threads=2", 2, 2, 3, 2 },
 		{ "-smp 255", 1, 1, 255, 1 },
 		{ "-smp 4,maxcpus=4", 1, 1, 4, 1 },
+		{ "-smp 4,maxcpus=8,cores=2", 4, 1, 2, 1 },
 	};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -46,10 +47,11 @@ static void test_topology(void)
 		g_assert_cmpuint(topology->dies, ==, cases[i].dies);
 		g_assert_cmpuint(topology->cores, ==, cases[i].cores);
 		g_assert_cmpuint(topology->threads, ==, cases[i].threads);
-		g_assert_cmpuint(topology->cpus, ==,
+		g_assert_cmpuint(topology->max_cpus, ==,
 				 topology->sockets * topology->dies * topology->cores *
 					 topology->threads);
-		g_assert_cmpuint(topology->max_cpus, ==, topology->cpus);
+		g_assert_cmpuint(topology->cpus, ==,
+				 strstr(cases[i].line, "maxcpus=8") ? 4 : topology->max_cpus);
 	}
 }
 
@@ -61,7 +63,8 @@ static void test_refusals(void)
 		{ "-smp 256", "256 CPUs are more than the 255" },
 		{ "-smp 300", "300 CPUs are more" },
 		{ "-smp 4,cores=3", "must be the number of CPUs (4)" },
-		{ "-smp 4,maxcpus=8", "none can be added later" },
+		{ "-smp 8,maxcpus=4", "8 CPUs are more than maxcpus, 4" },
+		{ "-smp 4,maxcpus=8,sockets=4,cores=1", "must be the number of CPUs (8)" },
 		{ "-smp 4,clusters=2", "there is no 'clusters' here" },
 		/* Products that are 0, 4 and far too large in 32 bits. */
 		{ "-smp cpus=4,sockets=16384,dies=16384,threads=16", "must be the number of CPUs (4)" },

@@ -242,6 +242,16 @@ void acpi_pm_power_button(Device *device)
 	g_mutex_unlock(&device->lock);
 }
 
+void acpi_pm_raise_gpe(Device *device, unsigned gpe)
+{
+	AcpiPm *pm = acpi_pm_of(device);
+
+	g_mutex_lock(&device->lock);
+	pm->gpe_status[gpe / 8 % GPE_BYTES] |= (uint8_t)(1u << gpe % 8);
+	update_sci(pm);
+	g_mutex_unlock(&device->lock);
+}
+
 static void acpi_pm_reset(Device *device)
 {
 	AcpiPm *pm = acpi_pm_of(device);

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "vmm/config/vm_config.h"
 #include "vmm/device/device.h"
 #include "vmm/pci/pci.h"
 
@@ -28,6 +29,13 @@ extern const DeviceType rom_type;   /* "firmware-rom" */
 /* The guest-physical address of a flash_type device's first byte. Main thread. */
 uint64_t flash_base(const Device *flash);
 
+/* On the board of a machine that vCPUs can be added to. */
+extern const DeviceType cpu_hotplug_type; /* "acpi-cpu-hotplug" */
+
+/* On the bus of cpu_hotplug_type, as the user asks. */
+extern const DeviceType processor_type; /* "x86_64-cpu" */
+#define PROCESSOR_BUS_KIND "CPU"
+
 /* On the ISA bus, as the user asks. */
 extern const DeviceType serial_16550_type;  /* "isa-serial" */
 extern const DeviceType debug_exit_type;    /* "isa-debug-exit" */
@@ -44,6 +52,22 @@ void isa_bus_free(Bus *bus);
  * has enabled that. Any thread.
  */
 void acpi_pm_power_button(Device *acpi_pm);
+
+/*
+ * Set the status bit of general purpose event @gpe (0 to 63) of @acpi_pm; the guest is told by SCI,
+ * if it has enabled that. Any thread.
+ */
+void acpi_pm_raise_gpe(Device *acpi_pm, unsigned gpe);
+
+/* Tell @device, a cpu_hotplug_type device, by whom the guest is interrupted. Before it runs. */
+void cpu_hotplug_set_acpi_pm(Device *device, Device *acpi_pm);
+
+/*
+ * Which vCPU of @topology @device, of processor_type, is: *@index. False and @error where there is
+ * no such place. Main thread.
+ */
+bool processor_index(const Device *device, const CpuTopology *topology, unsigned *index,
+		     GError **error);
 
 /*
  * Which of COM1 to COM4 the serial port @serial answers as (0 to 3), or -1 if its address is of

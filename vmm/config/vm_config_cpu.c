@@ -35,8 +35,6 @@ static bool complete_topology(CpuTopology *topology, GError **error)
 	if (topology->cpus > topology->max_cpus)
 		return error_fail(error, "%u CPUs are more than maxcpus, %u", topology->cpus,
 				  topology->max_cpus);
-	if (topology->max_cpus != topology->cpus)
-		return error_fail(error, "maxcpus must be the number of CPUs: none can be added later");
 	if (topology->cores == 0) {
 		topology->sockets = MAX(topology->sockets, 1);
 		topology->cores = (unsigned)(cpus / (topology->sockets * inner));

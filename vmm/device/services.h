@@ -42,6 +42,7 @@ struct DeviceServices {
 	GMainContext *main_context; /* where device timers go */
 	Display *display;	    /* screens, keyboards and pointers */
 	unsigned n_cpus;	    /* vCPUs: as many queues are worth having */
+	const struct CpuTopology *cpu_topology; /* all places for vCPUs */
 	unsigned n_nodes;	    /* the guest's NUMA nodes, 1 where it knows of none */
 
 	/* Any thread; returns at once, the main thread acts. */
@@ -62,6 +63,15 @@ struct DeviceServices {
 	 * iothread share, which is started when first asked for (a thread is not free).
 	 */
 	IoLoop *(*find_io_loop)(DeviceServices *services, const char *id);
+
+	/*
+	 * Start vCPU @index, which is absent, and have it wait for the guest to wake it; @path is
+	 * its device's, @node its NUMA node if that is not NUMA_NO_NODE. False and @error. And end
+	 * it again. Main thread.
+	 */
+	bool (*plug_cpu)(DeviceServices *services, unsigned index, unsigned node, const char *path,
+			 GError **error);
+	void (*unplug_cpu)(DeviceServices *services, unsigned index);
 
 	/*
 	 * Memory devices. Take memory backend @id for a device alone (NULL and @error), and give it

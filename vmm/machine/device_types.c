@@ -28,6 +28,7 @@
 const DeviceType *const machine_device_types[] = {
 	/* The board's */
 	&acpi_pm_type,
+	&cpu_hotplug_type,
 	&flash_type,
 	&fw_cfg_type,
 	&host_bridge_type,
@@ -37,6 +38,8 @@ const DeviceType *const machine_device_types[] = {
 	&port92_type,
 	&rom_type,
 	&rtc_cmos_type,
+	/* vCPUs */
+	&processor_type,
 	/* PCI */
 	FAMILY(bochs_display_type),
 	FAMILY(root_port_type),

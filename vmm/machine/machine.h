@@ -106,14 +106,15 @@ bool machine_inject_nmi(Machine *machine, GError **error);
 RunActions machine_actions(const Machine *machine);
 void machine_set_actions(Machine *machine, RunActions actions);
 
-/* One vCPU, for query-cpus-fast and query-hotpluggable-cpus. */
+/* A place for a vCPU, for query-cpus-fast and query-hotpluggable-cpus. */
 typedef struct MachineCpuInfo {
 	unsigned index;
+	bool present; /* false: empty, and thread_id and path mean nothing */
 	uint32_t apic_id;
 	int thread_id; /* the kernel's, for pinning */
 	unsigned socket, die, core, thread;
 	unsigned node; /* NUMA_NO_NODE: the guest has none */
-	char path[32]; /* "/machine/unattached/cpu[0]" */
+	const char *path; /* "/machine/unattached/cpu[0]"; borrowed, as long as it is present */
 } MachineCpuInfo;
 
 /*
@@ -122,7 +123,7 @@ typedef struct MachineCpuInfo {
  */
 bool machine_host_cpu(Machine *machine, CpuDescription *host, GError **error);
 
-/* How many vCPUs there are. */
+/* How many places for vCPUs there are, taken or not. */
 unsigned machine_n_cpus(const Machine *machine);
 /* Fill in @info of vCPU @index, less than machine_n_cpus(). */
 void machine_get_cpu_info(const Machine *machine, unsigned index, MachineCpuInfo *info);

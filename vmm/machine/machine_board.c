@@ -51,6 +51,20 @@ static bool create_clock(Machine *machine, GError **error)
 	return false;
 }
 
+/* Only where there is something to plug: its tables cost the guest time to read. */
+static bool create_cpu_hotplug(Machine *machine, GError **error)
+{
+	const CpuTopology *topology = &machine->config->cpu_topology;
+	Device *hotplug;
+
+	if (topology->max_cpus == topology->cpus)
+		return true;
+	hotplug = add_board_device(machine, &cpu_hotplug_type, error);
+	if (hotplug)
+		cpu_hotplug_set_acpi_pm(hotplug, machine->acpi_pm);
+	return hotplug != NULL;
+}
+
 static bool create_chipset(Machine *machine, GError **error)
 {
 	machine->isa_bus = isa_bus_new();
@@ -59,7 +73,7 @@ static bool create_chipset(Machine *machine, GError **error)
 	machine->host_bridge = add_board_device(machine, &host_bridge_type, error);
 	return machine->acpi_pm && machine->host_bridge && create_lpc_bridge(machine, error) &&
 	       create_clock(machine, error) && add_board_device(machine, &i8042_type, error) &&
-	       add_board_device(machine, &port92_type, error);
+	       add_board_device(machine, &port92_type, error) && create_cpu_hotplug(machine, error);
 }
 
 /* -serial is -device isa-serial with the next of COM1 to COM4. */
@@ -181,10 +195,15 @@ static bool build_acpi(Machine *machine, uint64_t smbios_start, uint64_t *rsdp, 
 	g_autofree AcpiCpu *cpus = g_new0(AcpiCpu, machine->n_cpus);
 	g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(AcpiMemory));
 	g_autoptr(GByteArray) distances = g_byte_array_new();
-	AcpiConfig acpi = { .map = &machine->map, .cpus = cpus, .n_cpus = machine->n_cpus };
+	const CpuTopology *topology = &machine->config->cpu_topology;
+	AcpiConfig acpi = { .map = &machine->map,
+			    .cpus = cpus,
+			    .n_cpus = machine->n_cpus,
+			    .cpu_hotplug = topology->max_cpus > topology->cpus };
 
 	for (unsigned i = 0; i < machine->n_cpus; i++)
-		cpus[i] = (AcpiCpu){ .apic_id = machine->cpus[i].apic_id, .present = true };
+		cpus[i] = (AcpiCpu){ .apic_id = machine->cpus[i].apic_id,
+				     .present = machine->cpus[i].present };
 	acpi.area_end = smbios_start;
 	describe_numa(machine, cpus, ranges, distances, &acpi);
 	device_tree_foreach(machine->devices, false, describe_device, &acpi);

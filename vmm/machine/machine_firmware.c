@@ -191,10 +191,13 @@ static bool set_memory(Machine *machine, Device *fw_cfg, GError **error)
 static void set_cpus(Machine *machine, Device *fw_cfg)
 {
 	uint32_t highest = 0;
+	uint16_t present = 0;
 
-	for (unsigned i = 0; i < machine->n_cpus; i++)
+	for (unsigned i = 0; i < machine->n_cpus; i++) {
 		highest = MAX(highest, machine->cpus[i].apic_id);
-	fw_cfg_set_item_16(fw_cfg, FW_CFG_NB_CPUS, (uint16_t)machine->n_cpus);
+		present = (uint16_t)(present + machine->cpus[i].present);
+	}
+	fw_cfg_set_item_16(fw_cfg, FW_CFG_NB_CPUS, present);
 	fw_cfg_set_item_16(fw_cfg, FW_CFG_MAX_CPUS, (uint16_t)(highest + 1));
 }
 

@@ -27,12 +27,15 @@ typedef struct MachineCpu {
 	Machine *machine;
 	unsigned index;
 	uint32_t apic_id;
-	KvmVcpu *kvm;
+	bool present;	     /* false: an empty place, though kvm may be of one that was there */
+	char *path;	     /* of its device, while present */
+	KvmVcpu *kvm;	     /* KVM cannot forget a vCPU: kept for when it comes back */
 	KvmVcpuState *power_on; /* what a reset goes back to */
 	GThread *thread;
 	pthread_t pthread; /* for signals; set by the thread before thread_id */
 	int thread_id;	   /* under machine->cpu_lock; 0 until the thread runs */
 	bool running;	   /* under machine->cpu_lock: may be in KVM_RUN or a device */
+	bool leaving;	   /* under machine->cpu_lock: its thread is to end */
 	bool stuck;	   /* under machine->cpu_lock: nothing to run before a reset */
 	int stats_fd;	   /* the KvmVcpu's, once stats_opened */
 	bool stats_opened;
@@ -76,7 +79,7 @@ struct Machine {
 
 	CpuDescription cpu; /* what every vCPU's CPUID says, but for cpuid_set_cpu() */
 	MachineCpu *cpus;
-	unsigned n_cpus;
+	unsigned n_cpus; /* places for them */
 	GMutex cpu_lock;
 	GCond cpu_changed; /* cpus_may_run, cpus_exit, or a vCPU's thread_id or running */
 	bool cpus_may_run; /* under cpu_lock */
@@ -107,6 +110,11 @@ bool machine_create_cpus(Machine *machine, GError **error);
 void machine_free_cpus(Machine *machine);
 /* Bring all vCPUs to power-on state, the first one to @boot if not NULL. vCPUs are stopped. */
 bool machine_reset_cpus(Machine *machine, const BootState *boot, GError **error);
+
+/* What DeviceServices has for vCPUs that come and go. */
+bool machine_plug_cpu(DeviceServices *services, unsigned index, unsigned node, const char *path,
+		      GError **error);
+void machine_unplug_cpu(DeviceServices *services, unsigned index);
 
 /* quiesce.c: stop vCPUs and devices, and let them go on. Main thread; both are idempotent. */
 void machine_quiesce(Machine *machine);

@@ -56,7 +56,7 @@ static void unpark_cpus(Machine *machine)
 	machine->cpus_may_run = true;
 	/* "running" is set here and not by the threads, so that whoever parks them misses none. */
 	for (unsigned i = 0; i < machine->n_cpus; i++)
-		machine->cpus[i].running = !machine->cpus[i].stuck;
+		machine->cpus[i].running = machine->cpus[i].present && !machine->cpus[i].stuck;
 	g_cond_broadcast(&machine->cpu_changed);
 	g_mutex_unlock(&machine->cpu_lock);
 }
@@ -78,7 +78,9 @@ void machine_unquiesce(Machine *machine)
 		return;
 	kvm_resume_clock(machine->kvm);
 	device_tree_resume(machine->devices);
-	for (unsigned i = 0; i < machine->n_cpus; i++)
-		kvm_vcpu_mark_paused(machine->cpus[i].kvm);
+	for (unsigned i = 0; i < machine->n_cpus; i++) {
+		if (machine->cpus[i].present)
+			kvm_vcpu_mark_paused(machine->cpus[i].kvm);
+	}
 	unpark_cpus(machine);
 }

@@ -187,7 +187,7 @@ static gpointer vcpu_thread(gpointer data)
 	cpu->pthread = pthread_self();
 	cpu->thread_id = gettid();
 	g_cond_broadcast(&machine->cpu_changed);
-	while (!machine->cpus_exit) {
+	while (!machine->cpus_exit && !cpu->leaving) {
 		VcpuVerdict verdict;
 
 		if (!machine->cpus_may_run || cpu->stuck) {
@@ -253,26 +253,113 @@ static bool vcpu_start_thread(Machine *machine, MachineCpu *cpu, GError **error)
 	return true;
 }
 
+/* Park @cpu for good, and wait for its thread to end. */
+static void vcpu_end_thread(Machine *machine, MachineCpu *cpu)
+{
+	g_mutex_lock(&machine->cpu_lock);
+	cpu->leaving = true;
+	if (cpu->running) {
+		kvm_vcpu_interrupt(cpu->kvm);
+		pthread_kill(cpu->pthread, SIGUSR1);
+	}
+	g_cond_broadcast(&machine->cpu_changed);
+	g_mutex_unlock(&machine->cpu_lock);
+	g_clear_pointer(&cpu->thread, g_thread_join);
+	kvm_vcpu_clear_interrupt(cpu->kvm);
+	cpu->leaving = cpu->stuck = false;
+	cpu->thread_id = 0;
+}
+
+/* What firmware would have set before it starts a kernel. */
+static void vcpu_set_firmware_msrs(MachineCpu *cpu)
+{
+	const struct kvm_msrs *msrs = cpu->power_on->msrs;
+	struct kvm_msr_entry entries[2] = {
+		{ .index = MSR_IA32_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WRITE_BACK },
+	};
+	unsigned n = 1;
+
+	for (unsigned i = 0; i < msrs->nmsrs; i++) {
+		if (msrs->entries[i].index != MSR_IA32_MISC_ENABLE)
+			continue;
+		entries[n] = msrs->entries[i];
+		entries[n++].data |= MISC_ENABLE_FAST_STRING;
+	}
+	kvm_vcpu_set_msrs(cpu->kvm, entries, n);
+}
+
+/* A vCPU in an empty place: a new one, or the one that was there before, as if it were new. */
+static bool vcpu_start(Machine *machine, MachineCpu *cpu, GError **error)
+{
+	bool is_new = !cpu->kvm;
+
+	if (!(is_new ? vcpu_create(machine, cpu, error)
+		     : kvm_vcpu_set_state(cpu->kvm, cpu->power_on, error)))
+		return false;
+	/*
+	 * The first load sets them in all that are there; later it is now or never, for once the
+	 * thread is in KVM_RUN nothing gets past it.
+	 */
+	if (machine->ram_written && !machine_has_firmware(machine))
+		vcpu_set_firmware_msrs(cpu);
+	cpu->present = true;
+	if (vcpu_start_thread(machine, cpu, error))
+		return true;
+	cpu->present = false;
+	return false;
+}
+
+bool machine_plug_cpu(DeviceServices *services, unsigned index, unsigned node, const char *path,
+		      GError **error)
+{
+	Machine *machine = (Machine *)services;
+	MachineCpu *cpu = &machine->cpus[index];
+	const NumaConfig *numa = machine->config->numa;
+
+	if (node != NUMA_NO_NODE && (!numa || numa->node_of_cpu[index] != node))
+		return error_fail(error, "node-id %u is not where -numa has CPU %u", node, index);
+	if (!vcpu_start(machine, cpu, error))
+		return false;
+	cpu->path = g_strdup(path);
+	return true;
+}
+
+void machine_unplug_cpu(DeviceServices *services, unsigned index)
+{
+	Machine *machine = (Machine *)services;
+	MachineCpu *cpu;
+
+	/* At the end of the machine they all went before their devices do. */
+	if (index >= machine->n_cpus)
+		return;
+	cpu = &machine->cpus[index];
+	vcpu_end_thread(machine, cpu);
+	cpu->present = false;
+	g_clear_pointer(&cpu->path, g_free);
+}
+
 bool machine_create_cpus(Machine *machine, GError **error)
 {
 	const CpuTopology *topology = &machine->config->cpu_topology;
 	struct sigaction ignore = { .sa_handler = ignore_signal };
 
-	if (topology->cpus > kvm_max_vcpus(machine->kvm))
+	if (topology->max_cpus > kvm_max_vcpus(machine->kvm))
 		return error_fail(error, "-smp %u: this host's KVM runs at most %u vCPUs",
-				  topology->cpus, kvm_max_vcpus(machine->kvm));
+				  topology->max_cpus, kvm_max_vcpus(machine->kvm));
 	sigemptyset(&ignore.sa_mask);
 	sigaction(SIGUSR1, &ignore, NULL);
-	machine->cpus = g_new0(MachineCpu, topology->cpus);
-	for (unsigned i = 0; i < topology->cpus; i++) {
+	machine->cpus = g_new0(MachineCpu, topology->max_cpus);
+	machine->n_cpus = topology->max_cpus;
+	for (unsigned i = 0; i < topology->max_cpus; i++) {
 		MachineCpu *cpu = &machine->cpus[i];
 
 		cpu->machine = machine;
 		cpu->index = i;
 		cpu->apic_id = cpu_apic_id(topology, i);
-		machine->n_cpus = i + 1;
-		if (!vcpu_create(machine, cpu, error) ||
-		    !vcpu_start_thread(machine, cpu, error))
+		if (i >= topology->cpus)
+			continue;
+		cpu->path = g_strdup_printf("/machine/unattached/cpu[%u]", i);
+		if (!vcpu_start(machine, cpu, error))
 			return false;
 	}
 	return true;
@@ -289,6 +376,7 @@ void machine_free_cpus(Machine *machine)
 
 		if (cpu->thread)
 			g_thread_join(cpu->thread);
+		g_free(cpu->path);
 		kvm_vcpu_state_free(cpu->power_on);
 		kvm_vcpu_free(cpu->kvm);
 	}
@@ -336,29 +424,13 @@ static bool vcpu_set_boot_state(MachineCpu *cpu, const BootState *boot, GError *
 	       kvm_vcpu_set_regs(cpu->kvm, &regs, error);
 }
 
-/* What firmware would have set before it starts a kernel. */
-static void vcpu_set_firmware_msrs(MachineCpu *cpu)
-{
-	const struct kvm_msrs *msrs = cpu->power_on->msrs;
-	struct kvm_msr_entry entries[2] = {
-		{ .index = MSR_IA32_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WRITE_BACK },
-	};
-	unsigned n = 1;
-
-	for (unsigned i = 0; i < msrs->nmsrs; i++) {
-		if (msrs->entries[i].index != MSR_IA32_MISC_ENABLE)
-			continue;
-		entries[n] = msrs->entries[i];
-		entries[n++].data |= MISC_ENABLE_FAST_STRING;
-	}
-	kvm_vcpu_set_msrs(cpu->kvm, entries, n);
-}
-
 bool machine_reset_cpus(Machine *machine, const BootState *boot, GError **error)
 {
 	for (unsigned i = 0; i < machine->n_cpus; i++) {
 		MachineCpu *cpu = &machine->cpus[i];
 
+		if (!cpu->present)
+			continue;
 		/* The first load finds them as they were created. */
 		if (machine->ram_written && !kvm_vcpu_set_state(cpu->kvm, cpu->power_on, error))
 			return false;
@@ -383,6 +455,7 @@ void machine_get_cpu_info(const Machine *machine, unsigned index, MachineCpuInfo
 
 	*info = (MachineCpuInfo){
 		.index = index,
+		.present = cpu->present,
 		.apic_id = cpu->apic_id,
 		.thread_id = cpu->thread_id,
 		.socket = place.socket,
@@ -392,7 +465,7 @@ void machine_get_cpu_info(const Machine *machine, unsigned index, MachineCpuInfo
 		.node = machine->config->numa ? machine->config->numa->node_of_cpu[index]
 					      : NUMA_NO_NODE,
 	};
-	g_snprintf(info->path, sizeof(info->path), "/machine/unattached/cpu[%u]", index);
+	info->path = cpu->path;
 }
 
 static void open_cpu_stats(Machine *machine, gpointer data)
@@ -417,8 +490,10 @@ static void inject_nmis(Machine *machine, gpointer data)
 {
 	GError **error = data;
 
-	for (unsigned i = 0; i < machine->n_cpus && !*error; i++)
-		kvm_vcpu_inject_nmi(machine->cpus[i].kvm, error);
+	for (unsigned i = 0; i < machine->n_cpus && !*error; i++) {
+		if (machine->cpus[i].present)
+			kvm_vcpu_inject_nmi(machine->cpus[i].kvm, error);
+	}
 }
 
 bool machine_inject_nmi(Machine *machine, GError **error)

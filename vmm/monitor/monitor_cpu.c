@@ -34,10 +34,13 @@ GPtrArray *qmp_query_cpus_fast(QmpContext *ctx, G_GNUC_UNUSED GError **error)
 	GPtrArray *list = qapi_list_new_CpuInfoFast();
 
 	for (unsigned i = 0; i < machine_n_cpus(machine); i++) {
-		QapiCpuInfoFast *info = g_new0(QapiCpuInfoFast, 1);
+		QapiCpuInfoFast *info;
 		MachineCpuInfo cpu;
 
 		machine_get_cpu_info(machine, i, &cpu);
+		if (!cpu.present)
+			continue;
+		info = g_new0(QapiCpuInfoFast, 1);
 		info->cpu_index = cpu.index;
 		info->qom_path = g_strdup(cpu.path);
 		info->thread_id = cpu.thread_id;
@@ -63,10 +66,10 @@ GPtrArray *qmp_query_hotpluggable_cpus(QmpContext *ctx, G_GNUC_UNUSED GError **e
 		MachineCpuInfo cpu;
 
 		machine_get_cpu_info(machine, i, &cpu);
-		info->type = cpu_type_name(machine_config(machine)->cpu_model);
+		info->type = g_strdup("x86_64-cpu");
 		info->vcpus_count = 1;
 		info->props = cpu_properties(&cpu);
-		info->qom_path = g_strdup(cpu.path);
+		info->qom_path = cpu.present ? g_strdup(cpu.path) : NULL;
 		g_ptr_array_add(list, info);
 	}
 	return list;

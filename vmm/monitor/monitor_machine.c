@@ -42,6 +42,7 @@ GPtrArray *qmp_query_machines(G_GNUC_UNUSED QmpContext *ctx, G_GNUC_UNUSED GErro
 	info->has_is_default = true;
 	info->is_default = true;
 	info->cpu_max = MACHINE_MAX_CPUS;
+	info->hotpluggable_cpus = true;
 	g_ptr_array_add(list, info);
 	return list;
 }

@@ -95,7 +95,7 @@ static bool append_target(GPtrArray *list, Machine *machine, const QapiStatsFilt
 		MachineCpuInfo cpu;
 
 		machine_get_cpu_info(machine, i, &cpu);
-		if (!monitor_stats_wanted(args->u.vcpu.vcpus, cpu.path))
+		if (!cpu.present || !monitor_stats_wanted(args->u.vcpu.vcpus, cpu.path))
 			continue;
 		if (!append_result(list, machine_cpu_stats_fd(machine, i), cpu.path, names, error))
 			return false;

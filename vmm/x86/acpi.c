@@ -17,6 +17,9 @@
 #include "vmm/x86/acpi_loader.h"
 #include "vmm/x86/acpi_numa.h"
 #include "vmm/x86/acpi_tables.h"
+#include "vmm/x86/cpus16.hex"
+#include "vmm/x86/cpus255.hex"
+#include "vmm/x86/cpus64.hex"
 #include "vmm/x86/dsdt.hex"
 
 #define TABLES_BASE ((uint64_t)ACPI_INFO_BASE + ACPI_INFO_SIZE)
@@ -137,6 +140,8 @@ static uint64_t build_fadt(GByteArray *block, uint64_t facs, uint64_t dsdt)
 
 static void append_cpu(GByteArray *madt, const AcpiCpu *cpu, unsigned index)
 {
+	const uint8_t flags = cpu->present ? ACPI_APIC_ENABLED : ACPI_APIC_ONLINE_CAPABLE;
+
 	/* §5.2.12.2: ids that fit 8 bits, 255 being everyone, are told the old way. */
 	if (cpu->apic_id < 0xff && index < 0xff) {
 		AcpiMadtLocalApic entry = {
@@ -144,7 +149,7 @@ static void append_cpu(GByteArray *madt, const AcpiCpu *cpu, unsigned index)
 			.length = sizeof(entry),
 			.processor_id = (uint8_t)index,
 			.apic_id = (uint8_t)cpu->apic_id,
-			.flags = cpu->present,
+			.flags = flags,
 		};
 
 		g_byte_array_append(madt, (const guint8 *)&entry, sizeof(entry));
@@ -153,7 +158,7 @@ static void append_cpu(GByteArray *madt, const AcpiCpu *cpu, unsigned index)
 			.type = 9,
 			.length = sizeof(entry),
 			.x2apic_id = cpu->apic_id,
-			.flags = cpu->present,
+			.flags = flags,
 			.processor_id = index,
 		};
 
@@ -204,6 +209,16 @@ static uint64_t build_mcfg(GByteArray *block)
 	};
 
 	return append_table(block, &mcfg, sizeof(mcfg), "MCFG", 1);
+}
+
+/* The smallest table that has a place for each vCPU. */
+static uint64_t append_cpu_ssdt(GByteArray *block, unsigned n_cpus)
+{
+	if (n_cpus <= 16)
+		return append(block, cpus16_aml_code, sizeof(cpus16_aml_code), 8);
+	if (n_cpus <= 64)
+		return append(block, cpus64_aml_code, sizeof(cpus64_aml_code), 8);
+	return append(block, cpus255_aml_code, sizeof(cpus255_aml_code), 8);
 }
 
 static uint64_t build_numa_table(GByteArray *block, const AcpiConfig *config,
@@ -261,7 +276,7 @@ static bool build_block(const AcpiConfig *config, GByteArray *block, uint64_t *r
 {
 	uint64_t facs = build_facs(block);
 	uint64_t dsdt = append(block, dsdt_aml_code, sizeof(dsdt_aml_code), 8);
-	uint64_t tables[5];
+	uint64_t tables[6];
 	unsigned n_tables = 3;
 	uint64_t root;
 
@@ -272,6 +287,8 @@ static bool build_block(const AcpiConfig *config, GByteArray *block, uint64_t *r
 		tables[n_tables++] = build_numa_table(block, config, acpi_append_srat, "SRAT", 3);
 	if (config->n_memory > 0 && config->distances)
 		tables[n_tables++] = build_numa_table(block, config, acpi_append_slit, "SLIT", 1);
+	if (config->cpu_hotplug)
+		tables[n_tables++] = append_cpu_ssdt(block, config->n_cpus);
 	root = build_rsdp(block, build_xsdt(block, tables, n_tables));
 	if (block->len > TABLES_SIZE)
 		return error_fail(error, "ACPI tables of %u bytes do not fit %" PRIu64 " bytes",

@@ -33,6 +33,7 @@ typedef struct AcpiConfig {
 	const MemoryMap *map;
 	const AcpiCpu *cpus; /* in order of their ACPI ids, which are their indices */
 	unsigned n_cpus;
+	bool cpu_hotplug; /* vCPUs come and go, by cpu_hotplug_type's registers */
 	/* NUMA: what is where (0: there are no nodes), and how far from one node to another. */
 	const AcpiMemory *memory;
 	unsigned n_memory;

@@ -18,6 +18,11 @@
 #define ACPI_PM_BASE 0x600
 #define ACPI_PM_SIZE 0x80
 
+/* I/O ports of the block for CPU hotplug, and the event it raises. */
+#define ACPI_CPU_BASE 0xcd8
+#define ACPI_CPU_SIZE 12
+#define ACPI_CPU_GPE  2
+
 /* Bits of the information page's field FLAG. */
 #define ACPI_INFO_COM1	  0x1
 #define ACPI_INFO_COM2	  0x2

@@ -47,6 +47,15 @@ CpuPlace cpu_place(const CpuTopology *topology, unsigned index)
 	return place;
 }
 
+unsigned cpu_index(const CpuTopology *topology, const CpuPlace *place)
+{
+	unsigned index = place->socket;
+
+	index = index * topology->dies + place->die;
+	index = index * topology->cores + place->core;
+	return index * topology->threads + place->thread;
+}
+
 uint32_t cpu_apic_id(const CpuTopology *topology, unsigned index)
 {
 	ApicIdLayout layout = apic_id_layout(topology);

@@ -24,6 +24,9 @@ typedef struct CpuPlace {
 /* The place of vCPU @index: threads count first, then cores, dies, sockets. */
 CpuPlace cpu_place(const CpuTopology *topology, unsigned index);
 
+/* The index of the vCPU at @place, which is within @topology. */
+unsigned cpu_index(const CpuTopology *topology, const CpuPlace *place);
+
 /* The APIC id of vCPU @index: each level of its place in a field of as few bits as do. */
 uint32_t cpu_apic_id(const CpuTopology *topology, unsigned index);
 
