@@ -283,17 +283,23 @@ vireoStorageRemoveChain(virDomainObj *vm,
 }
 
 static int
-vireoStorageServe(virDomainObj *vm,
-                  virDomainDiskDef *disk)
+vireoStorageAddExport(virDomainObj *vm,
+                      virDomainDiskDef *disk)
 {
     const char *path = disk->src->vhostuser->data.nix.path;
 
-    if (vireoStorageAddChain(vm, disk, disk->src) < 0)
-        return -1;
-
     /* It may be there from a daemon that was killed. */
     unlink(path);
-    if (vireoStorageAdd(vm, "block-export-add", vireoBlockdevExportProps(disk, path)) == 0)
+    return vireoStorageAdd(vm, "block-export-add", vireoBlockdevExportProps(disk, path));
+}
+
+static int
+vireoStorageServe(virDomainObj *vm,
+                  virDomainDiskDef *disk)
+{
+    if (vireoStorageAddChain(vm, disk, disk->src) < 0)
+        return -1;
+    if (vireoStorageAddExport(vm, disk) == 0)
         return 0;
 
     vireoStorageRemoveChain(vm, disk->src);
@@ -654,8 +660,11 @@ vireoStorageResize(virDomainObj *vm,
     g_autofree char *name = vireoBlockdevFormatNode(disk->src);
     g_autoptr(virJSONValue) args = NULL;
 
-    if (virJSONValueObjectAdd(&args, "s:node-name", name, "U:size", bytes, NULL) < 0)
+    if (virJSONValueObjectAdd(&args, "s:node-name", name, "U:size", bytes, NULL) < 0 ||
+        vireoStorageCommand(vm, "block_resize", &args, NULL) < 0)
         return -1;
 
-    return vireoStorageCommand(vm, "block_resize", &args, NULL);
+    /* An export keeps the size it had at first. What is in flight, the next one answers. */
+    vireoStorageRemoveExport(vm, disk->info.alias);
+    return vireoStorageAddExport(vm, disk);
 }

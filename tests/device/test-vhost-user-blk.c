@@ -40,9 +40,9 @@ typedef struct Fixture {
 	VirtioDriver driver;
 } Fixture;
 
-static void make_back_end(Fixture *fixture, uint64_t protocol)
+static void make_back_end(Fixture *fixture, size_t size, uint64_t protocol)
 {
-	fixture->back_end = back_end_new(fixture->path, fixture->disk, DISK_SIZE, FEATURES, protocol);
+	fixture->back_end = back_end_new(fixture->path, fixture->disk, size, FEATURES, protocol);
 }
 
 static void set_up(Fixture *fixture, gconstpointer protocol)
@@ -55,7 +55,7 @@ static void set_up(Fixture *fixture, gconstpointer protocol)
 	fixture->directory = g_dir_make_tmp("vhost-user-XXXXXX", NULL);
 	fixture->path = g_build_filename(fixture->directory, "socket", NULL);
 	fixture->disk = g_malloc0(DISK_SIZE);
-	make_back_end(fixture, protocol ? GPOINTER_TO_SIZE(protocol) : FULL);
+	make_back_end(fixture, DISK_SIZE, protocol ? GPOINTER_TO_SIZE(protocol) : FULL);
 	fixture->chardevs = chardevs_new(fixture->fake->services.main_context);
 	chardev = g_strdup_printf("socket,id=c0,path=%s,reconnect=1", fixture->path);
 	config = chardev_config_parse(chardev, &error);
@@ -214,7 +214,10 @@ static void test_reset(Fixture *fixture, gconstpointer data)
 	check_io(fixture, 0, 4, 4);
 }
 
-/* The back end dies with requests taken and not answered; another answers them. */
+/*
+ * The back end dies with requests taken and not answered; another answers them. Its disk has another
+ * size.
+ */
 static void test_reconnect(Fixture *fixture, gconstpointer protocol)
 {
 	uint64_t at[2];
@@ -225,13 +228,15 @@ static void test_reconnect(Fixture *fixture, gconstpointer protocol)
 	at[1] = offer(fixture, 1, 6, 1, 10, 0x9a);
 	back_end_free(fixture->back_end);
 	fake_machine_iterate(fixture->fake);
-	make_back_end(fixture, protocol ? GPOINTER_TO_SIZE(protocol) : FULL);
+	make_back_end(fixture, DISK_SIZE / 2, protocol ? GPOINTER_TO_SIZE(protocol) : FULL);
 	for (unsigned i = 0; i < 2; i++) {
 		g_assert_cmpuint(virtio_driver_wait(&fixture->driver, i, NULL), ==, 6);
 		g_assert_cmpuint(status_of(fixture, at[i]), ==, 0);
 	}
 	g_assert_cmpuint(fixture->disk[10 * SECTOR], ==, 0x9a);
 	check_io(fixture, 0, 2, 2);
+	g_assert_true(virtio_driver_wait_interrupt(&fixture->driver, 0));
+	g_assert_cmpuint(virtio_driver_read_config(&fixture->driver, 0, 4), ==, DISK_SIZE / 2 / SECTOR);
 	g_assert_false(virtio_driver_status(&fixture->driver) & VIRTIO_STATUS_NEEDS_RESET);
 }
 

@@ -41,6 +41,12 @@ def guest_sum(console: object, skip: int) -> str:
                          "| md5sum | cut -c1-32")
 
 
+def guest_write(console: object, byte: int, seek: int) -> None:
+    """Fills one MiB of the guest's disk, and flushes it: what is not flushed may go with a storage daemon."""
+    console.shell(f"tr '\\0' '\\{byte:03o}' </dev/zero | dd of=/dev/vda bs=1M seek={seek} count=1 "  # type: ignore
+                  "iflag=fullblock oflag=direct conv=fsync 2>/dev/null")
+
+
 def pattern_sum(byte: int) -> str:
     return hashlib.md5(bytes([byte]) * MIB).hexdigest()
 
@@ -76,8 +82,7 @@ def backing_chain() -> None:
         check("<backingStore" not in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), "not in the definition")
         check(guest_sum(console, 1) == pattern_sum(0x11), "what the raw image holds")
         check(guest_sum(console, 3) == pattern_sum(0x22), "what the middle holds")
-        console.shell("tr '\\0' '\\063' </dev/zero | dd of=/dev/vda bs=1M seek=5 count=1 iflag=fullblock oflag=direct "
-                      "2>/dev/null; sync")
+        guest_write(console, 0x33, 5)
         info = domain.blockInfo("vda")
         check(info[0] == 16 * MIB and info[1] < 8 * MIB, f"sizes {info}")
         domain.blockResize("vda", 20 * MIB, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
@@ -99,8 +104,7 @@ def backing_chain() -> None:
         os.kill(pid, signal.SIGKILL)
         wait_for("another storage daemon", lambda: storage_daemon(domain) != pid, 20)
         check(guest_sum(console, 1) == pattern_sum(0x11), "the disk is back")
-        console.shell("tr '\\0' '\\104' </dev/zero | dd of=/dev/vda bs=1M seek=7 count=1 iflag=fullblock oflag=direct "
-                      "2>/dev/null; sync")
+        guest_write(console, 0x44, 7)
 
         # Killed while nobody watches.
         pid = storage_daemon(domain)

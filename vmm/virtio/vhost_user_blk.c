@@ -64,24 +64,30 @@ static bool read_back_end(VhostUserBlk *blk, GError **error)
 	return true;
 }
 
-static void config_changed(void *opaque)
+/* A failure cuts the back end off, which is told of by itself. */
+static bool reread_back_end(VhostUserBlk *blk)
 {
-	VhostUserBlk *blk = opaque;
 	VirtioDevice *device = &blk->virtio;
 
-	/* A failure cuts the back end off, which is told of by itself. */
 	if (!read_back_end(blk, NULL))
-		return;
+		return false;
 	g_mutex_lock(&device->pci.device.lock);
 	virtio_device_config_changed(device);
 	g_mutex_unlock(&device->pci.device.lock);
+	return true;
 }
 
+static void config_changed(void *opaque)
+{
+	reread_back_end(opaque);
+}
+
+/* Some back ends (qemu-storage-daemon 7.2) must begin anew to have another size. */
 static void back_end_connected(void *opaque)
 {
 	VhostUserBlk *blk = opaque;
 
-	if (!read_back_end(blk, NULL))
+	if (!reread_back_end(blk))
 		return;
 	blk->writeback_told = false;
 	virtio_vhost_connected(&blk->vhost);
