@@ -113,7 +113,7 @@ libvmm_a_SOURCES += \
 	vmm/block/block_image.c vmm/block/block_image.h \
 	vmm/block/block_io.c \
 	vmm/block/block_nodes.c \
-	vmm/block/block_port.c \
+	vmm/block/block_port.c vmm/block/block_split.c \
 	vmm/block/block_throttle.c \
 	vmm/block/throttle.c vmm/block/throttle.h
 

@@ -295,6 +295,70 @@ static void test_block_device(Fixture *fixture, gconstpointer data)
 	free(buffer);
 }
 
+/* What is more than the device takes at once goes in parts, and comes together again. */
+static void test_split(Fixture *fixture, gconstpointer data)
+{
+	const unsigned lengths[] = { 4096, 126976, 512, 65024, 1536, 327680, 522752 };
+	int loop_fd = -1;
+	g_autofree char *path = make_loop_device(fixture->image, &loop_fd);
+	g_autofree char *limit = NULL;
+	g_autoptr(GError) error = NULL;
+	uint8_t *buffer = aligned_alloc(4096, 2 << 20);
+	struct iovec iov[G_N_ELEMENTS(lengths)];
+	BlockRequest request = { .iov = iov, .n_iov = G_N_ELEMENTS(iov), .offset = 4096 };
+	BlockStatistics statistics;
+	BlockNode *node;
+	FILE *file;
+
+	(void)data;
+	limit = path ? g_strdup_printf("/sys/block/%s/queue/max_sectors_kb", path + 5) : NULL;
+	file = limit ? fopen(limit, "we") : NULL;
+	if (!file || fputs("64", file) < 0 || fclose(file) != 0) {
+		g_test_skip("this machine has no loop device to give");
+		free(buffer);
+		return;
+	}
+	add(fixture->nodes, &error, "host_device,node-name=d,filename=%s,cache.direct=on", path);
+	g_assert_no_error(error);
+	node = block_nodes_find(fixture->nodes, "d");
+	g_assert_true(claim(fixture, node, true, &error));
+	/* Scattered: each piece a page and more from the one before it. */
+	for (unsigned i = 0, at = 0; i < G_N_ELEMENTS(iov); i++) {
+		iov[i] = (struct iovec){ buffer + at, lengths[i] };
+		at += (lengths[i] + 4096 + 511) / 512 * 512;
+		request.size += lengths[i];
+	}
+	request.operation = BLOCK_READ;
+	g_assert_cmpint(run(fixture, node, request), ==, 0);
+	for (unsigned i = 0, block = 4096 / 512; i < G_N_ELEMENTS(iov); i++) {
+		for (unsigned at = 0; at < lengths[i]; at += 512)
+			g_assert_cmpuint(((uint8_t *)iov[i].iov_base)[at], ==, (uint8_t)block++);
+		memset(iov[i].iov_base, 0xc0 + (int)i, lengths[i]);
+	}
+	request.operation = BLOCK_WRITE;
+	request.fua = true;
+	g_assert_cmpint(run(fixture, node, request), ==, 0);
+	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 0, buffer, 2 << 20), ==, 0);
+	g_assert_cmpuint(buffer[4095], ==, 7);
+	for (unsigned i = 0, at = 4096; i < G_N_ELEMENTS(iov); at += lengths[i++]) {
+		g_assert_cmpuint(buffer[at], ==, 0xc0 + i);
+		g_assert_cmpuint(buffer[at + lengths[i] - 1], ==, 0xc0 + i);
+	}
+	block_node_get_statistics(node, &statistics);
+	g_assert_cmpuint(statistics.operations[BLOCK_READ], ==, 2);
+	g_assert_cmpuint(statistics.operations[BLOCK_WRITE], ==, 1);
+	/* One part fails: so does the whole, once. */
+	g_assert_cmpint(truncate(fixture->image, 1 << 20), ==, 0);
+	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 0, buffer, 2 << 20), ==, -EIO);
+	block_node_get_statistics(node, &statistics);
+	g_assert_cmpuint(statistics.failed[BLOCK_READ], ==, 1);
+	block_node_detach(node);
+	g_assert_true(block_nodes_remove(fixture->nodes, "d", NULL));
+	ioctl(loop_fd, LOOP_CLR_FD, 0);
+	fd_close(&loop_fd);
+	free(buffer);
+}
+
 #define ADD_TEST(name, data, function) \
 	g_test_add("/block/" name, Fixture, data, fixture_set_up, function, fixture_tear_down)
 
@@ -308,6 +372,7 @@ int main(int argc, char **argv)
 	ADD_TEST("locks-of-qemu", NULL, test_locks_of_qemu);
 	ADD_TEST("descriptor-set", NULL, test_descriptor_set);
 	ADD_TEST("auto-read-only", NULL, test_auto_read_only);
+	ADD_TEST("split", NULL, test_split);
 	ADD_TEST("block-device", NULL, test_block_device);
 	return g_test_run();
 }

@@ -23,6 +23,7 @@ typedef struct BlockNode BlockNode;
 typedef struct BlockNodes BlockNodes;
 typedef struct BlockPort BlockPort;
 typedef struct BlockRequest BlockRequest;
+typedef struct BlockSplit BlockSplit;
 
 typedef enum BlockOperation {
 	BLOCK_READ,
@@ -52,6 +53,7 @@ struct BlockRequest {
 	BlockNode *node;
 	BlockPort *port;
 	BlockRequest *next; /* of those that wait for their turn */
+	BlockSplit *split;  /* of which this is a part; NULL: a device's request */
 	IoOperation io;
 	uint64_t done; /* bytes */
 	int64_t start_ns;

@@ -30,6 +30,10 @@ enum { USE_CONSISTENT_READ, USE_WRITE, USE_WRITE_UNCHANGED, USE_RESIZE, N_USES }
 static const char *const use_names[N_USES] = { "consistent read", "write", "write unchanged",
 					       "resize" };
 
+/* Of Linux: what one bio has room for, each at least a page. */
+#define BIO_VECTORS 256u
+#define PAGE_BYTES  4096u
+
 /* 0 or a negative errno. */
 static int lock_byte(int fd, off_t byte)
 {
@@ -174,6 +178,18 @@ static uint64_t queue_attribute(dev_t number, const char *name)
 	return 0;
 }
 
+/* What the device at @number takes at once without that the kernel has to split it; 0: unknown. */
+static uint32_t max_transfer(dev_t number)
+{
+	uint64_t size = queue_attribute(number, "max_sectors_kb") * 1024;
+	uint64_t segments = queue_attribute(number, "max_segments");
+
+	/* Guest memory may be a segment for each page. */
+	if (segments > 0)
+		size = MIN(size, MIN(segments, BIO_VECTORS) * PAGE_BYTES);
+	return MIN(size, UINT32_MAX) & ~(PAGE_BYTES - 1);
+}
+
 static bool probe_block_device(BlockFile *file, const struct stat *status, GError **error)
 {
 	unsigned physical = 0, optimal = 0;
@@ -193,6 +209,8 @@ static bool probe_block_device(BlockFile *file, const struct stat *status, GErro
 	file->physical_block_size = physical;
 	if (ioctl(file->fd, BLKIOOPT, &optimal) == 0)
 		file->opt_io_size = optimal;
+	if (file->direct)
+		file->max_transfer = max_transfer(status->st_rdev);
 	if (queue_attribute(status->st_rdev, "discard_max_bytes") > 0)
 		file->discard_granularity =
 			MAX(queue_attribute(status->st_rdev, "discard_granularity"),

@@ -27,6 +27,7 @@ typedef struct BlockFile {
 	bool locked;
 	/* Of direct I/O, powers of two; 1 where buffered I/O takes anything. */
 	uint32_t memory_alignment, offset_alignment; /* bytes */
+	uint32_t max_transfer; /* bytes in one request, whole pages; 0: any */
 	uint32_t logical_block_size, physical_block_size, opt_io_size;
 	uint32_t discard_granularity; /* bytes; 0: cannot discard */
 	uint64_t size;		      /* bytes, atomic; of a regular file rounded up to a sector */

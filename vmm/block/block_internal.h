@@ -88,6 +88,13 @@ bool block_port_is_idle(const BlockPort *port);
 /* block_io.c: take the first step of @request. Loop thread. */
 void block_request_start(BlockRequest *request);
 
+/* block_split.c; loop thread */
+
+/* Make the transfer @whole, which is good, in parts of the file's max_transfer. */
+void block_split_start(BlockRequest *whole);
+/* @part of one is through with @result. */
+void block_split_part_done(BlockRequest *part, int result);
+
 /* block_throttle.c */
 
 typedef struct BlockGroups BlockGroups;

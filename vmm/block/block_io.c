@@ -53,7 +53,10 @@ static void finish(BlockRequest *request, int result)
 
 	g_clear_pointer(&request->advanced, g_free);
 	g_clear_pointer(&request->bounce, free);
-	block_port_finish(request, result, refused);
+	if (request->split)
+		block_split_part_done(request, result);
+	else
+		block_port_finish(request, result, refused);
 }
 
 /* Files are shared by loops: what one finds out about the host may be read by another. */
@@ -125,10 +128,12 @@ static unsigned advance(BlockRequest *request)
 
 static bool is_aligned(const BlockRequest *request)
 {
-	uintptr_t mask = request->node->file->memory_alignment - 1;
+	const BlockFile *file = request->node->file;
 
+	/* A device may take memory from any word on, but of that whole blocks. */
 	for (unsigned i = 0; i < request->n_iov; i++) {
-		if (((uintptr_t)request->iov[i].iov_base | request->iov[i].iov_len) & mask)
+		if (((uintptr_t)request->iov[i].iov_base & (file->memory_alignment - 1)) ||
+		    (request->iov[i].iov_len & (file->offset_alignment - 1)))
 			return false;
 	}
 	return true;
@@ -480,12 +485,26 @@ static Stage first_stage(BlockRequest *request)
 	return STAGE_TRANSFER;
 }
 
+/* Whether the host's device takes @request in parts only. */
+static bool is_too_large(const BlockRequest *request)
+{
+	uint32_t max = request->node->file->max_transfer;
+
+	return max && request->size > max && !request->bounce && !request->port->workers;
+}
+
 void block_request_start(BlockRequest *request)
 {
+	Stage stage;
+
 	request->io.complete = request_complete;
 	request->done = 0;
 	request->advanced = NULL;
 	request->bounce = NULL;
 	request->retries = 0;
-	step(request, first_stage(request));
+	stage = first_stage(request);
+	if (stage == STAGE_TRANSFER && is_too_large(request))
+		block_split_start(request);
+	else
+		step(request, stage);
 }
