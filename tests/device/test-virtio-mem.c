@@ -240,6 +240,42 @@ static void test_resets(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(fixture->backend->hva[0], ==, 0);
 }
 
+/* Where the host has no pages, the driver is told to ask again, and gets none. */
+static void test_no_host_pages(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *options =
+		g_strdup_printf("memdev=other,requested-size=512M,prealloc=on,memaddr=%" PRIu64,
+				BASE + SIZE);
+	char id[] = "other";
+	const MemoryBackendConfig config = { .kind = MEMORY_BACKEND_MEMFD,
+					     .id = id,
+					     .size = 512 * MIB,
+					     .hugetlb_size = 2 * MIB,
+					     .share = true };
+	g_autoptr(MemoryBackend) other = memory_backend_new(&config, NULL);
+	VirtioMemInfo info;
+	Device *device;
+
+	(void)data;
+	if (!other || memory_backend_populate(other, 256 * MIB, 256 * MIB)) {
+		g_test_skip("the host has huge pages, or does not know of any");
+		return;
+	}
+	fake_machine_set_memory(fixture->fake, "other", other);
+	fake_machine_remove(fixture->fake, fixture->device);
+	device = fixture->device =
+		fake_machine_add(fixture->fake, &virtio_mem_type.pci.device, options);
+	virtio_driver_probe(&fixture->driver, fixture->fake, device);
+	virtio_driver_start(&fixture->driver, UINT64_MAX);
+	g_assert_cmpuint(ask(fixture, PLUG, BASE + SIZE, 256, NULL), ==, BUSY);
+	virtio_mem_get_info(device, &info);
+	g_assert_cmpuint(info.size, ==, 0);
+	g_assert_cmpuint(fixture->n_events, ==, 0);
+	fake_machine_set_memory(fixture->fake, "mem", fixture->backend);
+	fake_machine_remove(fixture->fake, device);
+	fixture->device = fake_machine_add(fixture->fake, &virtio_mem_type.pci.device, "memdev=mem");
+}
+
 /* A ring that lies in memory that is taken away: the driver is told, and nobody follows it. */
 static void test_ring_unplugged(Fixture *fixture, gconstpointer data)
 {
@@ -345,6 +381,7 @@ int main(int argc, char **argv)
 	add("bad-requests", test_bad_requests, "requested-size=16M");
 	add("short-request", test_short_request, NULL);
 	add("resets", test_resets, "requested-size=16M");
+	add("no-host-pages", test_no_host_pages, NULL);
 	add("ring-unplugged", test_ring_unplugged, NULL);
 	add("removal", test_removal, "requested-size=16M");
 	add("refusals", test_refusals, NULL);

@@ -25,7 +25,8 @@ def main() -> int:
               if not words or any(word[1:] == test.name if word.startswith("=") else word in test.name
                                   for word in words)]
     if "--list" in sys.argv:
-        print("\n".join(f"2:{test.name}" if test.wide else test.name for test in chosen))
+        for test in chosen:
+            print(f"2:{test.name}" if test.wide else test.name)
         return 0
     return 0 if harness.run(chosen, workers=int(os.environ.get("VIREO_TEST_WORKERS", "2"))) else 1
 

@@ -99,6 +99,11 @@ def statistics() -> None:
         after = domain.blockStats("vda")
         check(after[3] - before[3] >= 1 << 20, f"a mebibyte written: {before} {after}")
         check(domain.blockInfo("vda")[0] == 8 << 20, "the capacity")
+        [(_, stats)] = lab.connection.domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_BLOCK)
+        queue = {name: stats[f"block.0.queue.0.{name}"] for name in ("requests", "bytes", "batches", "interrupts")}
+        check(stats["block.0.queue.count"] >= 1 and 1 << 20 <= queue["bytes"],
+              f"what the queue did: {queue}")
+        check(0 < queue["interrupts"] <= queue["batches"] <= queue["requests"], f"in batches: {queue}")
 
 
 READ = "dd if=/dev/%s of=/dev/null bs=4k count=%d iflag=direct 2>/dev/null"

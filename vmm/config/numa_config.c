@@ -14,8 +14,6 @@
 
 #include "vmm/base/error.h"
 
-#define CPUS_MAX 256u
-
 NumaConfig *numa_config_new(void)
 {
 	NumaConfig *numa = g_new0(NumaConfig, 1);
@@ -51,15 +49,15 @@ static bool parse_number(const char *key, const char *text, unsigned limit, unsi
 }
 
 /* N or N-M. */
-static bool parse_cpus(uint64_t cpus[CPUS_MAX / 64], const char *text, GError **error)
+static bool parse_cpus(uint64_t cpus[NUMA_MAX_CPUS / 64], const char *text, GError **error)
 {
 	const char *end;
 	unsigned first, last;
 
-	if (!parse_number("cpus", text, CPUS_MAX, &first, &end, error))
+	if (!parse_number("cpus", text, NUMA_MAX_CPUS, &first, &end, error))
 		return false;
 	last = first;
-	if (*end == '-' && !parse_number("cpus", end + 1, CPUS_MAX, &last, NULL, error))
+	if (*end == '-' && !parse_number("cpus", end + 1, NUMA_MAX_CPUS, &last, NULL, error))
 		return false;
 	if (last < first)
 		return error_fail(error, "cpus=%s: the last is before the first", text);
@@ -68,12 +66,12 @@ static bool parse_cpus(uint64_t cpus[CPUS_MAX / 64], const char *text, GError **
 	return true;
 }
 
-static bool add_node(NumaConfig *numa, unsigned id, const uint64_t cpus[CPUS_MAX / 64],
+static bool add_node(NumaConfig *numa, unsigned id, const uint64_t cpus[NUMA_MAX_CPUS / 64],
 		     char **memdev, GError **error)
 {
 	if (numa->nodes[id].present)
 		return error_fail(error, "node %u is there already", id);
-	for (unsigned i = 0; i < CPUS_MAX; i++) {
+	for (unsigned i = 0; i < NUMA_MAX_CPUS; i++) {
 		if (!(cpus[i / 64] & (UINT64_C(1) << (i % 64))))
 			continue;
 		if (numa->node_of_cpu[i] != NUMA_NO_NODE)
@@ -90,7 +88,7 @@ static bool add_node(NumaConfig *numa, unsigned id, const uint64_t cpus[CPUS_MAX
 static bool parse_node(NumaConfig *numa, char **items, GError **error)
 {
 	g_autofree char *memdev = NULL;
-	uint64_t cpus[CPUS_MAX / 64] = { 0 };
+	uint64_t cpus[NUMA_MAX_CPUS / 64] = { 0 };
 	unsigned id = numa->n_nodes;
 	bool done = true;
 
@@ -208,7 +206,7 @@ bool numa_config_complete(NumaConfig *numa, unsigned n_cpus, GError **error)
 	}
 	if (!memory)
 		return error_fail(error, "no node has memory (memdev)");
-	for (unsigned i = 0; i < CPUS_MAX; i++) {
+	for (unsigned i = 0; i < NUMA_MAX_CPUS; i++) {
 		if (i < n_cpus && numa->node_of_cpu[i] == NUMA_NO_NODE)
 			return error_fail(error, "CPU %u is in no node", i);
 		if (i >= n_cpus && numa->node_of_cpu[i] != NUMA_NO_NODE)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define NUMA_MAX_NODES 128u
+#define NUMA_MAX_CPUS  256u
 
 /* Distances as ACPI has them (§5.2.17). */
 #define NUMA_DISTANCE_LOCAL	  10u
@@ -27,7 +28,7 @@ typedef struct NumaNode {
 typedef struct NumaConfig {
 	unsigned n_nodes;
 	NumaNode nodes[NUMA_MAX_NODES];
-	uint8_t node_of_cpu[256]; /* by index; NUMA_NO_NODE */
+	uint8_t node_of_cpu[NUMA_MAX_CPUS]; /* by index; NUMA_NO_NODE */
 	bool has_distances;
 	uint8_t distances[NUMA_MAX_NODES][NUMA_MAX_NODES]; /* from, to; 0: not known */
 } NumaConfig;

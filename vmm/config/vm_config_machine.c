@@ -148,6 +148,8 @@ bool vm_config_parse_memory(VmConfig *config, const VmOption *option, const char
 	return true;
 }
 
+G_STATIC_ASSERT(MACHINE_MAX_CPUS <= NUMA_MAX_CPUS);
+
 bool vm_config_parse_numa(VmConfig *config, const VmOption *option, const char *text,
 			  GError **error)
 {
