@@ -34,7 +34,7 @@ static void build(BootGuest *guest, const AcpiCpu *cpus, unsigned n_cpus, AcpiRs
 		.map = &guest->map,
 		.cpus = cpus,
 		.n_cpus = n_cpus,
-		.devices = ACPI_INFO_COM1 | ACPI_INFO_PVPANIC,
+		.devices = ACPI_INFO_COM1 | ACPI_INFO_PVPANIC | ACPI_INFO_PS2,
 		.pvpanic_port = 0x505,
 	};
 
@@ -111,6 +111,7 @@ static void test_tables(void)
 	g_assert_cmphex(fadt->pm_timer_block, ==, 0x608);
 	g_assert_cmpuint(fadt->sci_interrupt, ==, 9);
 	g_assert_cmphex(fadt->reset_register.address, ==, 0xcf9);
+	g_assert_true(fadt->boot_architecture & ACPI_BOOT_8042);
 	g_assert_cmpmem(table_at(&guest, fadt->x_dsdt_address)->signature, 4, "DSDT", 4);
 	g_assert_cmpuint(fadt->facs_address % 64, ==, 0);
 	g_assert_cmpmem(guest.ram + fadt->facs_address, 4, "FACS", 4);
@@ -135,7 +136,7 @@ static void test_tables(void)
 
 	info = (const void *)(guest.ram + ACPI_INFO_BASE);
 	g_assert_cmphex(info->window64_base, ==, guest.map.pci64_base);
-	g_assert_cmphex(info->devices, ==, ACPI_INFO_COM1 | ACPI_INFO_PVPANIC);
+	g_assert_cmphex(info->devices, ==, ACPI_INFO_COM1 | ACPI_INFO_PVPANIC | ACPI_INFO_PS2);
 }
 
 static void test_many_cpus(void)

@@ -75,5 +75,8 @@ bool processor_index(const Device *device, const CpuTopology *topology, unsigned
  */
 int serial_16550_com(const Device *serial);
 
+/* Whether a keyboard and a mouse are on @i8042 (since its last reset). Main thread. */
+bool i8042_is_plugged(const Device *i8042);
+
 /* The I/O port of a pvpanic_type device. Main thread. */
 uint16_t pvpanic_port(const Device *pvpanic);

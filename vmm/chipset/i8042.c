@@ -368,6 +368,11 @@ static void i8042_reset(Device *device)
 	g_mutex_unlock(&device->lock);
 }
 
+bool i8042_is_plugged(const Device *i8042)
+{
+	return ((const I8042 *)i8042)->plugged;
+}
+
 static bool i8042_realize(Device *device, GError **error)
 {
 	I8042 *i8042 = i8042_of(device);

@@ -97,7 +97,7 @@ static uint64_t build_facs(GByteArray *block)
 	return append(block, &facs, sizeof(facs), 64);
 }
 
-static uint64_t build_fadt(GByteArray *block, uint64_t facs, uint64_t dsdt)
+static uint64_t build_fadt(GByteArray *block, uint64_t facs, uint64_t dsdt, bool has_ps2)
 {
 	AcpiFadt fadt = {
 		.facs_address = (uint32_t)facs,
@@ -135,6 +135,8 @@ static uint64_t build_fadt(GByteArray *block, uint64_t facs, uint64_t dsdt)
 	/* §5.2.9: where the 64-bit field is set the 32-bit one may stay; FACS has one or the other.
 	 */
 	fadt.x_dsdt_address = dsdt;
+	if (has_ps2)
+		fadt.boot_architecture |= ACPI_BOOT_8042;
 	return append_table(block, &fadt, sizeof(fadt), "FACP", 6);
 }
 
@@ -280,7 +282,7 @@ static bool build_block(const AcpiConfig *config, GByteArray *block, uint64_t *r
 	unsigned n_tables = 3;
 	uint64_t root;
 
-	tables[0] = build_fadt(block, facs, dsdt);
+	tables[0] = build_fadt(block, facs, dsdt, config->devices & ACPI_INFO_PS2);
 	tables[1] = build_madt(block, config);
 	tables[2] = build_mcfg(block);
 	if (config->n_memory > 0)

@@ -29,5 +29,6 @@
 #define ACPI_INFO_COM3	  0x4
 #define ACPI_INFO_COM4	  0x8
 #define ACPI_INFO_PVPANIC 0x10
+#define ACPI_INFO_PS2	  0x20
 
 #endif

@@ -169,6 +169,35 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIREO ", "VIREOQ35", 1)
 					})
 				}
 
+				/* Keyboard and mouse, of machines with a screen. */
+				Device (KBD)
+				{
+					Name (_HID, EisaId ("PNP0303"))
+					Name (_CRS, ResourceTemplate ()
+					{
+						IO (Decode16, 0x0060, 0x0060, 1, 1)
+						IO (Decode16, 0x0064, 0x0064, 1, 1)
+						IRQNoFlags () { 1 }
+					})
+					Method (_STA, 0, NotSerialized)
+					{
+						Return (STAF (ACPI_INFO_PS2))
+					}
+				}
+
+				Device (MOU)
+				{
+					Name (_HID, EisaId ("PNP0F13"))
+					Name (_CRS, ResourceTemplate ()
+					{
+						IRQNoFlags () { 12 }
+					})
+					Method (_STA, 0, NotSerialized)
+					{
+						Return (STAF (ACPI_INFO_PS2))
+					}
+				}
+
 				Device (COM1)
 				{
 					Name (_HID, EisaId ("PNP0501"))
