@@ -240,7 +240,7 @@ EXTRA_DIST += .ci/run tests/bench/report.py tests/bench/host.py tests/bench/gues
 	tests/system/test_lifecycle.py tests/system/test_memory.py tests/system/test_monitor.py \
 	tests/system/test_network.py tests/system/test_processors.py \
 	tests/system/test_recovery.py tests/system/test_scale.py tests/system/test_settings.py \
-	tests/system/test_vhost.py tests/system/test_virtio.py
+	tests/system/test_vhost.py tests/system/test_virtio.py tests/system/test_display.py
 
 # The built command as a whole: scripts.
 cli_scripts = \

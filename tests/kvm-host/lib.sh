@@ -22,20 +22,22 @@ need() {
 	command -v "$1" >/dev/null || die "$1 is missing; on Debian: apt-get install $2"
 }
 
-# kernel_dir: prints the directory of an unpacked distribution kernel: boot/vmlinuz-VERSION and
-# lib/modules/VERSION. The first call downloads the package; nothing is installed.
+# kernel_dir [FLAVOUR]: prints the directory of an unpacked distribution kernel: boot/vmlinuz-VERSION
+# and lib/modules/VERSION. The first call downloads the package; nothing is installed. FLAVOUR is
+# cloud-amd64, which is small and has no graphics, unless it is amd64.
 kernel_dir() {
-	local cache package staging
+	local flavour=${1-cloud-amd64} cache package staging
+	local name="linux-image-*[0-9]-$flavour"
 	cache="$(cache_dir)/kernel"
 	mkdir -p "$cache"
 	(
 		flock 9
-		if ! compgen -G "$cache/linux-image-*/ready" >/dev/null; then
+		if ! compgen -G "$cache/$name/ready" >/dev/null; then
 			need depmod kmod
-			package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+			package=$(apt-cache depends "linux-image-$flavour" 2>/dev/null |
 				awk '$1 == "Depends:" && $2 ~ /^linux-image-[0-9]/ { print $2; exit }')
 			[ -n "$package" ] ||
-				die "apt knows no linux-image-cloud-amd64; on Debian: apt-get update"
+				die "apt knows no linux-image-$flavour; on Debian: apt-get update"
 			say "downloading the kernel package $package once, into $cache"
 			staging=$(mktemp -d "$cache/staging.XXXXXX")
 			(cd "$staging" && apt-get -q -o APT::Sandbox::User=root download "$package" >&2) ||
@@ -47,7 +49,7 @@ kernel_dir() {
 			rm -rf "$staging"
 		fi
 	) 9>"$cache/lock"
-	printf '%s\n' "$cache"/linux-image-*/ | sort -V | tail -n 1 | sed 's,/$,,'
+	compgen -G "$cache/$name/" | sort -V | tail -n 1 | sed 's,/$,,'
 }
 
 # kernel_version DIR: prints the release of the kernel in a directory made by kernel_dir.

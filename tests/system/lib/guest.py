@@ -42,16 +42,17 @@ def passt_xml() -> str:
 
 
 def domain_xml(name: str, devices: str = "", *, root: bool = False, memory: int = 160, vcpus: int = 1,
-               fast: bool = True, body: str = "", head: str = "", boot: str = "") -> str:
+               fast: bool = True, body: str = "", head: str = "", boot: str = "", screen: bool = False) -> str:
     """A domain that boots the distribution's kernel directly; root: its system is on /dev/vda.
 
-    boot: an <os> of the caller's own instead.
+    boot: an <os> of the caller's own instead; screen: the kernel is the one with graphics.
     """
+    variant = "-screen" if screen else ""
     arguments = f"console=ttyS0 quiet {'root=/dev/vda rw ' if root else ''}{FAST_BOOT if fast else ''}".strip()
     direct = f"""<os>
     <type arch='x86_64' machine='q35'>hvm</type>
-    <kernel>{KIT}/vmlinux</kernel>
-    <initrd>{KIT}/initrd</initrd>
+    <kernel>{KIT}/vmlinux{variant}</kernel>
+    <initrd>{KIT}/initrd{variant}</initrd>
     <cmdline>{arguments}</cmdline>
   </os>"""
     return f"""

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Screens and keyboards of an unmodified kernel: its console seen and typed into through libvirt."""
+
+import os
+import socket
+import struct
+import sys
+import xml.etree.ElementTree as ET
+import zlib
+
+import libvirt
+
+from lib.console import Console
+from lib.guest import Lab, monitor_pid
+from lib.harness import check, command, say, test, wait_for
+
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "cli"))
+from vireo_rfb import Client, Refused  # pylint: disable=import-error,wrong-import-position
+
+URI = os.environ.get("VIREO_TEST_URI", "vireo:///system")
+# The console's colour 1.
+RED = (0xaa, 0, 0)
+
+
+def read_png(data: bytes) -> "tuple[int, int, bytes]":
+    """Width, height and pixels of a picture as Vireo writes them: RGB, filter Up."""
+    check(data[:8] == b"\x89PNG\r\n\x1a\n", "a PNG")
+    width, height = struct.unpack(">II", data[16:24])
+    length = struct.unpack(">I", data[33:37])[0]
+    rows, above, pixels = zlib.decompress(data[41:41 + length]), bytes(width * 3), []
+    for start in range(0, len(rows), width * 3 + 1):
+        check(rows[start] == 2, "the filter")
+        row = rows[start + 1:start + 1 + width * 3]
+        if any(row):
+            above = bytes((a + b) & 0xff for a, b in zip(above, row))
+        pixels.append(above)
+    return width, height, b"".join(pixels)
+
+
+def picture(domain: libvirt.virDomain, directory: str) -> "tuple[int, int, bytes]":
+    path = f"{directory}/screen.png"
+    command("virsh", "-q", "-c", URI, "screenshot", domain.name(), path)
+    with open(path, "rb") as file:
+        return read_png(file.read())
+
+
+def share_of(colour: "tuple[int, int, int]", pixels: bytes) -> float:
+    return sum(pixels[at:at + 3] == bytes(colour) for at in range(0, len(pixels), 300)) / (len(pixels) / 300)
+
+
+def wait_for_pixel(client: Client, colour: int) -> None:
+    """Takes updates until the middle of the client's screen has that colour."""
+    def seen() -> bool:
+        # The first update may bring the screen's size alone.
+        client.request(incremental=False)
+        client.update()
+        return client.pixel(client.width // 2, client.height // 2) == colour
+
+    wait_for("the colour on the client's screen", seen)
+
+
+def check_typing(domain: libvirt.virDomain, shell: Console, word: str) -> None:
+    """A word typed by send-key is read from the guest's first terminal."""
+    shell.shell("rm -f /tmp/typed; (read line </dev/tty1; echo $line >/tmp/typed) >/dev/null 2>&1 & true")
+    for key in [f"KEY_{letter.upper()}" for letter in word] + ["KEY_ENTER"]:
+        command("virsh", "-q", "-c", URI, "send-key", domain.name(), key)
+    wait_for(f"{word} to be read", lambda: shell.shell("cat /tmp/typed 2>/dev/null", status=None).endswith(word), 20, 1)
+
+
+@test(limit=150)
+def console_on_the_screen() -> None:
+    """The framebuffer console in a screenshot and in a VNC client, keys to it, and passwords"""
+    devices = """
+        <graphics type='vnc' autoport='yes' passwd='first'/>
+        <video><model type='bochs'/></video>
+        <input type='keyboard' bus='virtio'/>
+        <input type='tablet' bus='virtio'/>"""
+    with Lab() as lab:
+        domain, shell = lab.boot(devices, screen=True, memory=320)
+        shell.shell("printf '\\033[41m\\033[2J\\033[?25l' >/dev/tty1")
+        wait_for("a red screen", lambda: share_of(RED, picture(domain, lab.directory)[2]) > 0.95, 30, 1)
+        width, height, _ = picture(domain, lab.directory)
+        say(f"{width}x{height}")
+
+        graphics = ET.fromstring(domain.XMLDesc()).find("./devices/graphics")
+        assert graphics is not None
+        port = int(graphics.get("port", "0"))
+        check(port >= 5900 and graphics.get("passwd") is None, "a port, and no password in what anybody may read")
+        check(command("virsh", "-q", "-c", URI, "vncdisplay", domain.name()).strip() == f"127.0.0.1:{port - 5900}",
+              "vncdisplay")
+        check(f"vnc://127.0.0.1:{port - 5900}" in command("virsh", "-q", "-c", URI, "domdisplay", domain.name()),
+              "domdisplay")
+
+        try:
+            Client(socket.create_connection(("127.0.0.1", port)), password="wrong")
+            raise AssertionError("the wrong password is good")
+        except Refused:
+            pass
+        client = Client(socket.create_connection(("127.0.0.1", port)), password="first")
+        check((client.width, client.height) == (width, height), "the client's screen has the picture's size")
+        wait_for_pixel(client, 0xaa0000)
+        client.close()
+
+        # A new password, at once and from now on.
+        domain.updateDeviceFlags(f"<graphics type='vnc' port='{port}' autoport='yes' passwd='second'/>",
+                                 libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        Client(socket.create_connection(("127.0.0.1", port)), password="second").close()
+        viewer = Client(socket.socket(fileno=domain.openGraphicsFD(0, libvirt.VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH)))
+        wait_for_pixel(viewer, 0xaa0000)
+
+        # Keys: by the virtio keyboard, and by PS/2 when the guest lets go of that.
+        check_typing(domain, shell, "virtio")
+        shell.shell("for d in /sys/bus/virtio/drivers/virtio_input/virtio*; do"
+                    " basename $d >/sys/bus/virtio/drivers/virtio_input/unbind; done")
+        check_typing(domain, shell, "ps")
+        viewer.close()
+
+
+@test(limit=120)
+def screen_is_free_until_seen() -> None:
+    """Without a screen there is no VNC in the process; with a socket it is where the XML says"""
+    with Lab() as lab:
+        domain = lab.start()
+        with open(f"/proc/{monitor_pid(domain)}/maps", encoding="ascii") as file:
+            check("vnc" not in file.read(), "nothing of VNC")
+        other = lab.start("<graphics type='vnc'><listen type='socket'/></graphics>")
+        listen = ET.fromstring(other.XMLDesc()).find("./devices/graphics/listen")
+        assert listen is not None
+        path = listen.get("socket", "")
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(path)
+        viewer = Client(client)
+        viewer.request(incremental=False)
+        viewer.update()
+        viewer.close()
+        video = ET.fromstring(other.XMLDesc()).find("./devices/video/model")
+        check(video is not None and video.get("type") == "bochs", "a screen of its own accord")
+        other.destroy()
+        check(not os.path.exists(path), "the socket is gone")
