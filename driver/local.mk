@@ -73,6 +73,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_process.c \
 	driver/vireo_qmp.c \
 	driver/vireo_reconnect.c \
+	driver/vireo_rx_filter.c \
 	driver/vireo_stats.c \
 	driver/vireo_stats_queue.c \
 	driver/vireo_storage.c \
@@ -116,6 +117,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_passt.h \
 	driver/vireo_process.h \
 	driver/vireo_qmp.h \
+	driver/vireo_rx_filter.h \
 	driver/vireo_stats.h \
 	driver/vireo_storage.h \
 	driver/vireo_tune.h \

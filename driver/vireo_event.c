@@ -22,6 +22,7 @@
 #include "vireo_memory_device.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
+#include "vireo_rx_filter.h"
 #include "vireo_storage.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -343,12 +344,25 @@ vireoEventInternalError(virDomainObj *vm,
 typedef struct {
     virDomainObj *vm;
     char *alias;
-} vireoEventForgetData;
+} vireoEventDeviceData;
 
+static void
+vireoEventSpawnDevice(virDomainObj *vm,
+                      virThreadFunc handle,
+                      const char *alias)
+{
+    vireoEventDeviceData *data = g_new0(vireoEventDeviceData, 1);
+
+    data->vm = virObjectRef(vm);
+    data->alias = g_strdup(alias);
+    vireoEventSpawn(vm, handle, data);
+}
+
+/* Nobody waits any more for the guest to let go of it. */
 static void
 vireoEventForget(void *opaque)
 {
-    g_autofree vireoEventForgetData *data = opaque;
+    g_autofree vireoEventDeviceData *data = opaque;
     virDomainObj *vm = data->vm;
 
     virObjectLock(vm);
@@ -361,16 +375,36 @@ vireoEventForget(void *opaque)
     g_free(data->alias);
 }
 
-/* Nobody waits any more for the guest to let go of it. */
 static void
-vireoEventSpawnForget(virDomainObj *vm,
-                      const char *alias)
+vireoEventFollowRxFilter(void *opaque)
 {
-    vireoEventForgetData *data = g_new0(vireoEventForgetData, 1);
+    g_autofree vireoEventDeviceData *data = opaque;
+    virDomainObj *vm = data->vm;
+    virDomainDeviceDef dev;
 
-    data->vm = virObjectRef(vm);
-    data->alias = g_strdup(alias);
-    vireoEventSpawn(vm, vireoEventForget, data);
+    virObjectLock(vm);
+    if (virDomainObjBeginJob(vm, VIR_JOB_MODIFY) == 0) {
+        if (virDomainObjIsActive(vm) &&
+            virDomainDefFindDevice(vm->def, data->alias, &dev, false) == 0 &&
+            dev.type == VIR_DOMAIN_DEVICE_NET)
+            vireoRxFilterFollow(vm, dev.data.net);
+        virDomainObjEndJob(vm);
+    }
+    virDomainObjEndAPI(&vm);
+    g_free(data->alias);
+}
+
+static void
+vireoEventRxFilter(virDomainObj *vm,
+                   virJSONValue *data)
+{
+    const char *alias = data ? virJSONValueObjectGetString(data, "name") : NULL;
+    virDomainDeviceDef dev;
+
+    /* Of those that nobody follows it tells once, and then not until somebody asks. */
+    if (alias && virDomainDefFindDevice(vm->def, alias, &dev, false) == 0 &&
+        dev.type == VIR_DOMAIN_DEVICE_NET && vireoRxFilterIsFollowed(dev.data.net))
+        vireoEventSpawnDevice(vm, vireoEventFollowRxFilter, alias);
 }
 
 static void
@@ -392,7 +426,7 @@ vireoEventUnplugged(virDomainObj *vm,
         return;
     if (STRNEQ_NULLABLE(priv->unplugAlias, alias)) {
         if (!refused)
-            vireoEventSpawnForget(vm, alias);
+            vireoEventSpawnDevice(vm, vireoEventForget, alias);
         return;
     }
 
@@ -570,6 +604,7 @@ static const struct {
     { "DEVICE_UNPLUG_GUEST_ERROR", vireoEventUnplugError },
     { "GUEST_PANICKED", vireoEventPanicked },
     { "MEMORY_DEVICE_SIZE_CHANGE", vireoEventMemorySize },
+    { "NIC_RX_FILTER_CHANGED", vireoEventRxFilter },
     { "RESET", vireoEventReset },
     { "RESUME", vireoEventResume },
     { "RTC_CHANGE", vireoEventRTC },

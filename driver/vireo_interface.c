@@ -186,6 +186,13 @@ vireoInterfaceOpenTap(virDomainObj *vm,
                        _("a bridge needs the system daemon; <interface type='user'> does not"));
         return -1;
     }
+    /* What a network's interfaces are is known only now. */
+    if (net->trustGuestRxFilters == VIR_TRISTATE_BOOL_YES && type != VIR_DOMAIN_NET_TYPE_DIRECT) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("trustGuestRxFilters='yes' of interface '%s', which is no macvtap"),
+                       net->info.alias);
+        return -1;
+    }
 
     if (type == VIR_DOMAIN_NET_TYPE_ETHERNET) {
         if (vireoInterfaceOpenEthernet(net, fds) < 0)

@@ -20,6 +20,7 @@
 #include "vireo_memory_device.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
+#include "vireo_rx_filter.h"
 #include "vireo_storage.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -78,6 +79,7 @@ vireoReconnectDomain(virDomainObj *vm)
     vireoDriver *driver = priv->driver;
     g_autofree char *pidfile = vireoDomainPidFile(vm);
     unsigned long long balloon;
+    size_t i;
 
     if (virPidFileReadPathIfLocked(pidfile, &vm->pid) < 0 || vm->pid <= 0) {
         virReportError(VIR_ERR_OPERATION_FAILED, _("the process of domain '%s' has ended"),
@@ -98,6 +100,10 @@ vireoReconnectDomain(virDomainObj *vm)
 
     vireoInterfaceReconnect(vm);
     vireoGraphicsReconnect(vm);
+    for (i = 0; i < vm->def->nnets; i++) {
+        if (vireoRxFilterIsFollowed(vm->def->nets[i]))
+            vireoRxFilterFollow(vm, vm->def->nets[i]);
+    }
     if (vm->def->nmems > 0 && vireoQmpGetMemoryDevices(vm) < 0)
         return -1;
     if (virDomainDefHasMemballoon(vm->def) && vireoQmpGetBalloon(vm, &balloon) == 0)

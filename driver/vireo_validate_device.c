@@ -259,7 +259,9 @@ vireoValidateNet(const virDomainNetDef *net)
         { net->backend.tap || net->backend.vhost, "interface <backend tap> and <backend vhost>" },
         { net->teaming != NULL, "<teaming>" },
         { net->ifname_guest != NULL, "<guest dev>" },
-        { net->trustGuestRxFilters == VIR_TRISTATE_BOOL_YES, "<interface trustGuestRxFilters='yes'>" },
+        { net->trustGuestRxFilters == VIR_TRISTATE_BOOL_YES &&
+          net->type != VIR_DOMAIN_NET_TYPE_DIRECT && net->type != VIR_DOMAIN_NET_TYPE_NETWORK,
+          "trustGuestRxFilters='yes' of an interface that is no macvtap" },
         { net->hostIP.nips > 0 || net->hostIP.nroutes > 0, "interface <source><ip>" },
         { net->guestIP.nroutes > 0, "interface <route>" },
         { net->guestIP.nips > 0 && net->type != VIR_DOMAIN_NET_TYPE_USER,

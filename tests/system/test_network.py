@@ -135,8 +135,8 @@ def direct() -> None:
             console.shell("ip link set eth0 down; ip link set eth0 address 52:54:00:aa:bb:15; ip link set eth0 up")
             wait_for("the guest's address on the macvtap", lambda: "52:54:00:aa:bb:15" in command(
                 "ip", "link", "show", device[1]), 20)
-            console.shell("ip maddress add 33:33:00:00:12:34 dev eth0")
-            wait_for("the guest's group on the macvtap", lambda: "33:33:00:00:12:34" in command(
+            console.shell("ip -6 address add fd00::12:3456/64 dev eth0")
+            wait_for("the guest's group on the macvtap", lambda: "33:33:ff:12:34:56" in command(
                 "ip", "maddress", "show", "dev", device[1]), 20)
             console.shell("ip link set eth0 down; ip link set eth0 address 52:54:00:aa:bb:05; ip link set eth0 up")
             console.shell("ping -c 3 -W 5 198.51.100.1")

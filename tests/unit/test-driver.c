@@ -207,6 +207,8 @@ static const testRefusal testRefusals[] = {
       "<driver queues='2'/></interface>", "of an interface of type 'user'" },
     { "net-queues", "", "", "<interface type='ethernet'><model type='virtio'/><driver queues='257'/>"
       "</interface>", "queues" },
+    { "net-rx-filters", "", "", "<interface type='ethernet' trustGuestRxFilters='yes'>"
+      "<model type='virtio'/></interface>", "trustGuestRxFilters" },
     { "serial-usb", "", "", "<serial type='pty'><target type='usb-serial'/></serial>", "<serial>" },
     { "serial-udp", "", "", "<serial type='udp'><source mode='connect' host='h' service='1'/></serial>",
       "'udp'" },
