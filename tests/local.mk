@@ -198,12 +198,22 @@ unit_programs += tests/vhost-user/drive-blk
 tests_vhost_user_drive_blk_SOURCES = tests/vhost-user/drive-blk.c
 tests_vhost_user_drive_blk_CFLAGS = $(TEST_CFLAGS)
 tests_vhost_user_drive_blk_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
-unit_scripts += tests/vhost-user/test-storage-daemon
+unit_programs += tests/vhost-user/drive-net
+tests_vhost_user_drive_net_SOURCES = tests/vhost-user/drive-net.c
+tests_vhost_user_drive_net_CFLAGS = $(TEST_CFLAGS)
+tests_vhost_user_drive_net_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+unit_scripts += tests/vhost-user/test-storage-daemon tests/vhost-user/test-dpdk
 
 device_tests += tests/device/test-vhost-user-blk
 tests_device_test_vhost_user_blk_SOURCES = tests/device/test-vhost-user-blk.c
 tests_device_test_vhost_user_blk_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_vhost_user_blk_LDADD = $(VHOST_USER_BACK_END) $(VIRTIO_DRIVER) $(FAKE_MACHINE) \
+	$(TEST_LIBS)
+
+device_tests += tests/device/test-vhost-user-net
+tests_device_test_vhost_user_net_SOURCES = tests/device/test-vhost-user-net.c
+tests_device_test_vhost_user_net_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_vhost_user_net_LDADD = $(VHOST_USER_BACK_END) $(VIRTIO_DRIVER) $(FAKE_MACHINE) \
 	$(TEST_LIBS)
 
 BLK_FIXTURE = tests/device/virtio_blk_fixture.c tests/device/virtio_blk_fixture.h

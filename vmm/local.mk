@@ -122,7 +122,8 @@ libvmm_a_SOURCES += \
 	vmm/net/net.c vmm/net/net.h vmm/net/net_internal.h \
 	vmm/net/net_framing.c vmm/net/net_framing.h \
 	vmm/net/net_stream.c \
-	vmm/net/net_tap.c
+	vmm/net/net_tap.c \
+	vmm/net/net_vhost_user.c
 
 # chardev
 libvmm_a_SOURCES += \
@@ -212,6 +213,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_blk_layout.h \
 	vmm/virtio/virtio_vhost.c vmm/virtio/virtio_vhost.h \
 	vmm/virtio/virtio_net_vhost.c \
+	vmm/virtio/virtio_net_vhost_user.c \
 	vmm/virtio/virtio_balloon.c vmm/virtio/virtio_balloon.h \
 	vmm/virtio/virtio_blk.c vmm/virtio/virtio_blk.h \
 	vmm/virtio/virtio_console.c vmm/virtio/virtio_console.h \

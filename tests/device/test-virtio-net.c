@@ -46,6 +46,12 @@ const char *netdev_id(const Netdev *netdev)
 	return "net0";
 }
 
+const char *netdev_chardev(const Netdev *netdev)
+{
+	(void)netdev;
+	return NULL;
+}
+
 bool netdev_has_vhost(const Netdev *netdev)
 {
 	(void)netdev;

@@ -45,13 +45,15 @@ struct BackEnd {
 	GThread *thread;
 	char *path;
 	int listener, wake;
-	uint8_t *disk;
+	uint8_t *disk; /* NULL: it is a switch */
 	size_t disk_size;
 	uint64_t device_features, protocol_offered;
 
 	GMutex lock; /* what other threads look at */
 	BackEndLie lies[REQUESTS];
 	unsigned counts[REQUESTS];
+	uint64_t told[REQUESTS];
+	unsigned n_running;
 	bool hold, ending, hanging_up, config_changed;
 	uint64_t sectors;
 	int writeback;
@@ -122,21 +124,53 @@ static void serve_element(BackEnd *back_end, Ring *ring, VirtqueueElement *eleme
 	virtqueue_push(&ring->queue, element, written + 1);
 }
 
+static void publish(Ring *ring)
+{
+	if (virtqueue_publish(&ring->queue) && ring->call >= 0)
+		fd_event_signal(ring->call);
+}
+
+/* Back to where it comes from; its header (virtio 1.2 §5.1.6) says that it is in one buffer. */
+static void return_frame(Ring *send, VirtqueueElement *frame)
+{
+	Ring *receive = send - 1;
+	static const uint8_t one_buffer[2] = { 1, 0 };
+	uint32_t size = (uint32_t)frame->out_size;
+	g_autofree uint8_t *bytes = g_malloc(size);
+	VirtqueueElement *buffer;
+
+	iov_copy_from(frame->iov, frame->n_out, 0, bytes, size);
+	virtqueue_push(&send->queue, frame, 0);
+	g_assert_cmpuint(size, >=, 12);
+	memcpy(bytes + 10, one_buffer, sizeof(one_buffer));
+	buffer = receive->running && receive->enabled ? virtqueue_pop(&receive->queue) : NULL;
+	if (!buffer)
+		return;
+	if (buffer->in_size < size)
+		size = 0;
+	iov_copy_to(buffer->iov + buffer->n_out, buffer->n_in, 0, bytes, size);
+	virtqueue_push(&receive->queue, buffer, size);
+	publish(receive);
+}
+
 static void serve_ring(BackEnd *back_end, Ring *ring)
 {
 	VirtqueueElement *element;
-	bool hold;
+	bool hold, receives = !back_end->disk && (ring - back_end->rings) % 2 == 0;
 
 	g_mutex_lock(&back_end->lock);
 	hold = back_end->hold;
 	g_mutex_unlock(&back_end->lock);
-	if (!ring->running || !ring->enabled || hold)
+	if (!ring->running || !ring->enabled || hold || receives)
 		return;
 	do {
-		while ((element = virtqueue_pop(&ring->queue)))
-			serve_element(back_end, ring, element);
-		if (virtqueue_publish(&ring->queue) && ring->call >= 0)
-			fd_event_signal(ring->call);
+		while ((element = virtqueue_pop(&ring->queue))) {
+			if (back_end->disk)
+				serve_element(back_end, ring, element);
+			else
+				return_frame(ring, element);
+		}
+		publish(ring);
 	} while (virtqueue_set_notification(&ring->queue, true));
 }
 
@@ -276,7 +310,7 @@ static bool answer_request(BackEnd *back_end, VhostUserMessage *message, int *fd
 		message->u64 = back_end->protocol_offered;
 		break;
 	case VHOST_USER_GET_QUEUE_NUM:
-		message->u64 = BACK_END_QUEUES;
+		message->u64 = back_end->disk ? BACK_END_QUEUES : BACK_END_QUEUES / 2;
 		break;
 	case VHOST_USER_GET_MAX_MEM_SLOTS:
 		message->u64 = VHOST_USER_TABLE_REGIONS;
@@ -406,6 +440,17 @@ static bool receive_header(BackEnd *back_end, VhostUserHeader *wire, int *fds)
 	return true;
 }
 
+static void count_running(BackEnd *back_end)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < BACK_END_QUEUES; i++)
+		n += back_end->rings[i].running && back_end->rings[i].enabled;
+	g_mutex_lock(&back_end->lock);
+	back_end->n_running = n;
+	g_mutex_unlock(&back_end->lock);
+}
+
 /* One request; false at the end of the connection. */
 static bool serve_request(BackEnd *back_end)
 {
@@ -423,13 +468,16 @@ static bool serve_request(BackEnd *back_end)
 		return false;
 	g_mutex_lock(&back_end->lock);
 	back_end->counts[message.header.request]++;
+	back_end->told[message.header.request] = message.u64;
 	lie = back_end->lies[message.header.request];
 	g_mutex_unlock(&back_end->lock);
 	acknowledge = message.header.flags & VHOST_USER_NEED_REPLY;
 	if (answer_request(back_end, &message, &fd)) {
+		count_running(back_end);
 		send_reply(back_end, &message, lie, &fd, fd >= 0 ? 1 : 0);
 	} else {
 		obey_request(back_end, &message, fds);
+		count_running(back_end);
 		message.u64 = 0;
 		message.header.size = sizeof(message.u64);
 		if (acknowledge)
@@ -535,6 +583,11 @@ BackEnd *back_end_new(const char *path, uint8_t *disk, size_t size, uint64_t fea
 	return back_end;
 }
 
+BackEnd *back_end_new_switch(const char *path, uint64_t features, uint64_t protocol)
+{
+	return back_end_new(path, NULL, 0, features, protocol);
+}
+
 /* Change @field of @back_end under its lock, and have the thread look. */
 #define CHANGE(back_end, field, value)          \
 	do {                                    \
@@ -614,6 +667,26 @@ int back_end_writeback(BackEnd *back_end)
 	writeback = back_end->writeback;
 	g_mutex_unlock(&back_end->lock);
 	return writeback;
+}
+
+uint64_t back_end_told(BackEnd *back_end, unsigned request)
+{
+	uint64_t told;
+
+	g_mutex_lock(&back_end->lock);
+	told = back_end->told[request];
+	g_mutex_unlock(&back_end->lock);
+	return told;
+}
+
+unsigned back_end_running(BackEnd *back_end)
+{
+	unsigned n;
+
+	g_mutex_lock(&back_end->lock);
+	n = back_end->n_running;
+	g_mutex_unlock(&back_end->lock);
+	return n;
 }
 
 unsigned back_end_regions(BackEnd *back_end)

@@ -2,7 +2,7 @@
  * back_end.h: a small vhost-user back end, for tests
  *
  * It listens at a unix socket and serves one front end after another on a thread of its own, as a
- * block device whose disk is memory. Asked to, it lies.
+ * block device whose disk is memory, or as a switch that sends each frame back. Asked to, it lies.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -35,6 +35,11 @@ typedef struct BackEnd BackEnd;
  */
 BackEnd *back_end_new(const char *path, uint8_t *disk, size_t size, uint64_t features,
 		      uint64_t protocol);
+/*
+ * The same, but as a switch: what a network card sends by its n-th send queue comes back by its n-th
+ * receive queue, or is dropped where there is no buffer that it fits in.
+ */
+BackEnd *back_end_new_switch(const char *path, uint64_t features, uint64_t protocol);
 /* End the thread, and the connection. */
 void back_end_free(BackEnd *back_end);
 
@@ -51,6 +56,10 @@ void back_end_signal_error(BackEnd *back_end, unsigned index);
 /* Break the connection from this side. Any thread. */
 void back_end_hang_up(BackEnd *back_end);
 
+/* What number the last @request came with that has one. */
+uint64_t back_end_told(BackEnd *back_end, unsigned request);
+/* How many rings are started and enabled. */
+unsigned back_end_running(BackEnd *back_end);
 /* How often @request was received; the last status byte of SET_CONFIG's cache, -1: none. */
 unsigned back_end_count(BackEnd *back_end, unsigned request);
 int back_end_writeback(BackEnd *back_end);

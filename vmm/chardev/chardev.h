@@ -88,9 +88,9 @@ void chardev_detach(Chardev *chardev);
 void chardev_disconnect(Chardev *chardev);
 
 /*
- * Connect the client socket @chardev now if it is not connected, with patience for about a second;
- * a server must be connected already. False and @error naming it, also for other kinds. Main
- * thread.
+ * Connect the socket @chardev now if it is not connected: a client with patience for about a
+ * second, a server with a little more for somebody to come. False and @error naming it, also for
+ * other kinds. Main thread.
  */
 bool chardev_connect(Chardev *chardev, GError **error);
 

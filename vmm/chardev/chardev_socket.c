@@ -23,8 +23,9 @@
 
 /* Descriptors that one message may carry. */
 #define MAX_PASSED_FDS 16
-/* How long somebody may wait for chardev_connect(). */
+/* How long somebody may wait for chardev_connect(); clients mostly try once a second. */
 #define CONNECT_PATIENCE_MS 1000
+#define CLIENT_PATIENCE_MS  3000
 
 typedef struct ChardevSocket {
 	Chardev chardev;
@@ -225,6 +226,20 @@ static void client_wait(ChardevSocket *sock)
 
 /* Both */
 
+static bool await_client(ChardevSocket *sock, GError **error)
+{
+	struct pollfd polled = { .fd = sock->listen_fd, .events = POLLIN };
+	int fd = -1;
+
+	if (poll(&polled, 1, CLIENT_PATIENCE_MS) > 0)
+		fd = socket_accept(sock->listen_fd, &sock->spare_fd);
+	if (fd < 0)
+		return error_fail(error, "nobody connected to it within %d ms", CLIENT_PATIENCE_MS);
+	chardev_drop_source(&sock->listen_source);
+	socket_connected(sock, fd);
+	return true;
+}
+
 static bool socket_connect(Chardev *chardev, GError **error)
 {
 	ChardevSocket *sock = (ChardevSocket *)chardev;
@@ -233,7 +248,7 @@ static bool socket_connect(Chardev *chardev, GError **error)
 	socklen_t size = sizeof(result);
 
 	if (sock->server)
-		return error_fail(error, "nobody has connected to it");
+		return await_client(sock, error);
 	if (sock->address == CHARDEV_ADDRESS_FD)
 		return error_fail(error, "the peer has gone");
 	chardev_drop_source(&sock->connect_source);

@@ -66,8 +66,12 @@ void netdev_refuse_fd(const char *text, int fd)
 
 bool netdevs_add(Netdevs *netdevs, const QapiNetdev *options, GError **error)
 {
-	const NetdevOps *ops =
-		options->type == QAPI_NET_CLIENT_DRIVER_TAP ? &netdev_tap_ops : &netdev_stream_ops;
+	static const NetdevOps *const kinds[] = {
+		[QAPI_NET_CLIENT_DRIVER_TAP] = &netdev_tap_ops,
+		[QAPI_NET_CLIENT_DRIVER_STREAM] = &netdev_stream_ops,
+		[QAPI_NET_CLIENT_DRIVER_VHOST_USER] = &netdev_vhost_user_ops,
+	};
+	const NetdevOps *ops = kinds[options->type];
 	Netdev *netdev;
 
 	if (!options->id[0])
@@ -191,6 +195,11 @@ NetdevVhost netdev_get_vhost(const Netdev *netdev, unsigned queue)
 
 	netdev->ops->get_vhost(netdev, queue, &vhost);
 	return vhost;
+}
+
+const char *netdev_chardev(const Netdev *netdev)
+{
+	return netdev->ops->chardev && !netdev->removed ? netdev->ops->chardev(netdev) : NULL;
 }
 
 unsigned netdev_n_queues(const Netdev *netdev)

@@ -39,6 +39,7 @@ typedef enum NetOffload {
 	NET_OFFLOAD_UFO = 1 << 4,
 	NET_OFFLOAD_USO4 = 1 << 5,
 	NET_OFFLOAD_USO6 = 1 << 6,
+	NET_OFFLOADS_ALL = (1 << 7) - 1,
 } NetOffload;
 
 typedef struct NetdevListener {
@@ -100,6 +101,12 @@ typedef struct NetdevVhost {
 /* Whether vhost is to serve @netdev, and by what its pair @queue. Main thread. */
 bool netdev_has_vhost(const Netdev *netdev);
 NetdevVhost netdev_get_vhost(const Netdev *netdev, unsigned queue);
+
+/*
+ * The id of the chardev that leads to the process which is to have the queues, by vhost-user;
+ * borrowed. NULL: it is not of that kind, or removed. Main thread.
+ */
+const char *netdev_chardev(const Netdev *netdev);
 
 /* How many pairs of queues it has. Any thread. */
 unsigned netdev_n_queues(const Netdev *netdev);

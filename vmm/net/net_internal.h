@@ -29,6 +29,8 @@ typedef struct NetdevOps {
 	int (*use_queues)(Netdev *netdev, unsigned n);
 	/* NULL: it never has one; else false: this one has none. */
 	bool (*get_vhost)(const Netdev *netdev, unsigned queue, NetdevVhost *vhost);
+	/* Of the process that has the queues, instead of what follows. NULL: there is none. */
+	const char *(*chardev)(const Netdev *netdev);
 	unsigned (*offloads)(const Netdev *netdev);
 	void (*set_offloads)(Netdev *netdev, unsigned offloads);
 	void (*watch_readable)(Netdev *netdev, unsigned queue, bool enabled);
@@ -52,6 +54,7 @@ struct Netdev {
 
 extern const NetdevOps netdev_stream_ops;
 extern const NetdevOps netdev_tap_ops;
+extern const NetdevOps netdev_vhost_user_ops;
 
 /*
  * The descriptor that @text is about: a number as inherited, or a name given with getfd. Now the

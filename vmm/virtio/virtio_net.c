@@ -97,12 +97,17 @@ static void net_reset(VirtioDevice *device)
 	__atomic_store_n(&net->announce, 0, __ATOMIC_SEQ_CST);
 }
 
+static bool link_is_up(const VirtioNet *net)
+{
+	return netdev_link_up(net->netdev) && !__atomic_load_n(&net->user_gone, __ATOMIC_SEQ_CST);
+}
+
 static void net_read_config(VirtioDevice *device, uint8_t *bytes)
 {
 	VirtioNet *net = virtio_net(device);
 	NetConfig config = {
 		.status = __atomic_load_n(&net->announce, __ATOMIC_SEQ_CST) |
-			  (netdev_link_up(net->netdev) ? STATUS_LINK_UP : 0),
+			  (link_is_up(net) ? STATUS_LINK_UP : 0),
 		.max_virtqueue_pairs = net->n_pairs,
 		.mtu = net->host_mtu,
 	};
@@ -271,7 +276,8 @@ void virtio_net_announce(Device *device)
 {
 	VirtioNet *net = (VirtioNet *)device;
 
-	io_loop_run_sync(net->virtio.loop, send_rarp, net);
+	if (!virtio_net_vhost_user_announce(net))
+		io_loop_run_sync(net->virtio.loop, send_rarp, net);
 	g_mutex_lock(&device->lock);
 	if (virtio_device_has_feature(&net->virtio, VIRTIO_NET_F_GUEST_ANNOUNCE)) {
 		__atomic_store_n(&net->announce, STATUS_ANNOUNCE, __ATOMIC_SEQ_CST);

@@ -142,7 +142,8 @@ static bool ctrl_multiqueue(VirtioNet *net, uint8_t code, NetCommand *command)
 	    !net_command_take(command, &n, sizeof(n)) || n == 0 || n > net->n_pairs ||
 	    netdev_use_queues(net->netdev, n) < 0)
 		return false;
-	net->n_active = n;
+	__atomic_store_n(&net->n_active, n, __ATOMIC_SEQ_CST);
+	virtio_net_vhost_user_pairs_changed(net);
 	return true;
 }
 

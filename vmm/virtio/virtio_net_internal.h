@@ -4,7 +4,8 @@
  *	virtio_net.c		what it offers, configuration space, life
  *	virtio_net_data.c	frames, where they go through this process
  *	virtio_net_control.c	the control queue
- *	virtio_net_vhost.c	frames, where vhost passes them on
+ *	virtio_net_vhost.c	frames, where vhost passes them on: the kernel
+ *	virtio_net_vhost_user.c	likewise, another process
  *
  * Everything here runs on the device's I/O loop, except where it says otherwise.
  *
@@ -12,6 +13,7 @@
  */
 #pragma once
 
+#include "vmm/vhost/vhost_user.h"
 #include "vmm/virtio/interrupt_moderation.h"
 #include "vmm/virtio/virtio_net.h"
 #include "vmm/virtio/virtio_net_filter.h"
@@ -79,9 +81,11 @@ struct VirtioNet {
 	Netdev *netdev;
 	VirtioVhost vhost;
 	bool has_vhost;
+	VhostUser *user; /* of vhost, where that is another process; else NULL */
+	bool user_gone;	 /* atomic: it is away */
 	NetPair *pairs;
 	uint16_t n_pairs;
-	uint16_t n_active; /* pairs that the driver uses */
+	uint16_t n_active; /* pairs that the driver uses; atomic where another process serves them */
 	NetFilter filter;  /* its address under mac_lock: vCPUs read it in configuration space */
 	GMutex mac_lock;   /* a leaf: held for a copy only */
 	uint64_t guest_offloads; /* feature bits, once the driver has set them */
@@ -132,3 +136,15 @@ void virtio_net_vhost_teardown(VirtioNet *net);
 void virtio_net_vhost_reset(VirtioNet *net);
 /* The link went up or down. Lock not held. */
 void virtio_net_vhost_set_link(VirtioNet *net, bool up);
+/* Say which queues vhost has, now that features are settled. Any thread, stopped. */
+void virtio_net_vhost_choose_queues(VirtioNet *net);
+
+/* virtio_net_vhost_user.c; likewise */
+
+/* What virtio_net_vhost_setup() and _set_link() do where the netdev is of that kind. */
+bool virtio_net_vhost_user_setup(VirtioNet *net, GError **error);
+void virtio_net_vhost_user_set_link(VirtioNet *net, bool up);
+/* The driver uses another number of pairs now. Loop thread; any card. */
+void virtio_net_vhost_user_pairs_changed(VirtioNet *net);
+/* Have the other process tell switches of the card's address; false: there is none. Any card. */
+bool virtio_net_vhost_user_announce(VirtioNet *net);

@@ -1,5 +1,5 @@
 /*
- * virtio_net_vhost.c: a network card's frames, where vhost passes them on
+ * virtio_net_vhost.c: a network card's frames, where vhost passes them on: the kernel
  *
  * The data queues are outside; the control queue stays with the I/O loop, which goes on telling the
  * tap of offloads and of how many queues there are. Frames are not filtered then: the driver does
@@ -12,14 +12,18 @@
 #include "vmm/vhost/vhost_kernel.h"
 #include "vmm/virtio/virtio_net_internal.h"
 
-/* Which queues are those of data depends on whether the driver knows of more than one pair. */
-static void negotiated(VirtioDevice *device)
+void virtio_net_vhost_choose_queues(VirtioNet *net)
 {
-	const VirtioNet *net = virtio_net(device);
+	VirtioDevice *device = &net->virtio;
 	bool all = virtio_device_has_feature(device, VIRTIO_NET_F_MQ);
 
 	for (unsigned i = 0; i < device->n_queues; i++)
 		device->queues[i].outside = i < (all ? 2u * net->n_pairs : 2);
+}
+
+static void negotiated(VirtioDevice *device)
+{
+	virtio_net_vhost_choose_queues(virtio_net(device));
 }
 
 static const VirtioPath net_path = {
@@ -34,7 +38,7 @@ static void free_carriers(Vhost **carriers, unsigned n)
 		vhost_free(carriers[i]);
 }
 
-bool virtio_net_vhost_setup(VirtioNet *net, GError **error)
+static bool setup_kernel(VirtioNet *net, GError **error)
 {
 	g_autofree Vhost **carriers = g_new0(Vhost *, net->n_pairs);
 	VirtioVhostOptions options = {
@@ -44,8 +48,8 @@ bool virtio_net_vhost_setup(VirtioNet *net, GError **error)
 	};
 	uint64_t wanted = net->want_mergeable ? VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF) : 0;
 
-	if (!netdev_has_vhost(net->netdev))
-		return true;
+	if (net->want_in_order)
+		wanted |= VIRTIO_FEATURE(VIRTIO_F_IN_ORDER);
 	for (unsigned i = 0; i < net->n_pairs; i++) {
 		NetdevVhost vhost = netdev_get_vhost(net->netdev, i);
 
@@ -59,8 +63,20 @@ bool virtio_net_vhost_setup(VirtioNet *net, GError **error)
 		free_carriers(carriers, net->n_pairs);
 		return false;
 	}
+	return true;
+}
+
+bool virtio_net_vhost_setup(VirtioNet *net, GError **error)
+{
+	bool outside = netdev_chardev(net->netdev) != NULL;
+
+	if (!outside && !netdev_has_vhost(net->netdev))
+		return true;
+	if (!(outside ? virtio_net_vhost_user_setup : setup_kernel)(net, error))
+		return false;
 	net->has_vhost = true;
-	net->want_mergeable = net->virtio.offered & VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF);
+	/* What remains of these is what vhost has. */
+	net->want_mergeable = net->want_in_order = false;
 	virtio_net_vhost_set_link(net, netdev_link_up(net->netdev));
 	return true;
 }
@@ -70,6 +86,7 @@ void virtio_net_vhost_teardown(VirtioNet *net)
 	if (net->has_vhost)
 		virtio_vhost_clear(&net->vhost);
 	net->has_vhost = false;
+	net->user = NULL;
 }
 
 void virtio_net_vhost_reset(VirtioNet *net)
@@ -80,6 +97,8 @@ void virtio_net_vhost_reset(VirtioNet *net)
 
 void virtio_net_vhost_set_link(VirtioNet *net, bool up)
 {
-	if (net->has_vhost)
+	if (net->user)
+		virtio_net_vhost_user_set_link(net, up);
+	else if (net->has_vhost)
 		virtio_device_set_path_ready(&net->virtio, up, NULL);
 }

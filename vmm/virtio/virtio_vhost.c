@@ -96,9 +96,11 @@ static bool find_areas(VirtioQueue *queue, VhostVring *vring)
 	return false;
 }
 
-static bool is_served(const VirtioQueue *queue)
+static bool is_served(const VirtioVhost *self, unsigned index)
 {
-	return queue->ring.enabled && queue->outside;
+	const VirtioQueue *queue = &self->device->queues[index];
+
+	return queue->ring.enabled && queue->outside && index % self->queues_each < self->n_used;
 }
 
 static bool describe_vring(VirtioVhost *self, unsigned index)
@@ -128,7 +130,7 @@ static int enabled_vrings(VirtioVhost *self, unsigned carrier, VhostVring *vring
 	int n = 0;
 
 	for (unsigned i = first; i < first + self->queues_each; i++) {
-		if (!is_served(&self->device->queues[i]))
+		if (!is_served(self, i))
 			continue;
 		if (!describe_vring(self, i))
 			return -1;
@@ -209,7 +211,7 @@ static bool is_drained(VirtioVhost *self, unsigned carrier)
 	for (unsigned i = first; i < first + self->queues_each; i++) {
 		const Virtqueue *ring = &self->device->queues[i].ring;
 
-		if (is_served(&self->device->queues[i]) && !ring->packed &&
+		if (is_served(self, i) && !ring->packed &&
 		    read_index(self->vrings[i].driver_area) !=
 			    read_index(self->vrings[i].device_area))
 			return false;
@@ -239,7 +241,7 @@ static void stop_carrier(VirtioVhost *self, unsigned carrier)
 	bool known;
 
 	for (unsigned i = first; i < first + self->queues_each; i++) {
-		if (is_served(&self->device->queues[i]))
+		if (is_served(self, i))
 			vrings[n++] = self->vrings[i];
 	}
 	if (!vhost->gone)
@@ -372,6 +374,7 @@ bool virtio_vhost_init(VirtioVhost *self, VirtioDevice *device, const VirtioPath
 		.device = device,
 		.n_carriers = options->n_carriers,
 		.queues_each = options->queues_each,
+		.n_used = options->queues_each,
 		.shared = options->shared,
 		.drain_ms = options->drain_ms,
 		.error_fd = -1,

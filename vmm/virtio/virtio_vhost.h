@@ -17,6 +17,7 @@ typedef struct VirtioVhost {
 	VirtioDevice *device;
 	Vhost **carriers; /* owned, as what is in it */
 	unsigned n_carriers, queues_each;
+	unsigned n_used;   /* of each carrier, from its first on; may change while stopped */
 	bool shared;	   /* guest memory must be in files that can be passed on */
 	unsigned drain_ms; /* before a stop, wait so long for requests that were taken */
 	uint64_t needed;   /* feature bits that the carriers must have */
