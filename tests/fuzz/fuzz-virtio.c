@@ -154,6 +154,16 @@ int netdev_send(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned queue, cons
 	return 0;
 }
 
+bool netdev_has_vhost(G_GNUC_UNUSED const Netdev *netdev)
+{
+	return false;
+}
+
+NetdevVhost netdev_get_vhost(G_GNUC_UNUSED const Netdev *netdev, G_GNUC_UNUSED unsigned queue)
+{
+	g_assert_not_reached();
+}
+
 bool netdev_link_up(G_GNUC_UNUSED const Netdev *netdev)
 {
 	return true;

@@ -210,15 +210,15 @@ const struct kvm_cpuid2 *kvm_supported_cpuid(Kvm *kvm, GError **error)
 
 uint64_t kvm_feature_msr(const Kvm *kvm, uint32_t index)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msrs = { .head.nmsrs = 1, .entry.index = index };
+	g_autofree struct kvm_msrs *msrs =
+		g_malloc0(sizeof(*msrs) + sizeof(struct kvm_msr_entry));
 
+	msrs->nmsrs = 1;
+	msrs->entries[0].index = index;
 	if (kvm_check(kvm, KVM_CAP_GET_MSR_FEATURES) <= 0 ||
-	    kvm_ioctl(kvm->fd, KVM_GET_MSRS, &msrs) != 1)
+	    kvm_ioctl(kvm->fd, KVM_GET_MSRS, msrs) != 1)
 		return 0;
-	return msrs.entry.data;
+	return msrs->entries[0].data;
 }
 
 const struct kvm_msr_list *kvm_msr_list(Kvm *kvm, GError **error)
