@@ -344,3 +344,15 @@ tests_device_test_display_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 tests_device_test_input_SOURCES = tests/device/test-input.c
 tests_device_test_input_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_input_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+
+# The USB host controller
+XHCI_DRIVER = tests/device/xhci_driver.c tests/device/xhci_driver.h
+device_tests += tests/device/test-xhci
+tests_device_test_xhci_SOURCES = tests/device/test-xhci.c $(XHCI_DRIVER)
+tests_device_test_xhci_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_xhci_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+fuzz_tests += tests/fuzz/fuzz-xhci
+tests_fuzz_fuzz_xhci_SOURCES = tests/fuzz/fuzz-xhci.c tests/fuzz/fuzz.h $(XHCI_DRIVER)
+tests_fuzz_fuzz_xhci_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_xhci_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_xhci_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)

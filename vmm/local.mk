@@ -207,6 +207,12 @@ libvmm_a_SOURCES += \
 
 # virtio
 libvmm_a_SOURCES += \
+	vmm/usb/usb.c vmm/usb/usb.h \
+	vmm/usb/usb_hid.c vmm/usb/usb_hid.h \
+	vmm/usb/xhci.c vmm/usb/xhci.h vmm/usb/xhci_internal.h vmm/usb/xhci_registers.h \
+	vmm/usb/xhci_command.c \
+	vmm/usb/xhci_ring.c vmm/usb/xhci_state.c \
+	vmm/usb/xhci_transfer.c \
 	vmm/virtio/vhost_user_blk.c vmm/virtio/vhost_user_blk.h \
 	vmm/virtio/vhost_user_fs.c vmm/virtio/vhost_user_fs.h \
 	vmm/virtio/vhost_vsock.c vmm/virtio/vhost_vsock.h \

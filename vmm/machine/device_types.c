@@ -11,6 +11,8 @@
 #include "vmm/display/bochs_display.h"
 #include "vmm/pci/host_bridge.h"
 #include "vmm/pci/root_port.h"
+#include "vmm/usb/usb_hid.h"
+#include "vmm/usb/xhci.h"
 #include "vmm/virtio/vhost_user_blk.h"
 #include "vmm/virtio/vhost_user_fs.h"
 #include "vmm/virtio/vhost_vsock.h"
@@ -43,6 +45,11 @@ const DeviceType *const machine_device_types[] = {
 	/* PCI */
 	FAMILY(bochs_display_type),
 	FAMILY(root_port_type),
+	FAMILY(xhci_type),
+	/* USB */
+	FAMILY(usb_keyboard_type),
+	FAMILY(usb_mouse_type),
+	FAMILY(usb_tablet_type),
 	/* ISA */
 	&debug_console_type,
 	&debug_exit_type,

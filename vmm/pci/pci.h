@@ -30,6 +30,7 @@ typedef struct PciDeviceType {
 	uint8_t revision;
 	bool is_bridge;	 /* type 1 header */
 	bool is_express; /* gets a PCI Express capability when not on the root bus */
+	uint8_t first_capability; /* where capabilities begin; 0: right behind the header */
 	/*
 	 * After the default handling of a configuration write of @size bytes at @offset; may be
 	 * NULL. vCPU thread, device lock held.

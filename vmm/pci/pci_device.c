@@ -114,7 +114,9 @@ void pci_device_init(PciDevice *pci)
 	memset(pci->write_1_clear_mask, 0, sizeof(pci->write_1_clear_mask));
 	memset(pci->bars, 0, sizeof(pci->bars));
 	pci->disconnected = false;
-	pci->next_capability = PCI_STD_HEADER_SIZEOF;
+	pci->next_capability = pci_device_type(pci)->first_capability;
+	if (pci->next_capability == 0)
+		pci->next_capability = PCI_STD_HEADER_SIZEOF;
 	pci->last_capability = 0;
 	pci->last_extended_capability = 0;
 	pci->express_capability = 0;

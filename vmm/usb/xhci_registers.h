@@ -1,0 +1,93 @@
+/*
+ * xhci_registers.h: the register file of the USB host controller (xHCI §5)
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+/* Where the groups are in the BAR. */
+#define XHCI_CAPABILITY	 0x0000u
+#define XHCI_EXTENDED	 0x0020u /* supported protocols, two of 16 bytes */
+#define XHCI_OPERATIONAL 0x0040u
+#define XHCI_PORTS	 0x0440u
+#define XHCI_RUNTIME	 0x1000u
+#define XHCI_DOORBELLS	 0x2000u
+#define XHCI_BAR_SIZE	 0x4000u
+
+enum {
+	/* Capability registers */
+	CAP_LENGTH_VERSION = 0x00,
+	CAP_STRUCTURE_1 = 0x04,
+	CAP_STRUCTURE_2 = 0x08,
+	CAP_STRUCTURE_3 = 0x0c,
+	CAP_CAPABILITIES = 0x10,
+	CAP_DOORBELLS = 0x14,
+	CAP_RUNTIME = 0x18,
+
+	/* Operational registers */
+	OP_COMMAND = 0x00,
+	OP_STATUS = 0x04,
+	OP_PAGE_SIZE = 0x08,
+	OP_NOTIFICATIONS = 0x14,
+	OP_COMMAND_RING = 0x18,
+	OP_CONTEXTS = 0x30,
+	OP_CONFIG = 0x38,
+
+	COMMAND_RUN = 1u << 0,
+	COMMAND_RESET = 1u << 1,
+	COMMAND_INTERRUPTS = 1u << 2,
+	COMMAND_SAVE = 1u << 8,
+	COMMAND_RESTORE = 1u << 9,
+	COMMAND_KEPT = 0xc0d, /* run, interrupts, errors, wrap events, stop MFINDEX */
+
+	STATUS_HALTED = 1u << 0,
+	STATUS_SYSTEM_ERROR = 1u << 2,
+	STATUS_EVENT = 1u << 3,
+	STATUS_PORT_CHANGE = 1u << 4,
+	STATUS_SAVE_RESTORE_ERROR = 1u << 10,
+	STATUS_HOST_ERROR = 1u << 12,
+	STATUS_CLEARED =
+		STATUS_SYSTEM_ERROR | STATUS_EVENT | STATUS_PORT_CHANGE | STATUS_SAVE_RESTORE_ERROR,
+
+	RING_CYCLE = 1u << 0,
+	RING_STOP = 1u << 1,
+	RING_ABORT = 1u << 2,
+	RING_RUNNING = 1u << 3,
+
+	/* Ports */
+	PORT_CONNECTED = 1u << 0,
+	PORT_ENABLED = 1u << 1,
+	PORT_RESET = 1u << 4,
+	PORT_LINK_SHIFT = 5,
+	PORT_LINK = 0xfu << 5,
+	PORT_POWER = 1u << 9,
+	PORT_SPEED_SHIFT = 10,
+	PORT_SPEED = 0xfu << 10,
+	PORT_LINK_WRITE = 1u << 16,
+	PORT_CONNECT_CHANGE = 1u << 17,
+	PORT_RESET_CHANGE = 1u << 21,
+	PORT_LINK_CHANGE = 1u << 22,
+	PORT_CHANGES = 0x00fe0000,
+	PORT_WAKE = 0x0e000000,
+
+	LINK_U0 = 0,
+	LINK_U3 = 3, /* suspended */
+	LINK_RX_DETECT = 5,
+	LINK_POLLING = 7,
+	LINK_RESUME = 15,
+
+	SPEED_FULL = 1,
+
+	/* Run-time registers */
+	RUN_INDEX = 0x00,
+	RUN_INTERRUPTER = 0x20,
+	INTERRUPTER_MANAGEMENT = 0x00,
+	INTERRUPTER_MODERATION = 0x04,
+	INTERRUPTER_SEGMENTS = 0x08,
+	INTERRUPTER_TABLE = 0x10,
+	INTERRUPTER_DEQUEUE = 0x18,
+
+	MANAGEMENT_PENDING = 1u << 0,
+	MANAGEMENT_ENABLE = 1u << 1,
+	EVENT_HANDLER_BUSY = 1u << 3,
+};
