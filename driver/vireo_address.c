@@ -2,7 +2,7 @@
  * vireo_address.c: where devices sit in the machine
  *
  * Devices that can be unplugged each have a PCIe root port. Those that cannot
- * (the virtio-serial controller and the balloon) sit on the root bus itself, as
+ * (the virtio-serial and USB controllers and the balloon) sit on the root bus itself, as
  * do the root ports, one in each slot. Slot 0 is the host bridge, slot 31 the
  * south bridge.
  *
@@ -27,6 +27,13 @@ vireoAddressIsRootPort(const virDomainControllerDef *controller)
 {
     return controller->type == VIR_DOMAIN_CONTROLLER_TYPE_PCI &&
         controller->model == VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT_PORT;
+}
+
+static bool
+vireoAddressIsUSB(const virDomainControllerDef *controller)
+{
+    return controller->type == VIR_DOMAIN_CONTROLLER_TYPE_USB &&
+        controller->model != VIR_DOMAIN_CONTROLLER_MODEL_USB_NONE;
 }
 
 /* Where a device may be plugged; 0: it is not on PCI, or the bus itself. */
@@ -57,7 +64,8 @@ vireoAddressConnectFlags(const virDomainDeviceDef *dev)
     case VIR_DOMAIN_DEVICE_CONTROLLER:
         if (vireoAddressIsRootPort(dev->data.controller))
             return VIR_PCI_CONNECT_TYPE_PCIE_ROOT_PORT;
-        if (dev->data.controller->type == VIR_DOMAIN_CONTROLLER_TYPE_VIRTIO_SERIAL)
+        if (dev->data.controller->type == VIR_DOMAIN_CONTROLLER_TYPE_VIRTIO_SERIAL ||
+            vireoAddressIsUSB(dev->data.controller))
             return fixed;
         return 0;
     default:
@@ -76,6 +84,9 @@ vireoAddressDefaultController(virDomainControllerDef *controller)
         if (opts->chassis == -1 && controller->idx >= 0)
             opts->chassis = controller->idx;
     }
+    if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_USB &&
+        controller->model == VIR_DOMAIN_CONTROLLER_MODEL_USB_DEFAULT)
+        controller->model = VIR_DOMAIN_CONTROLLER_MODEL_USB_QEMU_XHCI;
 }
 
 typedef struct {
@@ -127,6 +138,27 @@ vireoAddressAddNamedPorts(virDomainDef *def,
     }
 }
 
+/* USB devices get a controller where none is said. */
+static void
+vireoAddressAddUSBController(virDomainDef *def)
+{
+    virDomainControllerDef *controller;
+    size_t i;
+
+    for (i = 0; i < def->ninputs; i++) {
+        if (def->inputs[i]->bus == VIR_DOMAIN_INPUT_BUS_USB)
+            break;
+    }
+    if (i == def->ninputs ||
+        virDomainControllerFindByType(def, VIR_DOMAIN_CONTROLLER_TYPE_USB) >= 0)
+        return;
+
+    controller = virDomainControllerDefNew(VIR_DOMAIN_CONTROLLER_TYPE_USB);
+    controller->idx = 0;
+    vireoAddressDefaultController(controller);
+    virDomainControllerInsert(def, controller);
+}
+
 int
 vireoAddressAddControllers(virDomainDef *def)
 {
@@ -138,6 +170,8 @@ vireoAddressAddControllers(virDomainDef *def)
 
     if (virDomainControllerFind(def, VIR_DOMAIN_CONTROLLER_TYPE_PCI, 0) < 0)
         vireoAddressAddController(def, 0, VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT);
+
+    vireoAddressAddUSBController(def);
 
     if (virDomainDeviceInfoIterate(def, vireoAddressCount, &need) < 0)
         return -1;
@@ -343,11 +377,42 @@ vireoAddressAssignVirtioSerial(virDomainDef *def)
     return ret;
 }
 
+/* Only for what can be on USB here, so that the rest is refused by its name. */
+static int
+vireoAddressAssignUSB(virDomainDef *def)
+{
+    virDomainUSBAddressSet *set = virDomainUSBAddressSetCreate();
+    size_t i;
+    int ret = -1;
+
+    if (virDomainUSBAddressSetAddControllers(set, def) < 0)
+        goto cleanup;
+    for (i = 0; i < def->ninputs; i++) {
+        if (def->inputs[i]->bus == VIR_DOMAIN_INPUT_BUS_USB &&
+            virDomainUSBAddressPresent(&def->inputs[i]->info, NULL) == 0 &&
+            virDomainUSBAddressReserve(&def->inputs[i]->info, set) < 0)
+            goto cleanup;
+    }
+    for (i = 0; i < def->ninputs; i++) {
+        if (def->inputs[i]->bus == VIR_DOMAIN_INPUT_BUS_USB &&
+            virDomainUSBAddressPresent(&def->inputs[i]->info, NULL) < 0 &&
+            virDomainUSBAddressAssign(set, &def->inputs[i]->info) < 0)
+            goto cleanup;
+    }
+
+    ret = 0;
+
+ cleanup:
+    virDomainUSBAddressSetFree(set);
+    return ret;
+}
+
 int
 vireoAddressAssign(virDomainDef *def)
 {
     /* Ports may add a virtio-serial controller, which then needs a slot. */
-    if (vireoAddressAssignVirtioSerial(def) < 0)
+    if (vireoAddressAssignVirtioSerial(def) < 0 ||
+        vireoAddressAssignUSB(def) < 0)
         return -1;
 
     return vireoAddressAssignPCI(def);

@@ -115,6 +115,8 @@ vireoAliasAssignDevice(virDomainDef *def,
             info->alias = g_strdup_printf(controller->model ==
                                           VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT ?
                                           "pcie.%d" : "pci.%d", controller->idx);
+        else if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_USB && controller->idx == 0)
+            info->alias = g_strdup("usb");
         else
             info->alias = g_strdup_printf("%s%d", virDomainControllerTypeToString(controller->type),
                                           controller->idx);

@@ -441,7 +441,7 @@ vireoCommandAddScreen(virCommand *cmd,
             return -1;
     }
     for (i = 0; i < def->ninputs; i++) {
-        if (def->inputs[i]->bus == VIR_DOMAIN_INPUT_BUS_VIRTIO &&
+        if (def->inputs[i]->bus != VIR_DOMAIN_INPUT_BUS_PS2 &&
             vireoCommandAddJSON(cmd, "-device", vireoDevicePropsInput(def, def->inputs[i])) < 0)
             return -1;
     }

@@ -353,12 +353,42 @@ vireoDevicePropsVideo(const virDomainDef *def,
     return g_steal_pointer(&props);
 }
 
+static virJSONValue *
+vireoDevicePropsUSBInput(const virDomainDef *def,
+                         virDomainInputDef *input)
+{
+    g_autoptr(virJSONValue) props = NULL;
+    g_autofree char *bus = NULL;
+    const char *type = input->type == VIR_DOMAIN_INPUT_TYPE_KBD ? "usb-kbd" :
+        input->type == VIR_DOMAIN_INPUT_TYPE_MOUSE ? "usb-mouse" : "usb-tablet";
+    const char *controller = virDomainControllerAliasFind(def, VIR_DOMAIN_CONTROLLER_TYPE_USB,
+                                                          input->info.addr.usb.bus);
+
+    if (!controller)
+        return NULL;
+
+    /* Without hubs a port is one number. */
+    bus = g_strdup_printf("%s.0", controller);
+    if (virJSONValueObjectAdd(&props,
+                              "s:driver", type,
+                              "s:id", input->info.alias,
+                              "s:bus", bus,
+                              "u:port", input->info.addr.usb.port[0],
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
 virJSONValue *
 vireoDevicePropsInput(const virDomainDef *def,
                       virDomainInputDef *input)
 {
     const char *type = input->type == VIR_DOMAIN_INPUT_TYPE_KBD ? "virtio-keyboard-pci" :
         input->type == VIR_DOMAIN_INPUT_TYPE_MOUSE ? "virtio-mouse-pci" : "virtio-tablet-pci";
+
+    if (input->bus == VIR_DOMAIN_INPUT_BUS_USB)
+        return vireoDevicePropsUSBInput(def, input);
 
     return vireoDevicePropsVirtio(def, type, &input->info, input->virtio);
 }
@@ -512,6 +542,16 @@ vireoDevicePropsController(const virDomainDef *def,
                                               &controller->info, controller->virtio)))
             return -1;
         return virJSONValueObjectAdd(props, "k:max_ports", controller->opts.vioserial.ports,
+                                     NULL) < 0 ? -1 : 0;
+    }
+
+    if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_USB &&
+        controller->model == VIR_DOMAIN_CONTROLLER_MODEL_USB_QEMU_XHCI) {
+        if (!(*props = vireoDevicePropsPCI(def, "qemu-xhci", &controller->info)))
+            return -1;
+        return virJSONValueObjectAdd(props,
+                                     "k:p2", controller->opts.usbopts.ports,
+                                     "k:p3", controller->opts.usbopts.ports,
                                      NULL) < 0 ? -1 : 0;
     }
 

@@ -18,6 +18,9 @@
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
+/* Of either speed; what the controller has. */
+#define VIREO_USB_PORTS_MAX 15
+
 static int
 vireoValidateInfo(const virDomainDeviceInfo *info)
 {
@@ -364,6 +367,28 @@ vireoValidateChr(const virDomainChrDef *chr,
 }
 
 static int
+vireoValidateUSBController(const virDomainControllerDef *controller)
+{
+    if (controller->model == VIR_DOMAIN_CONTROLLER_MODEL_USB_NONE)
+        return 0;
+
+    if (controller->model != VIR_DOMAIN_CONTROLLER_MODEL_USB_QEMU_XHCI) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("Vireo does not support <controller type='usb' model='%s'>, only 'qemu-xhci' and 'none'"),
+                       virDomainControllerModelUSBTypeToString(controller->model));
+        return -1;
+    }
+    if (controller->opts.usbopts.ports > VIREO_USB_PORTS_MAX) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("Vireo does not support <controller type='usb'> with more than %d ports"),
+                       VIREO_USB_PORTS_MAX);
+        return -1;
+    }
+
+    return 0;
+}
+
+static int
 vireoValidateController(const virDomainControllerDef *controller)
 {
     const vireoValidateRefusal refusals[] = {
@@ -376,9 +401,8 @@ vireoValidateController(const virDomainControllerDef *controller)
         vireoValidateVirtio(controller->virtio) < 0)
         return -1;
 
-    if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_USB &&
-        controller->model == VIR_DOMAIN_CONTROLLER_MODEL_USB_NONE)
-        return 0;
+    if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_USB)
+        return vireoValidateUSBController(controller);
 
     if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_PCI) {
         const virDomainPCIControllerOpts *opts = &controller->opts.pciopts;

@@ -63,15 +63,15 @@ vireoValidateInput(const virDomainInputDef *input,
                    const virDomainDef *def)
 {
     bool known = input->type == VIR_DOMAIN_INPUT_TYPE_KBD || input->type == VIR_DOMAIN_INPUT_TYPE_MOUSE ||
-        (input->type == VIR_DOMAIN_INPUT_TYPE_TABLET && input->bus == VIR_DOMAIN_INPUT_BUS_VIRTIO);
+        (input->type == VIR_DOMAIN_INPUT_TYPE_TABLET && input->bus != VIR_DOMAIN_INPUT_BUS_PS2);
     const vireoValidateRefusal refusals[] = {
         { input->model == VIR_DOMAIN_INPUT_MODEL_VIRTIO_TRANSITIONAL,
           "<input model='virtio-transitional'>" },
-        { input->bus == VIR_DOMAIN_INPUT_BUS_USB, "<input bus='usb'>; there is bus='virtio'" },
-        { !known, "an <input> of this type and bus; there are keyboard, mouse and tablet on bus "
-                  "'virtio', keyboard and mouse on bus 'ps2'" },
-        { input->bus != VIR_DOMAIN_INPUT_BUS_VIRTIO && input->bus != VIR_DOMAIN_INPUT_BUS_PS2,
-          "an <input bus> other than 'virtio' and 'ps2'" },
+        { !known, "an <input> of this type and bus; there are keyboard, mouse and tablet on buses "
+                  "'virtio' and 'usb', keyboard and mouse on bus 'ps2'" },
+        { input->bus != VIR_DOMAIN_INPUT_BUS_VIRTIO && input->bus != VIR_DOMAIN_INPUT_BUS_USB &&
+          input->bus != VIR_DOMAIN_INPUT_BUS_PS2,
+          "an <input bus> other than 'virtio', 'usb' and 'ps2'" },
         { input->bus == VIR_DOMAIN_INPUT_BUS_PS2 && !vireoValidateHasScreen(def),
           "<input bus='ps2'> in a domain without <video>" },
     };

@@ -20,6 +20,7 @@ driver_test_data = \
 	numa \
 	rng-panic-balloon \
 	storage \
+	usb \
 	vhost-user \
 	vsock
 EXTRA_DIST += $(foreach name,$(driver_test_data),tests/unit/driver-data/$(name).xml tests/unit/driver-data/$(name).args)

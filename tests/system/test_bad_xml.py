@@ -46,7 +46,7 @@ REFUSED_BY_VIREO: "list[tuple[str, Change, str]]" = [
     ("floppy_disk", device("<disk type='file' device='floppy'><source file='/dev/null'/><target dev='fda'/></disk>"),
      "disk device"),
     ("ide_disk", device(disk_xml("/dev/null", "hda").replace("bus='virtio'", "bus='ide'")), "target bus"),
-    ("usb_tablet", device("<video/><input type='tablet' bus='usb'/>"), "bus='usb'"),
+    ("usb_hub", device("<controller type='usb'/><hub type='usb'/>"), "<hub>"),
     ("sound", device("<sound model='ich9'/>"), "sound"),
     ("e1000_card", device(network_xml().replace("type='virtio'", "type='e1000'")), "interface <model type='e1000'"),
     ("smm", replaced("<acpi/>", "<acpi/><smm state='on'/>"), "smm"),

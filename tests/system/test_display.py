@@ -73,8 +73,9 @@ def console_on_the_screen() -> None:
     devices = """
         <graphics type='vnc' autoport='yes' passwd='first'/>
         <video><model type='bochs'/></video>
+        <input type='keyboard' bus='usb'/>
         <input type='keyboard' bus='virtio'/>
-        <input type='tablet' bus='virtio'/>"""
+        <input type='tablet' bus='usb'/>"""
     with Lab() as lab:
         domain, shell = lab.boot(devices, screen=True, memory=320)
         shell.shell("printf '\\033[41m\\033[2J\\033[?25l' >/dev/tty1")
@@ -108,10 +109,12 @@ def console_on_the_screen() -> None:
         viewer = Client(socket.socket(fileno=domain.openGraphicsFD(0, libvirt.VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH)))
         wait_for_pixel(viewer, 0xaa0000)
 
-        # Keys: by the virtio keyboard, and by PS/2 when the guest lets go of that.
+        # Keys: by the virtio keyboard, by USB when the guest lets go of that, and then by PS/2.
         check_typing(domain, shell, "virtio")
         shell.shell("for d in /sys/bus/virtio/drivers/virtio_input/virtio*; do"
                     " basename $d >/sys/bus/virtio/drivers/virtio_input/unbind; done")
+        check_typing(domain, shell, "usb")
+        shell.shell("for d in /sys/bus/usb/drivers/usb/*-*; do basename $d >/sys/bus/usb/drivers/usb/unbind; done")
         check_typing(domain, shell, "ps")
         viewer.close()
 

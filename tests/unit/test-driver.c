@@ -232,9 +232,10 @@ static const testRefusal testRefusals[] = {
     { "video-memory", "", "", "<video><model type='bochs' vram='1024'/></video>", "vram" },
     { "video-accelerated", "", "", "<video><model type='bochs'><acceleration accel3d='yes'/></model>"
       "</video>", "acceleration" },
-    { "usb", "", "", "<controller type='usb' model='qemu-xhci'/>", "<controller type='usb'>" },
+    { "usb", "", "", "<controller type='usb' model='piix3-uhci'/>", "only 'qemu-xhci' and 'none'" },
+    { "usb-ports", "", "", "<controller type='usb' model='qemu-xhci' ports='16'/>", "more than 15 ports" },
+    { "usb-hub", "", "", "<controller type='usb'/><hub type='usb'/>", "<hub>" },
     { "scsi", "", "", "<controller type='scsi' model='virtio-scsi'/>", "<controller type='scsi'>" },
-    { "input-usb", "", "", "<video/><input type='tablet' bus='usb'/>", "<input bus='usb'>" },
     { "input-evdev", "", "", "<input type='evdev'><source dev='/dev/input/event0'/></input>",
       "<input>" },
     { "input-ps2-alone", "", "", "<input type='keyboard' bus='ps2'/>", "without <video>" },
