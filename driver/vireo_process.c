@@ -154,7 +154,11 @@ vireoProcessListen(virDomainObj *vm,
     }
     if (virSecurityManagerSetSocketLabel(priv->driver->securityManager, vm->def) < 0)
         return -1;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /*
+     * QEMU's storage daemon accepts twice when a connection comes while its monitor moves to a
+     * thread of its own, and would wait for the second for ever.
+     */
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (virSecurityManagerClearSocketLabel(priv->driver->securityManager, vm->def) < 0)
         goto error;
 

@@ -52,8 +52,16 @@ def pattern_sum(byte: int) -> str:
 
 
 def storage_daemon(domain: libvirt.virDomain) -> int:
+    """Its process; 0: there is none at the moment."""
     path = pathlib.Path(f"/run/libvirt/vireo/{domain.name()}.storage-pid")
-    return int(path.read_text(encoding="ascii"))
+    try:
+        return int(path.read_text(encoding="ascii") or 0)
+    except FileNotFoundError:
+        return 0
+
+
+def another_daemon(domain: libvirt.virDomain, pid: int) -> None:
+    wait_for("another storage daemon", lambda: storage_daemon(domain) not in (0, pid), 20)
 
 
 def chain(domain: libvirt.virDomain, target: str = "vda") -> "list[str]":
@@ -102,7 +110,7 @@ def backing_chain() -> None:
 
         # Killed: another serves the disk, and the guest goes on.
         os.kill(pid, signal.SIGKILL)
-        wait_for("another storage daemon", lambda: storage_daemon(domain) != pid, 20)
+        another_daemon(domain, pid)
         check(guest_sum(console, 1) == pattern_sum(0x11), "the disk is back")
         guest_write(console, 0x44, 7)
 
@@ -113,7 +121,7 @@ def backing_chain() -> None:
         daemon.start()
         lab.reconnect()
         domain = lab.connection.lookupByName(name)
-        wait_for("another storage daemon", lambda: storage_daemon(domain) != pid, 20)
+        another_daemon(domain, pid)
         console = lab.console(domain)
         console.login()
         check(guest_sum(console, 7) == pattern_sum(0x44), "the disk is back again")
