@@ -322,10 +322,13 @@ vireoCommandAddNets(virCommand *cmd,
 
     for (i = 0; i < def->nnets; i++) {
         virDomainNetDef *net = def->nets[i];
+        g_autofree char *chardev = vireoVhostChardevAlias(net->info.alias);
         g_autofree char *fd = NULL;
         g_autofree char *vhostfd = NULL;
         g_autofree char *socket = g_strdup_printf("%s/%s-passt.sock", inputs->dir, net->info.alias);
 
+        if (net->type == VIR_DOMAIN_NET_TYPE_VHOSTUSER)
+            vireoCommandAddChardev(cmd, chardev, net->data.vhostuser);
         if (inputs->netFDs) {
             vireoInterfaceFDs *fds = &inputs->netFDs[i];
 

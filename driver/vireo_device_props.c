@@ -206,6 +206,9 @@ vireoDevicePropsNetdev(virDomainNetDef *net,
     g_autoptr(virJSONValue) props = NULL;
     g_autofree char *id = vireoAliasNetdev(net);
 
+    if (net->type == VIR_DOMAIN_NET_TYPE_VHOSTUSER)
+        return vireoVhostNetdevProps(net);
+
     if (virDomainNetGetActualType(net) == VIR_DOMAIN_NET_TYPE_USER) {
         g_autoptr(virJSONValue) addr = NULL;
 

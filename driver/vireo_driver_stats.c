@@ -9,13 +9,13 @@
 #include "viraccessapicheck.h"
 #include "viralloc.h"
 #include "virerror.h"
-#include "virnetdevtap.h"
 
 #include "vireo_alias.h"
 #include "vireo_change.h"
 #include "vireo_driver.h"
 #include "vireo_guest.h"
 #include "vireo_guest_info.h"
+#include "vireo_interface.h"
 #include "vireo_qmp.h"
 #include "vireo_stats.h"
 #include "vireo_storage.h"
@@ -256,7 +256,7 @@ vireoDomainInterfaceStats(virDomainPtr dom,
         virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
                        _("interface '%s' has no device on the host to take numbers from"), device);
     else
-        ret = virNetDevTapInterfaceStats(net->ifname, stats, !virDomainNetTypeSharesHostView(net));
+        ret = vireoInterfaceGetStats(net, stats);
 
  cleanup:
     virDomainObjEndAPI(&vm);

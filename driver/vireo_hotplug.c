@@ -108,6 +108,29 @@ vireoHotplugAttachDisk(virDomainObj *vm,
     return 0;
 }
 
+/* The chardev to the switch that has the queues of @net. */
+static int
+vireoHotplugAddPort(virDomainObj *vm,
+                    virDomainNetDef *net)
+{
+    g_autofree char *chardev = vireoVhostChardevAlias(net->info.alias);
+
+    if (net->type != VIR_DOMAIN_NET_TYPE_VHOSTUSER)
+        return 0;
+
+    return vireoQmpAdd(vm, "chardev-add", vireoDevicePropsChardev(chardev, net->data.vhostuser));
+}
+
+static void
+vireoHotplugRemovePort(virDomainObj *vm,
+                       virDomainNetDef *net)
+{
+    g_autofree char *chardev = vireoVhostChardevAlias(net->info.alias);
+
+    if (net->type == VIR_DOMAIN_NET_TYPE_VHOSTUSER)
+        vireoHotplugUndo(vm, "chardev-remove", "id", chardev);
+}
+
 static void
 vireoHotplugRemoveNet(virDomainObj *vm,
                       virDomainNetDef *net)
@@ -115,6 +138,7 @@ vireoHotplugRemoveNet(virDomainObj *vm,
     g_autofree char *netdev = vireoAliasNetdev(net);
 
     vireoHotplugUndo(vm, "netdev_del", "id", netdev);
+    vireoHotplugRemovePort(vm, net);
     vireoInterfaceStop(vm, net);
 }
 
@@ -189,7 +213,12 @@ vireoHotplugAttachNet(virDomainObj *vm,
     if (vireoInterfaceStart(vm, net, &fds) < 0)
         return -1;
 
+    if (vireoHotplugAddPort(vm, net) < 0) {
+        vireoInterfaceStop(vm, net);
+        return -1;
+    }
     if (vireoHotplugAddNetdev(vm, net, &fds) < 0) {
+        vireoHotplugRemovePort(vm, net);
         vireoInterfaceStop(vm, net);
         return -1;
     }

@@ -260,6 +260,25 @@ vireoInterfaceFDsPrepare(vireoInterfaceFDs *fds,
         fds->fds[i] = -1;
 }
 
+/* Its switch is found by its socket; Open vSwitch knows of the port by a name, too. */
+static int
+vireoInterfaceFindPort(virDomainNetDef *net)
+{
+    const virDomainChrSourceDef *source = net->data.vhostuser;
+    g_autofree char *name = NULL;
+    int rc = virNetDevOpenvswitchGetVhostuserIfname(source->data.nix.path, source->data.nix.listen,
+                                                    &name);
+
+    if (rc < 0)
+        return -1;
+    if (rc > 0) {
+        g_free(net->ifname);
+        net->ifname = g_steal_pointer(&name);
+    }
+
+    return 0;
+}
+
 int
 vireoInterfaceStart(virDomainObj *vm,
                     virDomainNetDef *net,
@@ -273,6 +292,8 @@ vireoInterfaceStart(virDomainObj *vm,
         return -1;
 
     type = virDomainNetGetActualType(net);
+    if (type == VIR_DOMAIN_NET_TYPE_VHOSTUSER)
+        return vireoInterfaceFindPort(net);
     vireoInterfaceFDsPrepare(fds, MAX(net->driver.virtio.queues, 1));
     switch (type) {
     case VIR_DOMAIN_NET_TYPE_USER:
@@ -349,6 +370,16 @@ vireoInterfaceStop(virDomainObj *vm,
     }
 
     virErrorRestore(&saved);
+}
+
+int
+vireoInterfaceGetStats(const virDomainNetDef *net,
+                       virDomainInterfaceStatsPtr stats)
+{
+    if (net->type == VIR_DOMAIN_NET_TYPE_VHOSTUSER)
+        return virNetDevOpenvswitchInterfaceStats(net->ifname, stats);
+
+    return virNetDevTapInterfaceStats(net->ifname, stats, !virDomainNetTypeSharesHostView(net));
 }
 
 void

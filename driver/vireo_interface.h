@@ -9,8 +9,8 @@
 #include "vireo_domain.h"
 
 /* What an interface is served by: a descriptor of its tap for each queue, or a
- * connection to passt; none: it is found by its name. And of vhost as many as of the
- * tap, or none. */
+ * connection to passt; none: it is found by its name, or its socket. And of vhost as
+ * many as of the tap, or none. */
 typedef struct _vireoInterfaceFDs vireoInterfaceFDs;
 struct _vireoInterfaceFDs {
     int *fds;
@@ -53,6 +53,16 @@ vireoInterfaceStart(virDomainObj *vm,
 void
 vireoInterfaceStop(virDomainObj *vm,
                    virDomainNetDef *net);
+
+/**
+ * vireoInterfaceGetStats:
+ *
+ * What passed through the host's device of @net, which has a name, as its guest sees
+ * it. Returns 0, or -1 with an error reported.
+ */
+int
+vireoInterfaceGetStats(const virDomainNetDef *net,
+                       virDomainInterfaceStatsPtr stats);
 
 /**
  * vireoInterfaceReconnect:

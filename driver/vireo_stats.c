@@ -15,10 +15,10 @@
 #include "viralloc.h"
 #include "virerror.h"
 #include "virfile.h"
-#include "virnetdevtap.h"
 #include "virprocess.h"
 
 #include "vireo_alias.h"
+#include "vireo_interface.h"
 #include "vireo_memory_device.h"
 #include "vireo_qmp.h"
 #include "vireo_stats.h"
@@ -385,8 +385,7 @@ vireoStatsCollectInterface(virDomainObj *vm,
             continue;       /* passt's guests have no interface on the host */
         if (virTypedParamListAddString(params, net->ifname, "net.%zu.name", i) < 0)
             return -1;
-        if (virNetDevTapInterfaceStats(net->ifname, &stats,
-                                       !virDomainNetTypeSharesHostView(net)) < 0) {
+        if (vireoInterfaceGetStats(net, &stats) < 0) {
             virResetLastError();
             continue;
         }

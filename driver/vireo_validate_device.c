@@ -253,7 +253,8 @@ vireoValidateNetUser(const virDomainNetDef *net)
 }
 
 static int
-vireoValidateNet(const virDomainNetDef *net)
+vireoValidateNet(const virDomainNetDef *net,
+                 const virDomainDef *def)
 {
     const vireoValidateRefusal refusals[] = {
         { net->script || net->downscript, "interface <script>" },
@@ -289,6 +290,10 @@ vireoValidateNet(const virDomainNetDef *net)
         break;
     case VIR_DOMAIN_NET_TYPE_USER:
         if (vireoValidateNetUser(net) < 0)
+            return -1;
+        break;
+    case VIR_DOMAIN_NET_TYPE_VHOSTUSER:
+        if (vireoVhostValidateNet(net, def) < 0)
             return -1;
         break;
     default:
@@ -497,7 +502,7 @@ vireoValidateDeviceDef(const virDomainDeviceDef *dev,
     case VIR_DOMAIN_DEVICE_DISK:
         return vireoValidateDisk(dev->data.disk, def);
     case VIR_DOMAIN_DEVICE_NET:
-        return vireoValidateNet(dev->data.net);
+        return vireoValidateNet(dev->data.net, def);
     case VIR_DOMAIN_DEVICE_CHR:
         return vireoValidateChr(dev->data.chr, def);
     case VIR_DOMAIN_DEVICE_CONTROLLER:

@@ -8,9 +8,11 @@
 
 #include "virerror.h"
 
+#include "vireo_alias.h"
 #include "vireo_device_props.h"
 #include "vireo_firmware.h"
 #include "vireo_storage.h"
+#include "vireo_validate.h"
 #include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -60,4 +62,38 @@ vireoVhostDiskProps(const virDomainDef *def,
         return NULL;
 
     return g_steal_pointer(&props);
+}
+
+virJSONValue *
+vireoVhostNetdevProps(virDomainNetDef *net)
+{
+    g_autoptr(virJSONValue) props = NULL;
+    g_autofree char *id = vireoAliasNetdev(net);
+    g_autofree char *chardev = vireoVhostChardevAlias(net->info.alias);
+
+    if (virJSONValueObjectAdd(&props,
+                              "s:type", "vhost-user",
+                              "s:id", id,
+                              "s:chardev", chardev,
+                              "p:queues", net->driver.virtio.queues,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+int
+vireoVhostValidateNet(const virDomainNetDef *net,
+                      const virDomainDef *def)
+{
+    const vireoValidateRefusal refusals[] = {
+        { net->driver.virtio.name != VIR_DOMAIN_NET_DRIVER_TYPE_DEFAULT,
+          "<driver name> of an interface of type 'vhostuser'" },
+        { net->bandwidth != NULL, "<bandwidth> of an interface of type 'vhostuser'" },
+    };
+
+    if (vireoValidateRefuse(refusals) < 0)
+        return -1;
+
+    return vireoVhostCheckMemory(def, "an interface of type 'vhostuser'");
 }

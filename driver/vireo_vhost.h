@@ -27,6 +27,16 @@ int
 vireoVhostCheckMemory(const virDomainDef *def,
                       const char *what);
 
+/* -netdev / netdev_add: an interface of type 'vhostuser'; NULL with an error reported. */
+virJSONValue *
+vireoVhostNetdevProps(virDomainNetDef *net);
+
+/* Whether Vireo has what an interface of type 'vhostuser' asks for: 0, or -1 with an error
+ * reported. */
+int
+vireoVhostValidateNet(const virDomainNetDef *net,
+                      const virDomainDef *def);
+
 /* -device / device_add: a disk that another process serves; NULL with an error reported. */
 virJSONValue *
 vireoVhostDiskProps(const virDomainDef *def,

@@ -138,6 +138,11 @@ typedef struct {
     "<disk " attrs "><source file='/d'/>" inner "</disk>"
 #define VDA "<target dev='vda' bus='virtio'/>"
 
+#define SHARED "<memoryBacking><access mode='shared'/></memoryBacking>"
+#define VHOSTUSER(inner) \
+    "<interface type='vhostuser'><source type='unix' path='/s' mode='client'/>" \
+    "<model type='virtio'/>" inner "</interface>"
+
 static const testRefusal testRefusals[] = {
     { "loader-secure", "<loader readonly='yes' secure='yes' type='pflash'>/f</loader>", "", "",
       "<loader secure='yes'>" },
@@ -246,6 +251,10 @@ static const testRefusal testRefusals[] = {
       "<address domain='0' bus='1' slot='0' function='0'/></source></hostdev>", "<hostdev>" },
     { "filesystem", "", "", "<filesystem><source dir='/s'/><target dir='t'/></filesystem>",
       "<filesystem>" },
+    { "net-vhostuser-memory", "", "", VHOSTUSER(""), "mode='shared'" },
+    { "net-vhostuser-driver", "", SHARED, VHOSTUSER("<driver name='qemu'/>"), "<driver name>" },
+    { "net-vhostuser-bandwidth", "", SHARED,
+      VHOSTUSER("<bandwidth><inbound average='1'/></bandwidth>"), "<bandwidth>" },
     { "filesystem-iommu", "", "", "<filesystem type='mount'><driver type='virtiofs' iommu='on'/>"
       "<source dir='/s'/><target dir='t'/></filesystem>", "iommu='on'" },
     { "vsock-transitional", "", "", "<vsock model='virtio-transitional'/>", "<vsock model" },
