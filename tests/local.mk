@@ -53,6 +53,12 @@ tests_unit_test_io_loop_SOURCES = tests/unit/test-io-loop.c
 tests_unit_test_io_loop_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_io_loop_LDADD = $(TEST_LIBS)
 
+# The same on a host that refuses io_uring.
+unit_tests += tests/unit/test-io-loop-emulated
+tests_unit_test_io_loop_emulated_SOURCES = tests/unit/test-io-loop.c tests/unit/no_io_uring.c
+tests_unit_test_io_loop_emulated_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_io_loop_emulated_LDADD = $(TEST_LIBS)
+
 unit_tests += tests/unit/test-chardev
 tests_unit_test_chardev_SOURCES = tests/unit/test-chardev.c
 tests_unit_test_chardev_CFLAGS = $(TEST_CFLAGS)
@@ -67,6 +73,11 @@ unit_tests += tests/unit/test-block
 tests_unit_test_block_SOURCES = tests/unit/test-block.c $(BLOCK_FIXTURE)
 tests_unit_test_block_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_block_LDADD = $(TEST_LIBS)
+unit_tests += tests/unit/test-block-emulated
+tests_unit_test_block_emulated_SOURCES = tests/unit/test-block.c tests/unit/no_io_uring.c \
+	$(BLOCK_FIXTURE)
+tests_unit_test_block_emulated_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_block_emulated_LDADD = $(TEST_LIBS)
 unit_tests += tests/unit/test-block-port
 tests_unit_test_block_port_SOURCES = tests/unit/test-block-port.c
 tests_unit_test_block_port_CFLAGS = $(TEST_CFLAGS)
@@ -225,6 +236,11 @@ device_tests += tests/device/test-virtio-blk-faults
 tests_device_test_virtio_blk_faults_SOURCES = tests/device/test-virtio-blk-faults.c $(BLK_FIXTURE)
 tests_device_test_virtio_blk_faults_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_blk_faults_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+device_tests += tests/device/test-virtio-blk-emulated
+tests_device_test_virtio_blk_emulated_SOURCES = tests/device/test-virtio-blk.c \
+	tests/unit/no_io_uring.c $(BLK_FIXTURE)
+tests_device_test_virtio_blk_emulated_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_blk_emulated_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 device_tests += tests/device/test-virtio-pci
 tests_device_test_virtio_pci_SOURCES = tests/device/test-virtio-pci.c $(BLK_FIXTURE)
 tests_device_test_virtio_pci_CFLAGS = $(TEST_CFLAGS)

@@ -159,13 +159,14 @@ class Vireo:
 
     running = []
 
-    def __init__(self, directory, *arguments, stdin=subprocess.DEVNULL, pass_fds=()):
+    def __init__(self, directory, *arguments, stdin=subprocess.DEVNULL, pass_fds=(),
+                 preexec_fn=None):
         self.directory = directory
         self.qmp_path = directory / f'qmp{len(Vireo.running)}.sock'
         self.arguments = [str(argument) for argument in arguments]
         self.process = subprocess.Popen([VIREO, *self.arguments], cwd=directory, stdin=stdin,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        pass_fds=pass_fds)
+                                        pass_fds=pass_fds, preexec_fn=preexec_fn)
         Vireo.running.append(self.process)
 
     @classmethod

@@ -337,6 +337,16 @@ static void files_remove(gpointer data)
 		io_file_remove(files->files[i]);
 }
 
+static bool have_io_uring(void)
+{
+	struct io_uring ring;
+	bool have = io_uring_queue_init(1, &ring, 0) == 0;
+
+	if (have)
+		io_uring_queue_exit(&ring);
+	return have;
+}
+
 /* Registered or not, a file is the same; and one removed at once leaves nothing behind. */
 static void test_files(void)
 {
@@ -355,7 +365,7 @@ static void test_files(void)
 			g_assert_cmpint(files.readers[i].result, ==, 16);
 			g_assert_cmpint(files.readers[i].buffer[15], ==, 0);
 		}
-		g_assert_cmpuint(files.n_fixed, >, 0);
+		g_assert_cmpint(files.n_fixed > 0, ==, have_io_uring());
 		g_assert_cmpuint(files.n_fixed, <, MANY_FILES);
 		io_loop_run_sync(loop, files_remove, &files);
 	}

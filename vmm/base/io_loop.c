@@ -1,5 +1,5 @@
 /*
- * io_loop.c: an I/O thread and its io_uring
+ * io_loop.c: an I/O thread and its ring
  *
  * One io_uring_enter() per turn both submits what callbacks prepared and waits for the next
  * completion. Posts from other threads arrive as a read of an eventfd that is always in flight;
@@ -9,9 +9,6 @@
  * A loop that polls submits first and then looks at the completion ring, and at the flag by which
  * the kernel says that completions wait for the thread to come and make them (TASKRUN): without a
  * system call until something is there.
- *
- * The ring is restricted to the operations below before it is enabled, and the thread's seccomp
- * filter has no io_uring_setup(): what the filter forbids cannot be had through the ring either.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -29,9 +26,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-/* One page of entries; a full ring is submitted early, so this bounds a batch, not the load. */
-#define SUBMISSION_ENTRIES 64
-#define COMPLETION_ENTRIES 256
+/* Without io_uring: as many transfers of files are on their way at a time. */
+#define N_WORKERS 8
 
 /* How polling begins, and grows by default. */
 #define POLL_START_NS	  INT64_C(4000)
@@ -43,17 +39,6 @@
 #define STACK_SIZE (128 * 1024)
 #endif
 
-static const uint8_t allowed_operations[] = {
-	IORING_OP_NOP,		IORING_OP_READV,
-	IORING_OP_WRITEV,	IORING_OP_FSYNC,
-	IORING_OP_POLL_ADD,	IORING_OP_POLL_REMOVE,
-	IORING_OP_SENDMSG,	IORING_OP_RECVMSG,
-	IORING_OP_TIMEOUT,	IORING_OP_TIMEOUT_REMOVE,
-	IORING_OP_ASYNC_CANCEL, IORING_OP_FALLOCATE,
-	IORING_OP_READ,		IORING_OP_WRITE,
-	IORING_OP_URING_CMD,	IORING_OP_FILES_UPDATE,
-};
-
 struct IoPoller {
 	IoLoop *loop;
 	const IoPollerOps *ops;
@@ -61,55 +46,6 @@ struct IoPoller {
 };
 
 static __thread IoLoop *current_loop;
-
-static int ring_restrict(struct io_uring *ring)
-{
-	struct io_uring_restriction restrictions[G_N_ELEMENTS(allowed_operations) + 1] = {};
-
-	restrictions[G_N_ELEMENTS(allowed_operations)] = (struct io_uring_restriction){
-		.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
-		.sqe_flags = IOSQE_FIXED_FILE,
-	};
-	for (unsigned i = 0; i < G_N_ELEMENTS(allowed_operations); i++) {
-		restrictions[i].opcode = IORING_RESTRICTION_SQE_OP;
-		restrictions[i].sqe_op = allowed_operations[i];
-	}
-	/* liburing 2.3 declares wrappers of this and of the next step but does not export them. */
-	return io_uring_register(ring->ring_fd, IORING_REGISTER_RESTRICTIONS, restrictions,
-				 G_N_ELEMENTS(restrictions));
-}
-
-/* Returns 0 or a negative errno. On the loop thread: SINGLE_ISSUER binds the ring to it. */
-static int ring_open(struct io_uring *ring, uint64_t *free_files)
-{
-	/* Completion work runs when the thread asks for it (6.1), or at least without IPIs (5.19).
-	 */
-	static const unsigned modes[] = {
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-		0,
-	};
-	int result = -EINVAL;
-
-	for (unsigned i = 0; i < G_N_ELEMENTS(modes) && result == -EINVAL; i++) {
-		struct io_uring_params params = {
-			.flags = modes[i] | IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED,
-			.cq_entries = COMPLETION_ENTRIES,
-		};
-
-		result = io_uring_queue_init_params(SUBMISSION_ENTRIES, ring, &params);
-	}
-	if (result < 0)
-		return result;
-
-	*free_files = io_files_make_table(ring);
-	result = ring_restrict(ring);
-	if (result == 0)
-		result = io_uring_register(ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
-	if (result < 0)
-		io_uring_queue_exit(ring);
-	return result;
-}
 
 unsigned io_loop_n_submissions(const IoLoop *loop)
 {
@@ -119,20 +55,19 @@ unsigned io_loop_n_submissions(const IoLoop *loop)
 int io_loop_submit(IoLoop *loop)
 {
 	loop->n_submissions++;
-	return io_uring_submit(&loop->ring);
+	return io_ring_submit(&loop->ring);
 }
 
 struct io_uring_sqe *io_loop_get_sqe(IoLoop *loop, IoOperation *operation)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
+	struct io_uring_sqe *sqe = io_ring_get_sqe(&loop->ring);
 
 	while (!sqe) {
 		/* The kernel takes entries unless it is out of memory: give it time then. */
 		if (io_loop_submit(loop) < 0)
 			g_usleep(1000);
-		sqe = io_uring_get_sqe(&loop->ring);
+		sqe = io_ring_get_sqe(&loop->ring);
 	}
-	memset(sqe, 0, sizeof(*sqe));
 	/* liburing 2.3's io_uring_prep_*() leave user_data as it is. */
 	io_uring_sqe_set_data(sqe, operation);
 	return sqe;
@@ -203,16 +138,7 @@ static int submit_and_wait(IoLoop *loop, unsigned n_wait)
 {
 	run_deferred(loop);
 	loop->n_submissions++;
-	return io_uring_submit_and_wait(&loop->ring, n_wait);
-}
-
-/* Whether the kernel has something for us, by what it shows without a system call. */
-static bool kernel_has_work(IoLoop *loop)
-{
-	unsigned flags = __atomic_load_n(loop->ring.sq.kflags, __ATOMIC_RELAXED);
-
-	return io_uring_cq_ready(&loop->ring) > 0 ||
-	       (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+	return io_ring_submit_and_wait(&loop->ring, n_wait);
 }
 
 static void begin_pollers(IoLoop *loop)
@@ -253,11 +179,11 @@ static bool poll_pollers(IoLoop *loop)
 static bool loop_poll(IoLoop *loop, int64_t start)
 {
 	run_deferred(loop);
-	if (io_uring_sq_ready(&loop->ring) > 0)
+	if (io_ring_has_entries(&loop->ring))
 		io_loop_submit(loop);
 	begin_pollers(loop);
 	for (;;) {
-		if (kernel_has_work(loop))
+		if (io_ring_has_work(&loop->ring))
 			return false;
 		if (poll_pollers(loop))
 			return true;
@@ -300,13 +226,13 @@ static int loop_wait(IoLoop *loop)
 	run_deferred(loop);
 	if (loop->pollers_begun)
 		found = poll_pollers(loop);
-	if (found || kernel_has_work(loop))
+	if (found || io_ring_has_work(&loop->ring))
 		return submit_and_wait(loop, found ? 0 : 1);
 	start = io_loop_now_ns();
 	if (loop->poll_ns > 0)
 		found = loop_poll(loop, start);
 	/* Ending may find what came last, and prepare requests for it. */
-	if (!found && !kernel_has_work(loop))
+	if (!found && !io_ring_has_work(&loop->ring))
 		end_pollers(loop);
 	result = submit_and_wait(loop, found ? 0 : 1);
 	adapt_polling(loop, io_loop_now_ns() - start);
@@ -321,17 +247,12 @@ static void loop_turn(IoLoop *loop)
 		g_usleep(1000); /* out of memory: nothing else can fail on a good ring */
 
 	/* What is there now is a batch; what comes meanwhile is the next one's. */
-	for (unsigned n = io_uring_cq_ready(&loop->ring); n > 0; n--) {
-		struct io_uring_cqe *cqe;
+	for (unsigned n = io_ring_n_completions(&loop->ring); n > 0; n--) {
 		IoOperation *operation;
 		int completed;
 
-		if (io_uring_peek_cqe(&loop->ring, &cqe) < 0)
+		if (!io_ring_take(&loop->ring, &operation, &completed))
 			break;
-		operation = io_uring_cqe_get_data(cqe);
-		completed = cqe->res;
-		/* Free the entry first: the callback may submit. */
-		io_uring_cq_advance(&loop->ring, 1);
 		if (operation)
 			operation->complete(operation, completed);
 	}
@@ -354,7 +275,7 @@ static void *loop_main(void *data)
 
 	pthread_setname_np(pthread_self(), loop->name);
 	current_loop = loop;
-	result = ring_open(&loop->ring, &loop->free_files);
+	result = io_ring_open(&loop->ring, &loop->free_files);
 	if (result == 0 && loop->thread_init)
 		loop->thread_init(loop->init_data);
 	loop_report_start(loop, -result);
@@ -364,7 +285,7 @@ static void *loop_main(void *data)
 	wake_arm(loop);
 	while (!loop->stopping)
 		loop_turn(loop);
-	io_uring_queue_exit(&loop->ring);
+	io_ring_close(&loop->ring);
 	return NULL;
 }
 
@@ -398,6 +319,17 @@ static void loop_destroy(IoLoop *loop)
 	g_mutex_clear(&loop->lock);
 	g_cond_clear(&loop->started_cond);
 	g_free(loop);
+}
+
+/* Who makes the transfers that the kernel's ring would have made. */
+static bool loop_start_workers(IoLoop *loop, GError **error)
+{
+	g_message("I/O thread '%s' does without io_uring: %s", loop->name,
+		  g_strerror(loop->ring.refusal));
+	loop->workers = io_workers_new(loop, N_WORKERS, error);
+	if (loop->workers)
+		io_emulation_set_workers(loop->ring.emulation, loop->workers);
+	return loop->workers != NULL;
 }
 
 IoLoop *io_loop_new(const char *name, IoLoopFunc thread_init, gpointer data, GError **error)
@@ -436,6 +368,10 @@ IoLoop *io_loop_new(const char *name, IoLoopFunc thread_init, gpointer data, GEr
 		error_fail_errno(error, loop->start_errno,
 				 "cannot set up io_uring for I/O thread '%s'", name);
 		loop_destroy(loop);
+		return NULL;
+	}
+	if (loop->ring.emulation && !loop_start_workers(loop, error)) {
+		io_loop_free(loop);
 		return NULL;
 	}
 	return loop;
@@ -491,6 +427,7 @@ void io_loop_free(IoLoop *loop)
 		return;
 	io_loop_post(loop, loop_stop, loop);
 	pthread_join(loop->thread, NULL);
+	io_workers_free(loop->workers);
 	g_warn_if_fail(loop->n_watches == 0);
 	loop_destroy(loop);
 }

@@ -10,6 +10,8 @@
  * soon enough (io_loop_set_polling()): that saves the wake-up, and, where a poller looks at a queue
  * itself, its producer's notification.
  *
+ * A host that refuses io_uring costs speed, no more: its entries are then carried out by threads.
+ *
  * "Loop thread" below is the thread that the IoLoop owns. Everything else says so.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
@@ -51,7 +53,7 @@ struct IoDeferred {
 /*
  * Start a thread called @name (cut to 15 bytes for the kernel) with its ring. @thread_init, if
  * not NULL, runs first on it with @data (it installs the seccomp filter). Main thread. NULL and
- * @error when the kernel refuses a ring or a thread.
+ * @error when the kernel refuses descriptors or a thread.
  */
 IoLoop *io_loop_new(const char *name, IoLoopFunc thread_init, gpointer data, GError **error);
 

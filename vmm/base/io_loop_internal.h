@@ -6,8 +6,8 @@
 #pragma once
 
 #include "vmm/base/io_loop.h"
+#include "vmm/base/io_ring.h"
 
-#include <liburing.h>
 #include <pthread.h>
 
 typedef struct IoPost {
@@ -16,7 +16,8 @@ typedef struct IoPost {
 } IoPost;
 
 struct IoLoop {
-	struct io_uring ring;
+	IoRing ring;
+	IoWorkers *workers; /* of an emulated ring */
 	pthread_t thread;
 	char name[16];
 	int thread_id;

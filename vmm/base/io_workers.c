@@ -149,6 +149,14 @@ static void hand_over(IoDeferred *deferred)
 	workers->prepared_end = &workers->prepared;
 }
 
+void io_workers_submit(IoWorkers *workers)
+{
+	if (!workers->prepared)
+		return;
+	io_deferred_cancel(&workers->hand_over);
+	hand_over(&workers->hand_over);
+}
+
 struct io_uring_sqe *io_workers_get_sqe(IoWorkers *workers, IoOperation *operation)
 {
 	IoWork *work = workers->free;

@@ -28,3 +28,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(IoWorkers, io_workers_free)
  * before the loop next waits; @operation completes on the loop. Loop thread.
  */
 struct io_uring_sqe *io_workers_get_sqe(IoWorkers *workers, IoOperation *operation);
+
+/* Hand over now what is prepared. Loop thread. */
+void io_workers_submit(IoWorkers *workers);
