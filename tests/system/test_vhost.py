@@ -266,3 +266,77 @@ def sockets_to_the_guest() -> None:
         check(len(os.listdir(f"/proc/{monitor_pid(domain)}/fd")) == descriptors, "no descriptor was lost")
         assert cid is not None
         wait_for("the agent at the new address", lambda: answers(int(cid.get("address", "0"))), 20, 1)
+
+
+class Switch:
+    """A dpdk-testpmd that passes frames between two sockets: at one it listens, to the other it connects."""
+
+    def __init__(self, directory: str) -> None:
+        self.sockets = [os.path.join(directory, "port0.sock"), os.path.join(directory, "port1.sock")]
+        # The monitor, which is not root, makes the second.
+        os.chmod(directory, 0o777)
+        self.start()
+
+    def start(self) -> None:
+        ports = [argument for number, path in enumerate(self.sockets)
+                 for argument in ("--vdev", f"net_vhost{number},iface={path},client={number}")]
+        # pylint: disable-next=consider-using-with
+        self.process = subprocess.Popen(
+            # It polls; whatever else there is to do comes first.
+            ["nice", "-n", "19", "dpdk-testpmd", "--no-pci", "--no-huge", "-m", "128", "--lcores", "0@0,1@0", "--no-telemetry",
+             *ports, "--", "--total-num-mbufs=4096", "--no-mlockall", "--nb-cores=1", "--forward-mode=io",
+             "--auto-start"],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for("the switch's socket", lambda: os.path.exists(self.sockets[0]), 30, 0.05)
+        os.chmod(self.sockets[0], 0o666)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.unlink(self.sockets[0])
+
+    def __enter__(self) -> "Switch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def xml(self, number: int) -> str:
+        mode = "<source type='unix' path='{}' mode='server'/>" if number else (
+            "<source type='unix' path='{}' mode='client'><reconnect enabled='yes' timeout='1'/></source>")
+        return (f"<interface type='vhostuser'><mac address='52:54:00:aa:dd:0{number}'/>"
+                f"{mode.format(self.sockets[number])}<model type='virtio'/></interface>")
+
+
+@test(limit=200)
+def cards_at_a_switch() -> None:
+    """Two cards of a guest at DPDK's ports: frames between them, pause, a switch that dies, plug."""
+    with Lab() as lab, Switch(lab.directory) as switch:
+        domain, console = lab.boot(switch.xml(0) + switch.xml(1), body=SHARED)
+        # Each card in a network of its own, so that what goes from one to the other takes the switch.
+        console.shell("ip link set eth0 up; ip link set eth1 up; sleep 1; true")
+
+        def received(card: int) -> int:
+            return int(console.shell(f"cat /sys/class/net/eth{card}/statistics/rx_packets"))
+
+        def passes(sender: int) -> bool:
+            before = received(1 - sender)
+            console.shell(f"arping -c 3 -f -w 1 -I eth{sender} 10.9.9.9 >/dev/null 2>&1; true")
+            return received(1 - sender) > before
+
+        for card in 0, 1:
+            console.shell(f"ip address add 10.9.{card}.1/24 dev eth{card}")
+            wait_for(f"frames from card {card}", lambda: passes(card), 20, 0.5)  # pylint: disable=cell-var-from-loop
+        domain.suspend()
+        domain.resume()
+        wait_for("frames after a pause", lambda: passes(0), 20, 0.5)
+        switch.kill()
+        wait_for("the cable is out", lambda: console.shell("cat /sys/class/net/eth0/carrier") == "0", 20, 0.5)
+        switch.start()
+        wait_for("the cable is in", lambda: console.shell("cat /sys/class/net/eth0/carrier") == "1", 20, 0.5)
+        wait_for("frames by the new switch", lambda: passes(0) and passes(1), 30, 0.5)
+        domain.detachDevice(switch.xml(0))
+        wait_for("the card left the XML", lambda: device_count(domain, "interface") == 1, 30)
+        domain.attachDevice(switch.xml(0))
+        wait_for("the card is back", lambda: "eth0" in console.shell("ls /sys/class/net").split(), 20)
