@@ -57,6 +57,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_driver_threads.c \
 	driver/vireo_driver_tune.c \
 	driver/vireo_driver_update.c \
+	driver/vireo_driver_vcpu.c \
 	driver/vireo_event.c \
 	driver/vireo_firmware.c \
 	driver/vireo_firmware_descriptor.c \
@@ -80,6 +81,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_sysinfo.c \
 	driver/vireo_tune.c \
 	driver/vireo_update.c \
+	driver/vireo_vcpu.c \
 	driver/vireo_vhost.c \
 	driver/vireo_virtiofs.c \
 	driver/vireo_vsock.c \
@@ -122,6 +124,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_storage.h \
 	driver/vireo_tune.h \
 	driver/vireo_update.h \
+	driver/vireo_vcpu.h \
 	driver/vireo_vhost.h \
 	driver/vireo_virtiofs.h \
 	driver/vireo_vsock.h \

@@ -21,6 +21,7 @@
 #include "vireo_namespace.h"
 #include "vireo_storage.h"
 #include "vireo_sysinfo.h"
+#include "vireo_vcpu.h"
 #include "vireo_vhost.h"
 #include "vireo_virtiofs.h"
 #include "vireo_vsock.h"
@@ -121,23 +122,38 @@ vireoCommandAddMachine(virCommand *cmd,
     vireoCommandAddClock(cmd, def);
 }
 
-static void
+static int
 vireoCommandAddCPU(virCommand *cmd,
                    const virDomainDef *def)
 {
-    unsigned int vcpus = virDomainDefGetVcpus(def);
+    unsigned int fixed = vireoVcpuCountFixed(def);
+    unsigned int max = virDomainDefGetVcpusMax(def);
     const virCPUDef *cpu = def->cpu;
+    g_auto(virBuffer) smp = VIR_BUFFER_INITIALIZER;
+    size_t i;
 
     g_autofree char *model = vireoCPUFormat(cpu);
 
     virCommandAddArgList(cmd, "-cpu", model, NULL);
 
-    virCommandAddArg(cmd, "-smp");
+    virBufferAsprintf(&smp, "%u", fixed);
+    if (fixed < max)
+        virBufferAsprintf(&smp, ",maxcpus=%u", max);
     if (cpu->sockets > 0)
-        virCommandAddArgFormat(cmd, "%u,sockets=%u,dies=%u,cores=%u,threads=%u", vcpus,
-                               cpu->sockets, cpu->dies, cpu->cores, cpu->threads);
+        virBufferAsprintf(&smp, ",sockets=%u,dies=%u,cores=%u,threads=%u",
+                          cpu->sockets, cpu->dies, cpu->cores, cpu->threads);
     else
-        virCommandAddArgFormat(cmd, "%u,sockets=%u,dies=1,cores=1,threads=1", vcpus, vcpus);
+        virBufferAsprintf(&smp, ",sockets=%u,dies=1,cores=1,threads=1", max);
+    virCommandAddArg(cmd, "-smp");
+    virCommandAddArgBuffer(cmd, &smp);
+
+    for (i = fixed; i < max; i++) {
+        if (def->vcpus[i]->online &&
+            vireoCommandAddJSON(cmd, "-device", vireoVcpuProps(def, i)) < 0)
+            return -1;
+    }
+
+    return 0;
 }
 
 static void
@@ -476,8 +492,8 @@ vireoCommandBuild(virDomainDef *def,
 
     virCommandAddEnvPassCommon(cmd);
     vireoCommandAddMachine(cmd, def);
-    vireoCommandAddCPU(cmd, def);
-    if (vireoMemoryAddArgs(cmd, def, inputs->dir) < 0)
+    if (vireoCommandAddCPU(cmd, def) < 0 ||
+        vireoMemoryAddArgs(cmd, def, inputs->dir) < 0)
         return NULL;
     vireoCommandAddMonitor(cmd, inputs);
     vireoCommandAddActions(cmd, def);

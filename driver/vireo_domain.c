@@ -289,6 +289,7 @@ static virDomainDefParserConfig vireoParserConfig = {
     .domainValidateCallback = vireoValidateDomainDef,
     .deviceValidateCallback = vireoValidateDeviceDef,
     .features = VIR_DOMAIN_DEF_FEATURE_MEMORY_HOTPLUG |
+                VIR_DOMAIN_DEF_FEATURE_INDIVIDUAL_VCPUS |
                 VIR_DOMAIN_DEF_FEATURE_USER_ALIAS |
                 VIR_DOMAIN_DEF_FEATURE_FW_AUTOSELECT |
                 VIR_DOMAIN_DEF_FEATURE_OFFLINE_VCPUPIN,

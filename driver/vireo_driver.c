@@ -369,6 +369,7 @@ static virHypervisorDriver vireoHypervisorDriver = {
     .domainGetCPUStats = vireoDomainGetCPUStats, /* 0.1.0 */
     .domainSetVcpus = vireoDomainSetVcpus, /* 0.1.0 */
     .domainSetVcpusFlags = vireoDomainSetVcpusFlags, /* 0.1.0 */
+    .domainSetVcpu = vireoDomainSetVcpu, /* 0.1.0 */
     .domainGetSecurityLabel = vireoDomainGetSecurityLabel, /* 0.1.0 */
     .domainGetMessages = vireoDomainGetMessages, /* 0.1.0 */
     .domainDefineXML = vireoDomainDefineXML, /* 0.1.0 */

@@ -528,6 +528,8 @@ vireoDomainSetMemoryFlags(virDomainPtr dom,
 int
 vireoDomainSetMaxMemory(virDomainPtr dom,
                         unsigned long memory);
+
+/* vireo_driver_vcpu.c */
 int
 vireoDomainSetVcpus(virDomainPtr dom,
                     unsigned int nvcpus);
@@ -535,6 +537,11 @@ int
 vireoDomainSetVcpusFlags(virDomainPtr dom,
                          unsigned int nvcpus,
                          unsigned int flags);
+int
+vireoDomainSetVcpu(virDomainPtr dom,
+                   const char *map,
+                   int state,
+                   unsigned int flags);
 
 /* vireo_driver_guest.c */
 int

@@ -400,8 +400,8 @@ vireoDomainGetVcpus(virDomainPtr dom,
                     int maplen)
 {
     virDomainObj *vm = vireoDomainObjFromDomain(dom);
-    int n;
-    int i;
+    int n = 0;
+    size_t i;
     int ret = -1;
 
     if (!vm)
@@ -415,12 +415,14 @@ vireoDomainGetVcpus(virDomainPtr dom,
         goto cleanup;
     }
 
-    n = MIN(maxinfo, (int)virDomainDefGetVcpus(vm->def));
     memset(info, 0, sizeof(*info) * maxinfo);
-    for (i = 0; i < n; i++) {
-        if (vireoDomainFillVcpu(vm, i, &info[i],
-                                cpumaps ? VIR_GET_CPUMAP(cpumaps, maplen, i) : NULL, maplen) < 0)
+    for (i = 0; n < maxinfo && i < virDomainDefGetVcpusMax(vm->def); i++) {
+        if (!vm->def->vcpus[i]->online)
+            continue;
+        if (vireoDomainFillVcpu(vm, i, &info[n],
+                                cpumaps ? VIR_GET_CPUMAP(cpumaps, maplen, n) : NULL, maplen) < 0)
             goto cleanup;
+        n++;
     }
     ret = n;
 

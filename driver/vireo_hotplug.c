@@ -27,6 +27,7 @@
 #include "vireo_iotune.h"
 #include "vireo_memory_device.h"
 #include "vireo_qmp.h"
+#include "vireo_vcpu.h"
 #include "vireo_vhost.h"
 #include "vireo_virtiofs.h"
 #include "vireo_vsock.h"
@@ -548,6 +549,10 @@ vireoHotplugForget(virDomainObj *vm,
     g_autofree char *name = g_strdup(alias);
     virDomainDeviceDef dev;
 
+    if (vireoVcpuForget(vm, name)) {
+        vireoDomainSaveStatus(vm);
+        return;
+    }
     if (virDomainDefFindDevice(vm->def, name, &dev, false) < 0)
         return;
 
@@ -618,36 +623,45 @@ vireoHotplugAwaitUnplug(virDomainObj *vm)
 }
 
 int
+vireoHotplugRelease(virDomainObj *vm,
+                    const char *alias)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    int ret = -1;
+
+    priv->unplugState = VIREO_UNPLUG_PENDING;
+    priv->unplugAlias = g_strdup(alias);
+    if (vireoQmpDel(vm, "device_del", "id", alias) == 0 && vireoHotplugAwaitUnplug(vm) == 0) {
+        if (priv->unplugState == VIREO_UNPLUG_REFUSED) {
+            virReportError(VIR_ERR_OPERATION_FAILED,
+                           _("the guest refused to let go of device '%s'"), alias);
+            virObjectEventStateQueue(priv->driver->domainEventState,
+                                     virDomainEventDeviceRemovalFailedNewFromObj(vm, alias));
+        } else {
+            ret = priv->unplugState == VIREO_UNPLUG_DONE;
+        }
+    }
+
+    g_clear_pointer(&priv->unplugAlias, g_free);
+    return ret;
+}
+
+int
 vireoHotplugDetach(virDomainObj *vm,
                    virDomainDeviceDef *match)
 {
-    vireoDomainObjPrivate *priv = vm->privateData;
     virDomainDeviceDef dev;
     g_autofree char *alias = NULL;
-    int ret = -1;
+    int rc;
 
     if (vireoHotplugFind(vm, match, &dev) < 0)
         return -1;
     alias = g_strdup(virDomainDeviceGetInfo(&dev)->alias);
 
-    priv->unplugState = VIREO_UNPLUG_PENDING;
-    priv->unplugAlias = g_strdup(alias);
-    if (vireoQmpDel(vm, "device_del", "id", alias) < 0 ||
-        vireoHotplugAwaitUnplug(vm) < 0)
-        goto cleanup;
-
-    if (priv->unplugState == VIREO_UNPLUG_REFUSED) {
-        virReportError(VIR_ERR_OPERATION_FAILED, _("the guest refused to let go of device '%s'"),
-                       alias);
-        virObjectEventStateQueue(priv->driver->domainEventState,
-                                 virDomainEventDeviceRemovalFailedNewFromObj(vm, alias));
-        goto cleanup;
-    }
-    if (priv->unplugState == VIREO_UNPLUG_DONE)
+    if ((rc = vireoHotplugRelease(vm, alias)) < 0)
+        return -1;
+    if (rc == 1)
         vireoHotplugForget(vm, alias);
-    ret = 0;
 
- cleanup:
-    g_clear_pointer(&priv->unplugAlias, g_free);
-    return ret;
+    return 0;
 }

@@ -47,6 +47,20 @@ vireoHotplugDetach(virDomainObj *vm,
                    virDomainDeviceDef *match);
 
 /**
+ * vireoHotplugRelease:
+ * @vm: an active domain, locked and in a job
+ * @alias: of the device to be unplugged
+ *
+ * Asks the guest to let go of a device and waits some seconds for that. Returns 1
+ * when it is gone, which is then the caller's to put down, 0 if the guest has not
+ * answered yet (vireoHotplugForget() follows when it has), or -1 with an error
+ * reported.
+ */
+int
+vireoHotplugRelease(virDomainObj *vm,
+                    const char *alias);
+
+/**
  * vireoHotplugForget:
  * @alias: of a device the guest has let go of, later than anyone waited
  *

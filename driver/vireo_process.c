@@ -46,6 +46,7 @@
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 #include "vireo_storage.h"
+#include "vireo_vcpu.h"
 #include "vireo_virtiofs.h"
 #include "vireo_vsock.h"
 
@@ -125,6 +126,7 @@ vireoProcessPrepare(virDomainObj *vm,
         return -1;
 
     vireoAliasAssign(vm->def);
+    vireoVcpuPrepare(vm->def);
     if (vireoCPUPrepare(driver->cpuHost, vm->def->cpu) < 0 ||
         vireoProcessCheckBoot(&vm->def->os) < 0 ||
         vireoFirmwareFill(driver->config, vm->def) < 0 ||

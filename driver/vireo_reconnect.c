@@ -22,6 +22,7 @@
 #include "vireo_qmp.h"
 #include "vireo_rx_filter.h"
 #include "vireo_storage.h"
+#include "vireo_vcpu.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -98,6 +99,7 @@ vireoReconnectDomain(virDomainObj *vm)
         vireoReconnectChannels(vm) < 0)
         return -1;
 
+    vireoVcpuReconnect(vm);
     vireoInterfaceReconnect(vm);
     vireoGraphicsReconnect(vm);
     for (i = 0; i < vm->def->nnets; i++) {

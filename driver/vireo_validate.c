@@ -13,6 +13,7 @@
 #include "vireo_cpu.h"
 #include "vireo_sysinfo.h"
 #include "vireo_validate.h"
+#include "vireo_vcpu.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -61,7 +62,6 @@ vireoValidateCPU(const virDomainDef *def)
 {
     const virCPUDef *cpu = def->cpu;
     const vireoValidateRefusal refusals[] = {
-        { virDomainDefHasVcpusOffline(def), "<vcpu current> below the maximum" },
         { def->placement_mode == VIR_DOMAIN_CPU_PLACEMENT_MODE_AUTO, "<vcpu placement='auto'>" },
         { cpu->cache != NULL, "<cpu><cache>" },
         { cpu->addr != NULL, "<cpu><maxphysaddr>" },
@@ -77,7 +77,7 @@ vireoValidateCPU(const virDomainDef *def)
         return -1;
     }
 
-    if (vireoValidateRefuse(refusals) < 0)
+    if (vireoValidateRefuse(refusals) < 0 || vireoVcpuValidate(def) < 0)
         return -1;
 
     return vireoCPUValidate(cpu);

@@ -5,6 +5,7 @@ driver_test_data = \
 	clock \
 	cpu-boot-actions \
 	cpu-custom \
+	cpu-hotplug \
 	disks \
 	graphics \
 	graphics-socket \

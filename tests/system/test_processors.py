@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Virtual processors as an unmodified kernel finds them."""
+"""Virtual processors as an unmodified kernel finds them, and as they come and go."""
 
-from lib.harness import check, test
+import os
+
+import libvirt
+
+from lib.guest import Lab, refused
+from lib.harness import check, test, wait_for
 from lib.monitor import Monitor
 
 TOPOLOGY = "/sys/devices/system/cpu/cpu*/topology"
@@ -32,3 +37,39 @@ def sixteen_processors() -> None:
         # The kernel moves work around by interrupts between processors.
         for cpu in (0, 7, 15):
             check(shell.shell(f"taskset -c {cpu} sh -c 'echo ran'") == "ran", f"work on processor {cpu}")
+
+
+ONLINE = "cat /sys/devices/system/cpu/online"
+
+
+@test(limit=150)
+def come_and_go() -> None:
+    """virsh setvcpus, up and down; what the guest will not give stays, and a daemon restart forgets nothing."""
+    with Lab() as lab:
+        domain, console = lab.boot(body="<vcpus><vcpu id='0' enabled='yes' hotpluggable='no'/>"
+                                        "<vcpu id='1' enabled='yes' hotpluggable='yes'/></vcpus>", vcpus=4)
+        check(console.shell(ONLINE) == "0-1" and domain.vcpusFlags() == 2, "two of four are there from the start")
+        domain.setVcpus(4)
+        check([vcpu[0] for vcpu in domain.vcpus()[0]] == [0, 1, 2, 3], "four in the domain")
+        wait_for("four processors", lambda: console.shell("ls -d /sys/devices/system/cpu/cpu[0-9] | wc -l") == "4", 20)
+        console.shell("for cpu in 2 3; do echo 1 >/sys/devices/system/cpu/cpu$cpu/online; done")
+        check(console.shell(ONLINE) == "0-3", "four that the guest can use")
+        check(console.shell("taskset -c 3 sh -c 'echo ran'") == "ran", "work on the last")
+
+        pin = tuple(i == 0 for i in range(os.cpu_count() or 1))
+        domain.pinVcpu(3, pin)
+        domain.setVcpus(3)
+        check(console.shell(ONLINE) == "0-2" and domain.vcpusFlags() == 3, "the last is gone")
+        domain.setVcpus(1)
+        check(console.shell(ONLINE) == "0" and domain.vcpusFlags() == 1, "and all but the first")
+        refused(lambda: domain.setVcpu("0", 0), "vCPU 0 is not hotpluggable")
+        domain.setVcpu("3", 1)
+        check([vcpu[0] for vcpu in domain.vcpus()[0]] == [0, 3], "one with a gap before it")
+        console.shell("echo 1 >/sys/devices/system/cpu/cpu3/online")
+        check(console.shell(ONLINE) == "0,3", "which the guest can use")
+        domain.reset()
+        console.expect("guest: up", 60)
+        console.login()
+        check(console.shell(ONLINE) == "0-1", "and finds again after a reset, by another number")
+        domain.setVcpusFlags(3, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+        check(domain.vcpusFlags(libvirt.VIR_DOMAIN_AFFECT_CONFIG) == 3, "of the next life")

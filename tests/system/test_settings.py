@@ -95,9 +95,12 @@ def threads_and_limits() -> None:
         check(domain.getCPUStats(True)[0]["cpu_time"] > 0, "CPU time")
         check(console.shell("nproc") == "2", "the guest still runs")
 
-        refused(libvirt.VIR_ERR_OPERATION_UNSUPPORTED, domain.setVcpus, 3)
+        refused(libvirt.VIR_ERR_INVALID_ARG, domain.setVcpus, 3)
         domain.setVcpusFlags(3, libvirt.VIR_DOMAIN_AFFECT_CONFIG | libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
-        check(domain.vcpusFlags(libvirt.VIR_DOMAIN_AFFECT_CONFIG) == 3, "vCPUs of the next life")
+        config = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+        check(domain.vcpusFlags(config | libvirt.VIR_DOMAIN_VCPU_MAXIMUM) == 3, "the most vCPUs of the next life")
+        domain.setVcpusFlags(3, config)
+        check(domain.vcpusFlags(config) == 3, "vCPUs of the next life")
         refused(libvirt.VIR_ERR_OPERATION_UNSUPPORTED, domain.setMaxMemory, 1 << 20)
         check(domain.jobInfo()[0] == libvirt.VIR_DOMAIN_JOB_NONE, "no job")
         refused(libvirt.VIR_ERR_OPERATION_INVALID, domain.abortJob)
