@@ -237,6 +237,7 @@ vireoBlockdevFormatProps(const virDomainDiskDef *disk,
                               "s:file", storage,
                               "b:read-only", src != disk->src || disk->src->readonly,
                               "S:discard", disk->discard == VIR_DOMAIN_DISK_DISCARD_UNMAP ? "unmap" : NULL,
+                              "S:detect-zeroes", src == disk->src ? vireoDevicePropsDetectZeroes(disk) : NULL,
                               NULL) < 0 ||
         vireoBlockdevAddEncryption(&props, src) < 0)
         return NULL;

@@ -138,6 +138,15 @@ vireoDevicePropsDisk(const virDomainDef *def,
     return g_steal_pointer(&props);
 }
 
+const char *
+vireoDevicePropsDetectZeroes(const virDomainDiskDef *disk)
+{
+    int mode = virDomainDiskGetDetectZeroesMode(disk->discard, disk->detect_zeroes);
+
+    return mode == VIR_DOMAIN_DISK_DETECT_ZEROES_DEFAULT ? NULL :
+        virDomainDiskDetectZeroesTypeToString(mode);
+}
+
 virJSONValue *
 vireoDevicePropsBlockNode(virDomainDiskDef *disk)
 {
@@ -166,6 +175,7 @@ vireoDevicePropsBlockNode(virDomainDiskDef *disk)
                               virDomainDiskIoTypeToString(disk->iomode),
                               "S:discard", disk->discard == VIR_DOMAIN_DISK_DISCARD_DEFAULT ? NULL :
                               virDomainDiskDiscardTypeToString(disk->discard),
+                              "S:detect-zeroes", vireoDevicePropsDetectZeroes(disk),
                               "A:cache", &cache,
                               NULL) < 0)
         return NULL;

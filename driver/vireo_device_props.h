@@ -34,6 +34,10 @@ vireoDevicePropsCacheMode(virDomainDiskCache mode,
                           virTristateSwitch *writeback,
                           virTristateBool *direct);
 
+/* detect-zeroes, without what needs discards where there are none; NULL: not said */
+const char *
+vireoDevicePropsDetectZeroes(const virDomainDiskDef *disk);
+
 /* -device / device_add */
 virJSONValue *
 vireoDevicePropsDisk(const virDomainDef *def,

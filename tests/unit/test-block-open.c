@@ -27,8 +27,10 @@ static void test_options_refused(Fixture *fixture, gconstpointer data)
 			 "file,node-name=d2345678901234567890123456789012,filename=/x");
 	assert_add_fails(fixture->nodes, "node 'nobody' not found", "raw,node-name=d,file=nobody");
 	assert_add_fails(fixture->nodes, "qcow2", "qcow2,node-name=d,file=nobody");
-	assert_add_fails(fixture->nodes, "detect-zeroes",
-			 "file,node-name=d,filename=/x,detect-zeroes=on");
+	assert_add_fails(fixture->nodes, "'detect-zeroes' of unmap needs",
+			 "file,node-name=d,filename=/x,detect-zeroes=unmap");
+	assert_add_fails(fixture->nodes, "read-zeroes",
+			 "file,node-name=d,filename=/x,read-zeroes=on");
 	/* A name taken inside. */
 	text = g_strdup_printf("raw,node-name=d,file.driver=file,file.node-name=d,file.filename=%s",
 			       fixture->image);

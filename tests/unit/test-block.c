@@ -171,6 +171,46 @@ static void test_discard_and_zeroes(Fixture *fixture, gconstpointer data)
 	block_node_detach(node);
 }
 
+/* Blocks of the fixture's image that the host keeps. */
+static uint64_t allocated(BlockNode *node)
+{
+	BlockNodeInfo info;
+
+	block_node_get_info(node, &info);
+	return info.actual_size;
+}
+
+/* Writes of zeroes give their blocks back, or at least are zeroes; others are what they were. */
+static void test_detect_zeroes(Fixture *fixture, gconstpointer more)
+{
+	BlockNode *node = attach(fixture, more);
+	g_autofree uint8_t *buffer = g_malloc0(1 << 20);
+	g_autofree uint8_t *got = g_malloc(1 << 20);
+	bool unmaps = strstr(more, "detect-zeroes=unmap") != NULL;
+	uint64_t before = allocated(node);
+	BlockStatistics statistics;
+
+	g_assert_cmpint(transfer(fixture, node, BLOCK_WRITE, 0, buffer, 1 << 20), ==, 0);
+	if (unmaps)
+		g_assert_cmpuint(allocated(node), <=, before - (1 << 20));
+	/* The first and the last byte count. */
+	for (unsigned i = 0; i < 2; i++) {
+		buffer[i * ((1 << 20) - 1)] = 1;
+		g_assert_cmpint(transfer(fixture, node, BLOCK_WRITE, 1 << 20, buffer, 1 << 20), ==,
+				0);
+		g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 1 << 20, got, 1 << 20), ==, 0);
+		g_assert_cmpmem(got, 1 << 20, buffer, 1 << 20);
+		buffer[0] = 0;
+	}
+	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 0, got, 1 << 20), ==, 0);
+	buffer[(1 << 20) - 1] = 0;
+	g_assert_cmpmem(got, 1 << 20, buffer, 1 << 20);
+	block_node_get_statistics(node, &statistics);
+	g_assert_cmpuint(statistics.operations[BLOCK_WRITE], ==, 3);
+	g_assert_cmpuint(statistics.operations[BLOCK_WRITE_ZEROES], ==, 0);
+	block_node_detach(node);
+}
+
 static void test_discard_ignored(Fixture *fixture, gconstpointer data)
 {
 	BlockNode *node = attach(fixture, "");
@@ -314,6 +354,8 @@ int main(int argc, char **argv)
 	ADD_TEST("truncated-below", NULL, test_truncated_below);
 	ADD_TEST("discard-and-zeroes", NULL, test_discard_and_zeroes);
 	ADD_TEST("discard-ignored", NULL, test_discard_ignored);
+	ADD_TEST("detect-zeroes/on", ",detect-zeroes=on", test_detect_zeroes);
+	ADD_TEST("detect-zeroes/unmap", ",discard=unmap,detect-zeroes=unmap", test_detect_zeroes);
 	ADD_TEST("write-through", NULL, test_write_through);
 	ADD_TEST("full-disk", NULL, test_full_disk);
 	ADD_TEST("resize", NULL, test_resize);

@@ -8,7 +8,6 @@
 #include "vmm/base/iov.h"
 
 #include <glib.h>
-#include <stdbool.h>
 #include <string.h>
 
 uint64_t iov_size(const struct iovec *iov, unsigned n_iov)
@@ -26,6 +25,27 @@ static bool iov_seek(const struct iovec *iov, unsigned n_iov, unsigned *i, uint6
 	while (*i < n_iov && *offset >= iov[*i].iov_len)
 		*offset -= iov[(*i)++].iov_len;
 	return *i < n_iov;
+}
+
+/* A buffer whose start is zero and that is the same a little further on is zero throughout. */
+static bool is_zero(const uint8_t *bytes, size_t size)
+{
+	size_t head = MIN(size, 16);
+
+	for (size_t i = 0; i < head; i++) {
+		if (bytes[i])
+			return false;
+	}
+	return memcmp(bytes, bytes + head, size - head) == 0;
+}
+
+bool iov_is_zero(const struct iovec *iov, unsigned n_iov)
+{
+	for (unsigned i = 0; i < n_iov; i++) {
+		if (!is_zero(iov[i].iov_base, iov[i].iov_len))
+			return false;
+	}
+	return iov_size(iov, n_iov) > 0;
 }
 
 size_t iov_copy_from(const struct iovec *iov, unsigned n_iov, uint64_t offset, void *buffer,

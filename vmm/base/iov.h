@@ -8,12 +8,16 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
 /* Bytes in all of @iov. */
 uint64_t iov_size(const struct iovec *iov, unsigned n_iov);
+
+/* Whether there is nothing but zeroes in @iov, and something. */
+bool iov_is_zero(const struct iovec *iov, unsigned n_iov);
 
 /*
  * Copy up to @size bytes from (to) @iov, starting @offset bytes into it. Return how many there

@@ -111,6 +111,13 @@ const char *block_node_name(const BlockNode *node);
 /* Set *@limits to what requests of the node must keep to. Main thread. */
 void block_node_get_limits(BlockNode *node, BlockLimits *limits);
 
+/* Whether writes of zeroes are recognised: as such, or as zeroes that may be unmapped. */
+typedef enum BlockDetectZeroes {
+	BLOCK_DETECT_ZEROES_OFF,
+	BLOCK_DETECT_ZEROES_ON,
+	BLOCK_DETECT_ZEROES_UNMAP,
+} BlockDetectZeroes;
+
 /* What QMP shows of a node; strings are borrowed. */
 typedef struct BlockNodeInfo {
 	const char *node_name;
@@ -122,6 +129,7 @@ typedef struct BlockNodeInfo {
 	bool read_only;
 	bool write_cache, direct, no_flush;
 	bool discard;
+	BlockDetectZeroes detect_zeroes;
 	uint64_t size;	      /* bytes, as the guest sees it */
 	uint64_t actual_size; /* bytes allocated on the host; of a block device its size */
 } BlockNodeInfo;

@@ -53,6 +53,7 @@ struct BlockNode {
 	bool read_only;
 	bool discard;
 	bool no_flush;
+	BlockDetectZeroes detect_zeroes;
 
 	/* The one user: a device, or the node above. */
 	char *user;

@@ -270,9 +270,13 @@ static bool is_unsupported(int result)
 
 static Stage first_zero_stage(const BlockRequest *request)
 {
-	const BlockFile *file = request->node->file;
+	const BlockNode *node = request->node;
+	const BlockFile *file = node->file;
+	bool may_unmap = request->operation == BLOCK_WRITE
+				 ? node->detect_zeroes == BLOCK_DETECT_ZEROES_UNMAP
+				 : request->may_unmap;
 
-	if (request->may_unmap && request->node->discard && !known(&file->no_punch_hole))
+	if (may_unmap && node->discard && !known(&file->no_punch_hole))
 		return STAGE_PUNCH_HOLE;
 	return known(&file->no_zero_range) ? STAGE_WRITE_ZERO_BYTES : STAGE_ZERO_RANGE;
 }
@@ -461,6 +465,14 @@ static int check(const BlockRequest *request)
 	return 0;
 }
 
+/* Whether it is to be found out, and is so. */
+static bool is_write_of_zeroes(const BlockRequest *request)
+{
+	return request->operation == BLOCK_WRITE &&
+	       request->node->detect_zeroes != BLOCK_DETECT_ZEROES_OFF &&
+	       iov_is_zero(request->iov, request->n_iov);
+}
+
 static Stage first_stage(BlockRequest *request)
 {
 	request->result = check(request);
@@ -472,7 +484,7 @@ static Stage first_stage(BlockRequest *request)
 		return STAGE_NOTHING;
 	if (request->operation == BLOCK_DISCARD)
 		return first_discard_stage(request);
-	if (request->operation == BLOCK_WRITE_ZEROES)
+	if (request->operation == BLOCK_WRITE_ZEROES || is_write_of_zeroes(request))
 		return first_zero_stage(request);
 	if (!is_aligned(request)) {
 		request->bounce = aligned_alloc(MAX(request->node->file->memory_alignment, 4096),

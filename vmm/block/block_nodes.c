@@ -167,6 +167,8 @@ static bool node_open_child(BlockNode *node, const QapiBlockdevRef *reference, c
 	node->file = node->child->file;
 	node->no_flush |= node->child->no_flush;
 	node->discard &= node->child->discard;
+	if (node->detect_zeroes == BLOCK_DETECT_ZEROES_OFF)
+		node->detect_zeroes = node->child->detect_zeroes;
 
 	if (says_direct && own->direct != node->file->direct)
 		return error_fail(error, "'cache.direct' is not that of node '%s'",
@@ -177,6 +179,21 @@ static bool node_open_child(BlockNode *node, const QapiBlockdevRef *reference, c
 					  node->child->name);
 		node->read_only = true;
 	}
+	return true;
+}
+
+static bool node_set_detection(BlockNode *node, const QapiBlockdevOptions *options, GError **error)
+{
+	static const BlockDetectZeroes modes[] = {
+		[QAPI_BLOCKDEV_DETECT_ZEROES_OPTIONS_OFF] = BLOCK_DETECT_ZEROES_OFF,
+		[QAPI_BLOCKDEV_DETECT_ZEROES_OPTIONS_ON] = BLOCK_DETECT_ZEROES_ON,
+		[QAPI_BLOCKDEV_DETECT_ZEROES_OPTIONS_UNMAP] = BLOCK_DETECT_ZEROES_UNMAP,
+	};
+
+	if (options->has_detect_zeroes)
+		node->detect_zeroes = modes[options->detect_zeroes];
+	if (node->detect_zeroes == BLOCK_DETECT_ZEROES_UNMAP && !node->discard)
+		return error_fail(error, "'detect-zeroes' of unmap needs a 'discard' of unmap");
 	return true;
 }
 
@@ -200,6 +217,8 @@ static bool node_open(BlockNode *node, const QapiBlockdevOptions *options,
 	node->read_only = own.read_only;
 	node->discard = own.discard;
 	node->no_flush = own.no_flush;
+	if (!node_set_detection(node, options, error))
+		return false;
 	switch (options->driver) {
 	case QAPI_BLOCKDEV_DRIVER_FILE:
 		return node_open_file(node, &options->u.file, &own, error);
@@ -296,6 +315,7 @@ void block_node_get_info(BlockNode *node, BlockNodeInfo *info)
 		.direct = node->file->direct,
 		.no_flush = node->no_flush,
 		.discard = node->discard,
+		.detect_zeroes = node->detect_zeroes,
 		.size = block_file_size(node->file),
 		.actual_size = block_file_allocated(node->file),
 	};

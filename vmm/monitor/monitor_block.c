@@ -19,6 +19,11 @@
 
 static QapiBlockDeviceInfo *describe_node(BlockNode *node)
 {
+	static const QapiBlockdevDetectZeroesOptions detection[] = {
+		[BLOCK_DETECT_ZEROES_OFF] = QAPI_BLOCKDEV_DETECT_ZEROES_OPTIONS_OFF,
+		[BLOCK_DETECT_ZEROES_ON] = QAPI_BLOCKDEV_DETECT_ZEROES_OPTIONS_ON,
+		[BLOCK_DETECT_ZEROES_UNMAP] = QAPI_BLOCKDEV_DETECT_ZEROES_OPTIONS_UNMAP,
+	};
 	QapiBlockDeviceInfo *info = g_new0(QapiBlockDeviceInfo, 1);
 	BlockNodeInfo node_info;
 
@@ -27,7 +32,7 @@ static QapiBlockDeviceInfo *describe_node(BlockNode *node)
 	info->node_name = g_strdup(node_info.node_name);
 	info->ro = node_info.read_only;
 	info->drv = g_strdup(node_info.driver);
-	info->detect_zeroes = QAPI_BLOCKDEV_DETECT_ZEROES_OPTIONS_OFF;
+	info->detect_zeroes = detection[node_info.detect_zeroes];
 	info->image = g_new0(QapiImageInfo, 1);
 	info->image->filename = g_strdup(node_info.filename);
 	info->image->format = g_strdup(node_info.driver);
@@ -82,14 +87,14 @@ static QapiBlockDeviceStats *describe_statistics(BlockNode *node)
 	stats->rd_operations = (int64_t)counters.operations[BLOCK_READ];
 	stats->rd_total_time_ns = (int64_t)counters.total_ns[BLOCK_READ];
 	stats->failed_rd_operations = (int64_t)counters.failed[BLOCK_READ];
-	stats->wr_bytes = (int64_t)(counters.bytes[BLOCK_WRITE] +
-				    counters.bytes[BLOCK_WRITE_ZEROES]);
+	stats->wr_bytes =
+		(int64_t)(counters.bytes[BLOCK_WRITE] + counters.bytes[BLOCK_WRITE_ZEROES]);
 	stats->wr_operations = (int64_t)(counters.operations[BLOCK_WRITE] +
 					 counters.operations[BLOCK_WRITE_ZEROES]);
-	stats->wr_total_time_ns = (int64_t)(counters.total_ns[BLOCK_WRITE] +
-					    counters.total_ns[BLOCK_WRITE_ZEROES]);
-	stats->failed_wr_operations = (int64_t)(counters.failed[BLOCK_WRITE] +
-						counters.failed[BLOCK_WRITE_ZEROES]);
+	stats->wr_total_time_ns =
+		(int64_t)(counters.total_ns[BLOCK_WRITE] + counters.total_ns[BLOCK_WRITE_ZEROES]);
+	stats->failed_wr_operations =
+		(int64_t)(counters.failed[BLOCK_WRITE] + counters.failed[BLOCK_WRITE_ZEROES]);
 	stats->flush_operations = (int64_t)counters.operations[BLOCK_FLUSH];
 	stats->flush_total_time_ns = (int64_t)counters.total_ns[BLOCK_FLUSH];
 	stats->failed_flush_operations = (int64_t)counters.failed[BLOCK_FLUSH];
