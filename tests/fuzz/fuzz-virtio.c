@@ -11,10 +11,10 @@
 #include "tests/device/virtio_driver.h"
 #include "tests/fuzz/fuzz.h"
 #include "vmm/block/block.h"
-#include "vmm/chardev/chardev.h"
+#include "vmm/chardev/chardev_internal.h"
 #include "vmm/chardev/rng_backend.h"
 #include "vmm/config/options.h"
-#include "vmm/net/net.h"
+#include "vmm/net/net_internal.h"
 #include "vmm/memory/memory_backend.h"
 #include "vmm/virtio/virtio_balloon.h"
 #include "vmm/virtio/virtio_blk.h"
@@ -88,65 +88,54 @@ void block_node_submit(BlockNode *node, G_GNUC_UNUSED unsigned port, BlockReques
 	io_loop_post(node->loop, block_done, request);
 }
 
-struct Netdev {
+typedef struct FuzzNetdev {
+	Netdev netdev;
 	unsigned n_left; /* frames that still arrive */
-};
+} FuzzNetdev;
 
-bool netdev_attach(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED const char *user,
-		   G_GNUC_UNUSED IoLoop *loop, G_GNUC_UNUSED const NetdevListener *listener,
-		   G_GNUC_UNUSED void *opaque, G_GNUC_UNUSED GError **error)
+static void net_start(Netdev *netdev)
 {
-	netdev->n_left = 16;
-	return true;
+	((FuzzNetdev *)netdev)->n_left = 16;
 }
 
-unsigned netdev_n_queues(G_GNUC_UNUSED const Netdev *netdev)
+static void net_stop(G_GNUC_UNUSED Netdev *netdev)
 {
-	return 2;
 }
 
-int netdev_use_queues(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned n)
+static int net_use_queues(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned n)
 {
 	return 0;
 }
 
-const char *netdev_id(G_GNUC_UNUSED const Netdev *netdev)
-{
-	return "net0";
-}
-
-void netdev_detach(G_GNUC_UNUSED Netdev *netdev)
-{
-}
-
-unsigned netdev_offloads(G_GNUC_UNUSED const Netdev *netdev)
+static unsigned net_offloads(G_GNUC_UNUSED const Netdev *netdev)
 {
 	return NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_TSO4;
 }
 
-void netdev_set_offloads(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned offloads)
+static void net_set_offloads(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned offloads)
 {
 }
 
-void netdev_watch_readable(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned queue,
-			   G_GNUC_UNUSED bool enabled)
+static void net_watch_readable(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned queue,
+			       G_GNUC_UNUSED bool enabled)
 {
 }
 
-ssize_t netdev_receive(Netdev *netdev, G_GNUC_UNUSED unsigned queue, const struct iovec *iov,
-		       unsigned n_iov)
+static ssize_t net_receive(Netdev *netdev, G_GNUC_UNUSED unsigned queue, const struct iovec *iov,
+			   unsigned n_iov)
 {
 	static uint8_t frame[9000];
-	size_t size = 60 + netdev->n_left * 550;
+	FuzzNetdev *fuzz = (FuzzNetdev *)netdev;
+	size_t size = 60 + fuzz->n_left * 550;
 
-	if (netdev->n_left == 0)
+	if (fuzz->n_left == 0)
 		return -EAGAIN;
-	netdev->n_left--;
+	fuzz->n_left--;
 	return iov_copy_to(iov, n_iov, 0, frame, size) == size ? (ssize_t)size : -EMSGSIZE;
 }
 
-int netdev_send(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned queue, const struct iovec *iov,
-		unsigned n_iov)
+static int net_send(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned queue,
+		    const struct iovec *iov, unsigned n_iov)
 {
 	uint8_t byte;
 
@@ -154,44 +143,38 @@ int netdev_send(G_GNUC_UNUSED Netdev *netdev, G_GNUC_UNUSED unsigned queue, cons
 	return 0;
 }
 
-bool netdev_has_vhost(G_GNUC_UNUSED const Netdev *netdev)
-{
-	return false;
-}
-
-NetdevVhost netdev_get_vhost(G_GNUC_UNUSED const Netdev *netdev, G_GNUC_UNUSED unsigned queue)
-{
-	g_assert_not_reached();
-}
-
-bool netdev_link_up(G_GNUC_UNUSED const Netdev *netdev)
-{
-	return true;
-}
-
-struct Chardev {
-	unsigned n_written;
+static const NetdevOps net_ops = {
+	.start = net_start,
+	.stop = net_stop,
+	.use_queues = net_use_queues,
+	.offloads = net_offloads,
+	.set_offloads = net_set_offloads,
+	.watch_readable = net_watch_readable,
+	.receive = net_receive,
+	.send = net_send,
 };
 
-bool chardev_attach(G_GNUC_UNUSED Chardev *chardev, G_GNUC_UNUSED const char *user,
-		    G_GNUC_UNUSED const ChardevFrontEnd *front_end, G_GNUC_UNUSED void *opaque,
-		    G_GNUC_UNUSED GError **error)
-{
-	return true;
-}
-
-void chardev_detach(G_GNUC_UNUSED Chardev *chardev)
-{
-}
-
-void chardev_accept_input(G_GNUC_UNUSED Chardev *chardev)
-{
-}
-
 /* Every eighth write is short, as to a slow reader. */
-size_t chardev_write(Chardev *chardev, G_GNUC_UNUSED const uint8_t *data, size_t size)
+static size_t console_write(G_GNUC_UNUSED Chardev *chardev, G_GNUC_UNUSED const uint8_t *data,
+			    size_t size)
 {
-	return chardev->n_written++ % 8 == 7 ? size / 2 : size;
+	static unsigned n_written;
+
+	return n_written++ % 8 == 7 ? size / 2 : size;
+}
+
+static const ChardevOps console_ops = {
+	.object_size = sizeof(Chardev),
+	.write = console_write,
+};
+
+static Chardev *new_console(Chardevs *chardevs, const char *options)
+{
+	g_autoptr(ChardevConfig) config = chardev_config_parse(options, NULL);
+	Chardev *chardev = chardevs_add(chardevs, config, NULL);
+
+	chardev->ops = &console_ops;
+	return chardev;
 }
 
 struct RngBackend {
@@ -218,11 +201,15 @@ void rng_request_cancel(G_GNUC_UNUSED RngRequest *request)
 /* The guest */
 
 static const DeviceType *const types[] = {
-	&virtio_balloon_type.pci.device, &virtio_blk_type.pci.device,
-	&virtio_console_type.pci.device, &virtio_net_type.pci.device,
+	&virtio_balloon_type.pci.device,
+	&virtio_blk_type.pci.device,
+	&virtio_console_type.pci.device,
+	&virtio_net_type.pci.device,
 	&virtio_mem_type.pci.device,
-	&virtio_rng_type.pci.device,	 &virtio_console_port_type,
-	&virtio_serial_port_type,	 NULL,
+	&virtio_rng_type.pci.device,
+	&virtio_console_port_type,
+	&virtio_serial_port_type,
+	NULL,
 };
 
 static const char *const devices[] = {
@@ -350,8 +337,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	FakeMachine *fake;
 	BlockNode node = {};
-	Netdev netdev = {};
-	Chardev console = {}, serial = {};
+	char id[] = "net";
+	FuzzNetdev netdev = { .netdev = { .ops = &net_ops, .id = id, .n_queues = 2 } };
+	Chardevs *chardevs;
 	RngBackend rng = {};
 	DeviceTree *tree;
 	VirtioDriver driver = {};
@@ -368,9 +356,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fake = fake_machine_new(4u << 20);
 	fake_machine_set_io_loop(fake, "", loop);
 	fake_machine_set_block_node(fake, "disk", &node);
-	fake_machine_set_netdev(fake, "net", &netdev);
-	fake_machine_set_chardev(fake, "con", &console);
-	fake_machine_set_chardev(fake, "ser", &serial);
+	fake_machine_set_netdev(fake, "net", &netdev.netdev);
+	chardevs = chardevs_new(NULL);
+	fake_machine_set_chardev(fake, "con", new_console(chardevs, "null,id=con"));
+	fake_machine_set_chardev(fake, "ser", new_console(chardevs, "null,id=ser"));
 	fake_machine_set_rng(fake, "rng", &rng);
 	fake_machine_set_memory(fake, "mem", memory);
 	tree = device_tree_new(types, &fake->services);
@@ -397,6 +386,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	device_tree_remove_bus(tree, &bus);
 	bus_clear(&bus);
 	device_tree_free(tree);
+	chardevs_free(chardevs);
 	fake_machine_free(fake);
 	return 0;
 }
