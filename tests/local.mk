@@ -201,7 +201,9 @@ tests_device_libvirtiodriver_a_SOURCES += \
 check_LIBRARIES += tests/vhost-user/libvhostuserback.a
 tests_vhost_user_libvhostuserback_a_CFLAGS = $(TEST_CFLAGS)
 tests_vhost_user_libvhostuserback_a_SOURCES = \
-	tests/vhost-user/back_end.c tests/vhost-user/back_end.h
+	tests/vhost-user/back_end.c tests/vhost-user/back_end.h \
+	tests/vhost-user/back_end_lie.c tests/vhost-user/back_end_lie.h \
+	tests/vhost-user/inflight.c tests/vhost-user/inflight.h
 VHOST_USER_BACK_END = tests/vhost-user/libvhostuserback.a
 
 # A front end without a guest, and what it says of Debian's back ends

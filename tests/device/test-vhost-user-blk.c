@@ -240,7 +240,42 @@ static void test_reconnect(Fixture *fixture, gconstpointer protocol)
 	g_assert_false(virtio_driver_status(&fixture->driver) & VIRTIO_STATUS_NEEDS_RESET);
 }
 
-static void test_memory(Fixture *fixture, gconstpointer data)
+/*
+ * The back end dies when it has answered a later request and not an earlier one: the next finds in
+ * the record what is missing, and does nothing twice.
+ */
+static void test_in_flight(Fixture *fixture, gconstpointer data)
+{
+	uint64_t at[4];
+
+	(void)data;
+	check_io(fixture, 0, 1, 1);
+	for (unsigned i = 0; i < 4; i++) {
+		if (i % 2 == 0)
+			back_end_keep_one(fixture->back_end);
+		at[i] = offer(fixture, 0, 6 + 3 * i, 1, 20 + i, (uint8_t)(0x20 + i));
+		if (i % 2 == 1)
+			g_assert_cmpuint(virtio_driver_wait(&fixture->driver, 0, NULL), ==,
+					 6 + 3 * i);
+	}
+	g_assert_cmpuint(status_of(fixture, at[0]), ==, 0xff);
+	back_end_free(fixture->back_end);
+	memset(fixture->disk + 20 * SECTOR, 0, 4 * SECTOR);
+	fake_machine_iterate(fixture->fake);
+	make_back_end(fixture, DISK_SIZE, FULL);
+	for (unsigned i = 0; i < 4; i += 2) {
+		g_assert_cmpuint(virtio_driver_wait(&fixture->driver, 0, NULL), ==, 6 + 3 * i);
+		g_assert_cmpuint(status_of(fixture, at[i]), ==, 0);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		g_assert_cmpuint(fixture->disk[(20 + i) * SECTOR], ==, i % 2 ? 0 : 0x20 + i);
+	g_assert_cmpuint(virtio_ring_used_index(&fixture->driver.rings[0]), ==, 6);
+	check_io(fixture, 0, 2, 2);
+	check_io(fixture, 1, 3, 3);
+	g_assert_false(virtio_driver_status(&fixture->driver) & VIRTIO_STATUS_NEEDS_RESET);
+}
+
+static GuestMemoryRegion make_region(void)
 {
 	GuestMemoryRegion region = {
 		.gpa = 1ULL << 32,
@@ -249,9 +284,31 @@ static void test_memory(Fixture *fixture, gconstpointer data)
 		.shared = true,
 	};
 
-	(void)data;
 	g_assert_no_errno(ftruncate(region.fd, 1 << 20));
 	region.hva = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, region.fd, 0);
+	return region;
+}
+
+/* The back end does not take memory that is plugged. */
+static void test_memory_refused(Fixture *fixture, gconstpointer data)
+{
+	GuestMemoryRegion region = make_region();
+
+	(void)data;
+	check_io(fixture, 0, 1, 1);
+	back_end_set_lie(fixture->back_end, VHOST_USER_ADD_MEM_REG, BACK_END_REFUSES);
+	g_assert_true(guest_memory_add(fixture->fake->services.memory, &region, NULL));
+	g_assert_true(virtio_driver_wait_needs_reset(&fixture->driver));
+	fake_machine_remove(fixture->fake, g_steal_pointer(&fixture->device));
+	munmap(region.hva, 1 << 20);
+	close(region.fd);
+}
+
+static void test_memory(Fixture *fixture, gconstpointer data)
+{
+	GuestMemoryRegion region = make_region();
+
+	(void)data;
 	check_io(fixture, 0, 1, 1);
 	g_assert_cmpuint(back_end_regions(fixture->back_end), ==, 1);
 	g_assert_true(guest_memory_add(fixture->fake->services.memory, &region, NULL));
@@ -301,8 +358,11 @@ static void test_lies_at_first(Fixture *fixture, gconstpointer data)
 			unsigned before;
 			g_autoptr(GError) error = NULL;
 
-			/* What is asked for may have any value. */
-			if (is_answer && lie == BACK_END_REFUSES)
+			/* What is asked for may have any value, and no descriptor. */
+			if ((is_answer && lie == BACK_END_REFUSES) ||
+			    (is_answer && lie == BACK_END_OTHER &&
+			     requests[i] != VHOST_USER_GET_CONFIG) ||
+			    lie == BACK_END_NO_DESCRIPTOR)
 				continue;
 			back_end_set_lie(fixture->back_end, requests[i], lie);
 			before = count_descriptors();
@@ -331,6 +391,9 @@ static void test_lies_later(Fixture *fixture, gconstpointer data)
 	static const LateLie lies[] = {
 		{ VHOST_USER_SET_FEATURES, BACK_END_REFUSES },
 		{ VHOST_USER_GET_INFLIGHT_FD, BACK_END_TOO_SHORT },
+		{ VHOST_USER_GET_INFLIGHT_FD, BACK_END_NO_DESCRIPTOR },
+		{ VHOST_USER_SET_INFLIGHT_FD, BACK_END_REFUSES },
+		{ VHOST_USER_SET_VRING_BASE, BACK_END_SILENT },
 		{ VHOST_USER_SET_VRING_NUM, BACK_END_WRONG_FLAGS },
 		{ VHOST_USER_SET_VRING_KICK, BACK_END_WRONG_REQUEST },
 		{ VHOST_USER_SET_VRING_ENABLE, BACK_END_HUGE },
@@ -350,6 +413,96 @@ static void test_lies_later(Fixture *fixture, gconstpointer data)
 		virtio_driver_start(&fixture->driver, UINT64_MAX);
 		check_io(fixture, 0, i, (uint8_t)(i + 1));
 	}
+}
+
+static void pause_and_go_on(Fixture *fixture)
+{
+	virtio_device_pause(fixture->device);
+	virtio_device_resume(fixture->device);
+}
+
+static void switch_cache(Fixture *fixture)
+{
+	virtio_driver_write_config(&fixture->driver, offsetof(VirtioBlkConfig, writeback), 0, 1);
+	fake_machine_iterate(fixture->fake);
+}
+
+static void change_config(Fixture *fixture)
+{
+	back_end_change_config(fixture->back_end, 99);
+}
+
+/* What is asked because of what driver, machine or back end do: it is told likewise. */
+static void test_lies_in_use(Fixture *fixture, gconstpointer data)
+{
+	static const struct {
+		unsigned request;
+		BackEndLie lie;
+		void (*act)(Fixture *fixture);
+	} lies[] = {
+		{ VHOST_USER_GET_VRING_BASE, BACK_END_WRONG_REQUEST, pause_and_go_on },
+		{ VHOST_USER_GET_VRING_BASE, BACK_END_TOO_SHORT, pause_and_go_on },
+		{ VHOST_USER_GET_VRING_BASE, BACK_END_OTHER, pause_and_go_on },
+		{ VHOST_USER_GET_VRING_BASE, BACK_END_HUGE, pause_and_go_on },
+		{ VHOST_USER_SET_VRING_ENABLE, BACK_END_DESCRIPTORS, pause_and_go_on },
+		{ VHOST_USER_SET_CONFIG, BACK_END_REFUSES, switch_cache },
+		{ VHOST_USER_SET_CONFIG, BACK_END_WRONG_FLAGS, switch_cache },
+		{ VHOST_USER_GET_CONFIG, BACK_END_TOO_SHORT, change_config },
+		{ VHOST_USER_GET_CONFIG, BACK_END_OTHER, change_config },
+	};
+
+	(void)data;
+	for (unsigned i = 0; i < G_N_ELEMENTS(lies); i++) {
+		check_io(fixture, 0, i, (uint8_t)(i + 1));
+		back_end_set_lie(fixture->back_end, lies[i].request, lies[i].lie);
+		lies[i].act(fixture);
+		g_assert_true(virtio_driver_wait_needs_reset(&fixture->driver));
+		back_end_set_lie(fixture->back_end, lies[i].request, BACK_END_HONEST);
+		virtio_driver_start(&fixture->driver, UINT64_MAX);
+	}
+	check_io(fixture, 0, 1, 1);
+}
+
+/* A reset that the back end does not carry out is one all the same. */
+static void test_lies_at_reset(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	check_io(fixture, 0, 1, 1);
+	back_end_set_lie(fixture->back_end, VHOST_USER_SET_STATUS, BACK_END_REFUSES);
+	virtio_driver_set_status(&fixture->driver, 0);
+	fake_machine_iterate(fixture->fake);
+	g_assert_cmpuint(virtio_driver_status(&fixture->driver), ==, 0);
+	back_end_set_lie(fixture->back_end, VHOST_USER_SET_STATUS, BACK_END_HONEST);
+	virtio_driver_start(&fixture->driver, UINT64_MAX);
+	check_io(fixture, 0, 2, 2);
+}
+
+/* On its own channel the back end may say one thing only; what it may not is refused. */
+static void test_channel(Fixture *fixture, gconstpointer data)
+{
+	const VhostUserHeader unknown = { .request = 77, .flags = VHOST_USER_VERSION, .size = 0 };
+	const VhostUserHeader changed = {
+		.request = VHOST_USER_BACKEND_CONFIG_CHANGE,
+		.flags = VHOST_USER_VERSION,
+	};
+	const VhostUserHeader huge = {
+		.request = VHOST_USER_BACKEND_CONFIG_CHANGE,
+		.flags = VHOST_USER_VERSION,
+		.size = UINT32_MAX,
+	};
+
+	(void)data;
+	back_end_send_raw(fixture->back_end, &unknown, sizeof(unknown));
+	/* In parts, and many at once. */
+	back_end_send_raw(fixture->back_end, &changed, 5);
+	fake_machine_iterate(fixture->fake);
+	back_end_send_raw(fixture->back_end, (const uint8_t *)&changed + 5, sizeof(changed) - 5);
+	for (unsigned i = 0; i < 50; i++)
+		back_end_send_raw(fixture->back_end, &changed, sizeof(changed));
+	check_io(fixture, 0, 1, 1);
+	g_assert_false(virtio_driver_status(&fixture->driver) & VIRTIO_STATUS_NEEDS_RESET);
+	back_end_send_raw(fixture->back_end, &huge, sizeof(huge));
+	g_assert_true(virtio_driver_wait_needs_reset(&fixture->driver));
 }
 
 static void test_junk(Fixture *fixture, gconstpointer data)
@@ -429,10 +582,15 @@ int main(int argc, char **argv)
 		{ "pause", test_pause, true, true },
 		{ "reset", test_reset, true, true },
 		{ "reconnect", test_reconnect, true, true },
+		{ "in-flight", test_in_flight, true, false },
 		{ "memory", test_memory, true, true },
+		{ "memory-refused", test_memory_refused, true, false },
 		{ "error", test_error, true, false },
 		{ "lies-at-first", test_lies_at_first, false, false },
 		{ "lies-later", test_lies_later, false, false },
+		{ "lies-in-use", test_lies_in_use, true, false },
+		{ "lies-at-reset", test_lies_at_reset, true, false },
+		{ "channel", test_channel, true, false },
 		{ "junk", test_junk, true, false },
 		{ "state", test_state, true, false },
 		{ "refused", test_refused, false, false },

@@ -17,6 +17,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "tests/vhost-user/back_end_lie.h"
+#include "tests/vhost-user/inflight.h"
 #include "vmm/base/fd.h"
 #include "vmm/vhost/vhost_user_message.h"
 #include "vmm/virtio/virtio_blk_layout.h"
@@ -33,6 +35,7 @@ typedef struct Ring {
 	VhostUserVringAddress address;
 	int kick, call, error;
 	bool enabled, running;
+	InflightRecord *record; /* NULL: there is none */
 } Ring;
 
 typedef struct Region {
@@ -54,7 +57,7 @@ struct BackEnd {
 	unsigned counts[REQUESTS];
 	uint64_t told[REQUESTS];
 	unsigned n_running;
-	bool hold, ending, hanging_up, config_changed;
+	bool hold, keep_one, ending, hanging_up, config_changed;
 	uint64_t sectors;
 	int writeback;
 	int channel;
@@ -67,6 +70,8 @@ struct BackEnd {
 	Region regions[VHOST_USER_TABLE_REGIONS];
 	GuestMemory *memory;
 	Ring rings[BACK_END_QUEUES];
+	uint8_t *inflight; /* NULL: none */
+	size_t inflight_size;
 };
 
 /* Rings */
@@ -97,6 +102,26 @@ static uint8_t transfer(BackEnd *back_end, const struct iovec *iov, unsigned n_i
 	return 0;
 }
 
+static void publish(Ring *ring)
+{
+	if (virtqueue_publish(&ring->queue) && ring->call >= 0)
+		fd_event_signal(ring->call);
+}
+
+/* With a record one at a time: it has room for what one publication shows. */
+static void finish_element(Ring *ring, VirtqueueElement *element, uint32_t written)
+{
+	uint16_t head = element->head;
+
+	if (ring->record)
+		inflight_finish(ring->record, head);
+	virtqueue_push(&ring->queue, element, written);
+	if (!ring->record)
+		return;
+	publish(ring);
+	inflight_end(ring->record, head, ring->queue.next_used);
+}
+
 static void serve_element(BackEnd *back_end, Ring *ring, VirtqueueElement *element)
 {
 	struct {
@@ -121,13 +146,26 @@ static void serve_element(BackEnd *back_end, Ring *ring, VirtqueueElement *eleme
 	else if (header.type == 4)
 		status = 0;
 	*status_at = status;
-	virtqueue_push(&ring->queue, element, written + 1);
+	finish_element(ring, element, written + 1);
 }
 
-static void publish(Ring *ring)
+static bool is_kept(BackEnd *back_end)
 {
-	if (virtqueue_publish(&ring->queue) && ring->call >= 0)
-		fd_event_signal(ring->call);
+	bool kept;
+
+	g_mutex_lock(&back_end->lock);
+	kept = back_end->keep_one;
+	back_end->keep_one = false;
+	g_mutex_unlock(&back_end->lock);
+	return kept;
+}
+
+static void take_element(BackEnd *back_end, Ring *ring, VirtqueueElement *element)
+{
+	if (ring->record)
+		inflight_begin(ring->record, element->head);
+	if (!is_kept(back_end))
+		serve_element(back_end, ring, element);
 }
 
 /* Back to where it comes from; its header (virtio 1.2 §5.1.6) says that it is in one buffer. */
@@ -166,7 +204,7 @@ static void serve_ring(BackEnd *back_end, Ring *ring)
 	do {
 		while ((element = virtqueue_pop(&ring->queue))) {
 			if (back_end->disk)
-				serve_element(back_end, ring, element);
+				take_element(back_end, ring, element);
 			else
 				return_frame(ring, element);
 		}
@@ -181,6 +219,21 @@ static void stop_ring(Ring *ring)
 	ring->base = ring->queue.next_available;
 	virtqueue_reset(&ring->queue);
 	ring->running = false;
+}
+
+/* What another back end had taken, which counts as taken from the ring. */
+static void serve_again(BackEnd *back_end, Ring *ring, uint16_t used)
+{
+	g_autoptr(GArray) heads = inflight_recover(ring->record, used);
+
+	ring->queue.next_available = (uint16_t)(used + heads->len);
+	for (unsigned i = 0; i < heads->len; i++) {
+		VirtqueueElement *element =
+			virtqueue_refetch(&ring->queue, g_array_index(heads, uint16_t, i));
+
+		g_assert_nonnull(element);
+		serve_element(back_end, ring, element);
+	}
 }
 
 static void start_ring(BackEnd *back_end, Ring *ring)
@@ -199,10 +252,11 @@ static void start_ring(BackEnd *back_end, Ring *ring)
 	guest_memory_read(back_end->memory, queue->device_area + 2, &used, sizeof(used));
 	queue->next_available = (uint16_t)ring->base;
 	queue->next_used = used;
-	/* As a back end without a record of what was in flight. */
 	g_assert_true(virtqueue_map(queue, back_end->features & BIT(29),
 				    back_end->features & BIT(28)));
 	ring->running = true;
+	if (ring->record)
+		serve_again(back_end, ring, used);
 	serve_ring(back_end, ring);
 }
 
@@ -239,48 +293,6 @@ static void add_region(BackEnd *back_end, const VhostUserRegion *wire, int fd)
 
 /* Requests */
 
-static void send_reply(BackEnd *back_end, VhostUserMessage *message, BackEndLie lie, const int *fds,
-		       unsigned n_fds)
-{
-	int wrong[] = { back_end->wake, back_end->wake };
-	uint32_t announced = message->header.size;
-
-	message->header.flags = VHOST_USER_VERSION | VHOST_USER_REPLY;
-	switch (lie) {
-	case BACK_END_SILENT:
-		return;
-	case BACK_END_WRONG_REQUEST:
-		message->header.request++;
-		break;
-	case BACK_END_WRONG_FLAGS:
-		message->header.flags = VHOST_USER_VERSION;
-		break;
-	case BACK_END_TOO_SHORT:
-		message->header.size = announced - 1;
-		break;
-	case BACK_END_HUGE:
-		message->header.size = UINT32_MAX;
-		/* The rest of it never comes. */
-		send(back_end->socket, &message->header, sizeof(message->header), MSG_NOSIGNAL);
-		return;
-	case BACK_END_REFUSES:
-		message->u64 = 1;
-		break;
-	case BACK_END_DESCRIPTORS:
-		fds = wrong;
-		n_fds = 2;
-		break;
-	case BACK_END_HANGS_UP:
-		send(back_end->socket, &message->header, 7, MSG_NOSIGNAL);
-		shutdown(back_end->socket, SHUT_RDWR);
-		return;
-	default:
-		break;
-	}
-	vhost_user_send(back_end->socket, message, fds, n_fds, g_get_monotonic_time() + 1000000,
-			NULL);
-}
-
 static void fill_config(BackEnd *back_end, VhostUserMessage *message)
 {
 	VirtioBlkConfig config = {
@@ -294,6 +306,43 @@ static void fill_config(BackEnd *back_end, VhostUserMessage *message)
 	g_mutex_unlock(&back_end->lock);
 	g_assert_cmpuint(message->config.offset, ==, 0);
 	memcpy(message->config.data, &config, MIN(message->config.size, sizeof(config)));
+}
+
+static int make_inflight(VhostUserInflight *inflight)
+{
+	int fd = memfd_create("inflight", MFD_CLOEXEC);
+
+	g_assert_cmpuint(inflight->n_queues, <=, BACK_END_QUEUES);
+	inflight->size = inflight->n_queues * inflight_bytes(inflight->queue_size);
+	inflight->offset = 0;
+	g_assert_no_errno(ftruncate(fd, (off_t)inflight->size));
+	return fd;
+}
+
+static void forget_inflight(BackEnd *back_end)
+{
+	for (unsigned i = 0; i < BACK_END_QUEUES; i++)
+		back_end->rings[i].record = NULL;
+	if (back_end->inflight)
+		munmap(back_end->inflight, back_end->inflight_size);
+	back_end->inflight = NULL;
+}
+
+static void set_inflight(BackEnd *back_end, const VhostUserInflight *inflight, int fd)
+{
+	size_t each = inflight_bytes(inflight->queue_size);
+
+	forget_inflight(back_end);
+	g_assert_cmpuint(inflight->n_queues, <=, BACK_END_QUEUES);
+	g_assert_cmpuint(inflight->size, ==, inflight->n_queues * each);
+	back_end->inflight_size = inflight->size;
+	back_end->inflight = mmap(NULL, inflight->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	g_assert_true(back_end->inflight != MAP_FAILED);
+	for (unsigned i = 0; i < inflight->n_queues; i++) {
+		back_end->rings[i].record = (InflightRecord *)(back_end->inflight + i * each);
+		back_end->rings[i].record->version = 1;
+		back_end->rings[i].record->n_descriptors = inflight->queue_size;
+	}
 }
 
 /* What a request asks for is put into @message; *@fd of the answer. False: there is none. */
@@ -324,9 +373,7 @@ static bool answer_request(BackEnd *back_end, VhostUserMessage *message, int *fd
 		message->state.value = back_end->rings[index].base;
 		return true;
 	case VHOST_USER_GET_INFLIGHT_FD:
-		message->inflight.size = 4096;
-		*fd = memfd_create("inflight", MFD_CLOEXEC);
-		g_assert_no_errno(ftruncate(*fd, 4096));
+		*fd = make_inflight(&message->inflight);
 		return true;
 	default:
 		return false;
@@ -368,6 +415,9 @@ static void obey_request(BackEnd *back_end, const VhostUserMessage *message, int
 		break;
 	case VHOST_USER_ADD_MEM_REG:
 		add_region(back_end, &message->slot.region, fds[0]);
+		break;
+	case VHOST_USER_SET_INFLIGHT_FD:
+		set_inflight(back_end, &message->inflight, fds[0]);
 		break;
 	case VHOST_USER_SET_VRING_NUM:
 		ring->size = message->state.value;
@@ -474,14 +524,14 @@ static bool serve_request(BackEnd *back_end)
 	acknowledge = message.header.flags & VHOST_USER_NEED_REPLY;
 	if (answer_request(back_end, &message, &fd)) {
 		count_running(back_end);
-		send_reply(back_end, &message, lie, &fd, fd >= 0 ? 1 : 0);
+		back_end_reply(back_end->socket, &message, lie, &fd, fd >= 0 ? 1 : 0);
 	} else {
 		obey_request(back_end, &message, fds);
 		count_running(back_end);
 		message.u64 = 0;
 		message.header.size = sizeof(message.u64);
 		if (acknowledge)
-			send_reply(back_end, &message, lie, NULL, 0);
+			back_end_reply(back_end->socket, &message, lie, NULL, 0);
 	}
 	fd_close(&fd);
 	for (unsigned i = 0; i < VHOST_USER_FDS_MAX; i++)
@@ -503,6 +553,7 @@ static void end_connection(BackEnd *back_end)
 		ring->enabled = false;
 	}
 	forget_memory(back_end);
+	forget_inflight(back_end);
 	g_mutex_lock(&back_end->lock);
 	fd_close(&back_end->channel);
 	fd_close(&back_end->socket);
@@ -612,6 +663,11 @@ void back_end_free(BackEnd *back_end)
 void back_end_set_lie(BackEnd *back_end, unsigned request, BackEndLie lie)
 {
 	CHANGE(back_end, lies[request], lie);
+}
+
+void back_end_keep_one(BackEnd *back_end)
+{
+	CHANGE(back_end, keep_one, true);
 }
 
 void back_end_hold(BackEnd *back_end, bool hold)

@@ -24,6 +24,8 @@ typedef enum BackEndLie {
 	BACK_END_REFUSES,	/* answers 1 where 0 is success */
 	BACK_END_DESCRIPTORS,	/* descriptors come with an answer that has none */
 	BACK_END_HANGS_UP,	/* half an answer, and then the end of the connection */
+	BACK_END_OTHER,		/* the answer is about something else: another ring, other bytes */
+	BACK_END_NO_DESCRIPTOR, /* none comes with an answer that must have one */
 	BACK_END_N_LIES,
 } BackEndLie;
 
@@ -45,6 +47,11 @@ void back_end_free(BackEnd *back_end);
 
 /* From now on answer @request with @lie. Any thread. */
 void back_end_set_lie(BackEnd *back_end, unsigned request, BackEndLie lie);
+/*
+ * Take the next request and do not answer it, nor say that it was taken but in the record of what is
+ * in flight. Any thread.
+ */
+void back_end_keep_one(BackEnd *back_end);
 /* Do not take requests from rings until told otherwise. Any thread. */
 void back_end_hold(BackEnd *back_end, bool hold);
 /* Say on the channel of the back end that configuration changed. Any thread. */
