@@ -36,6 +36,8 @@ static size_t element_size(const StateField *field)
 	case STATE_BYTES:
 	case STATE_STRUCT:
 		return field->element_size;
+	case STATE_BLOB:
+		return sizeof(GByteArray *);
 	}
 	g_return_val_if_reached(0);
 }
@@ -81,6 +83,12 @@ static uint64_t element_load(const uint8_t *element, size_t size)
 	return value;
 }
 
+static void save_blob(const GByteArray *bytes, GByteArray *stream)
+{
+	append_number(stream, bytes->len, 4);
+	g_byte_array_append(stream, bytes->data, bytes->len);
+}
+
 static void save_element(const StateField *field, uint8_t *element, GByteArray *stream)
 {
 	switch (field->kind) {
@@ -89,6 +97,9 @@ static void save_element(const StateField *field, uint8_t *element, GByteArray *
 		break;
 	case STATE_STRUCT:
 		state_save(field->sub_table, element, stream);
+		break;
+	case STATE_BLOB:
+		save_blob(*(GByteArray **)(void *)element, stream);
 		break;
 	default:
 		append_number(stream, element_load(element, element_size(field)),
@@ -147,6 +158,20 @@ static bool take_number(StateReader *reader, size_t size, uint64_t *value)
 static bool read_section(const StateTable *table, void *object, StateReader *reader,
 			 GError **error);
 
+static bool read_blob(GByteArray *bytes, StateReader *reader)
+{
+	const uint8_t *taken;
+	uint64_t size;
+
+	if (!take_number(reader, 4, &size) || !(taken = take_bytes(reader, size)))
+		return false;
+	if (reader->store) {
+		g_byte_array_set_size(bytes, 0);
+		g_byte_array_append(bytes, taken, (guint)size);
+	}
+	return true;
+}
+
 static bool read_element(const StateTable *table, const StateField *field, uint8_t *element,
 			 StateReader *reader, GError **error)
 {
@@ -156,7 +181,10 @@ static bool read_element(const StateTable *table, const StateField *field, uint8
 
 	if (field->kind == STATE_STRUCT)
 		return read_section(field->sub_table, element, reader, error);
-	if (field->kind == STATE_BYTES) {
+	if (field->kind == STATE_BLOB) {
+		if (read_blob(*(GByteArray **)(void *)element, reader))
+			return true;
+	} else if (field->kind == STATE_BYTES) {
 		bytes = take_bytes(reader, size);
 		if (bytes && reader->store)
 			memcpy(element, bytes, size);

@@ -10,7 +10,8 @@
  * follows. A field is its elements; one behind a pointer or with a run-time count has 4 bytes of
  * count before them. Element counts are configuration, not state: a stream must have those of the
  * object it is loaded into (what a guest can vary, such as the fill of a FIFO, is a number beside
- * an array of fixed size). A NULL pointer has no elements.
+ * an array of fixed size, or in bytes of which there are as many as 4 bytes before them say). A
+ * NULL pointer has no elements.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -32,6 +33,7 @@ typedef enum StateFieldKind {
 	STATE_INT64,
 	STATE_BYTES,  /* element_size bytes */
 	STATE_STRUCT, /* described by sub_table */
+	STATE_BLOB,   /* GByteArray *: as many bytes as there are, to be looked through after_load */
 } StateFieldKind;
 
 typedef struct StateField {
@@ -70,6 +72,11 @@ typedef struct StateField {
 	{                                                                                          \
 		.name = #member, .kind = STATE_STRUCT, .offset = offsetof(type, member),           \
 		.element_size = sizeof(((type *)0)->member), .sub_table = (table)                  \
+	}
+/* What a guest makes as much of as it likes, up to limits that after_load checks. */
+#define STATE_BYTE_ARRAY(type, member)                                                             \
+	{                                                                                          \
+		.name = #member, .kind = STATE_BLOB, .offset = offsetof(type, member)              \
 	}
 #define STATE_END                                                                                  \
 	{                                                                                          \
