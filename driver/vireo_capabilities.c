@@ -165,6 +165,7 @@ vireoDomainCapabilitiesFillDevices(virDomainCaps *domcaps)
     domcaps->video.supported = VIR_TRISTATE_BOOL_YES;
     domcaps->video.modelType.report = true;
     VIR_DOMAIN_CAPS_ENUM_SET(domcaps->video.modelType,
+                             VIR_DOMAIN_VIDEO_TYPE_VIRTIO,
                              VIR_DOMAIN_VIDEO_TYPE_BOCHS,
                              VIR_DOMAIN_VIDEO_TYPE_NONE);
 

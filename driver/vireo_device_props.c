@@ -353,7 +353,10 @@ virJSONValue *
 vireoDevicePropsVideo(const virDomainDef *def,
                       virDomainVideoDef *video)
 {
-    g_autoptr(virJSONValue) props = vireoDevicePropsPCI(def, "bochs-display", &video->info);
+    bool virtio = video->type == VIR_DOMAIN_VIDEO_TYPE_VIRTIO;
+    g_autoptr(virJSONValue) props = virtio ?
+        vireoDevicePropsVirtio(def, "virtio-gpu-pci", &video->info, video->virtio) :
+        vireoDevicePropsPCI(def, "bochs-display", &video->info);
 
     if (!props ||
         virJSONValueObjectAdd(&props,

@@ -522,6 +522,8 @@ vireoValidateDeviceDef(const virDomainDeviceDef *dev,
     case VIR_DOMAIN_DEVICE_MEMORY:
         return vireoValidateMemory(dev->data.memory);
     case VIR_DOMAIN_DEVICE_VIDEO:
+        if (vireoValidateVirtio(dev->data.video->virtio) < 0)
+            return -1;
         return vireoValidateVideo(dev->data.video, def);
     case VIR_DOMAIN_DEVICE_GRAPHICS:
         return vireoValidateGraphics(dev->data.graphics, def);

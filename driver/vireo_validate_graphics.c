@@ -42,9 +42,16 @@ vireoValidateVideo(const virDomainVideoDef *video,
         return -1;
     if (video->type == VIR_DOMAIN_VIDEO_TYPE_NONE)
         return 0;
+    if (video->type == VIR_DOMAIN_VIDEO_TYPE_VIRTIO) {
+        const vireoValidateRefusal virtioRefusals[] = {
+            { video->vram != 0, "<video><model type='virtio' vram>" },
+        };
+
+        return vireoValidateRefuse(virtioRefusals);
+    }
     if (video->type != VIR_DOMAIN_VIDEO_TYPE_BOCHS) {
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                       _("Vireo does not support <video><model type='%s'>, only 'bochs' and 'none'"),
+                       _("Vireo does not support <video><model type='%s'>, only 'virtio', 'bochs' and 'none'"),
                        virDomainVideoTypeToString(video->type));
         return -1;
     }

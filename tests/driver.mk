@@ -9,6 +9,7 @@ driver_test_data = \
 	disks \
 	graphics \
 	graphics-socket \
+	graphics-virtio \
 	filesystem \
 	hugepages \
 	interfaces \

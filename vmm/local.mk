@@ -228,6 +228,8 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_console_port.c vmm/virtio/virtio_console_port.h \
 	vmm/virtio/interrupt_moderation.c vmm/virtio/interrupt_moderation.h \
 	vmm/virtio/virtio_device.c vmm/virtio/virtio_device.h \
+	vmm/virtio/virtio_gpu.c vmm/virtio/virtio_gpu.h \
+	vmm/virtio/virtio_gpu_resource.c vmm/virtio/virtio_gpu_resource.h \
 	vmm/virtio/virtio_input.c vmm/virtio/virtio_input.h \
 	vmm/virtio/virtio_net.c vmm/virtio/virtio_net.h vmm/virtio/virtio_net_internal.h \
 	vmm/virtio/virtio_net_data.c vmm/virtio/virtio_net_control.c \

@@ -19,6 +19,7 @@
 #include "vmm/virtio/virtio_balloon.h"
 #include "vmm/virtio/virtio_blk.h"
 #include "vmm/virtio/virtio_console.h"
+#include "vmm/virtio/virtio_gpu.h"
 #include "vmm/virtio/virtio_mem.h"
 #include "vmm/virtio/virtio_net.h"
 #include "vmm/virtio/virtio_rng.h"
@@ -204,6 +205,7 @@ static const DeviceType *const types[] = {
 	&virtio_balloon_type.pci.device,
 	&virtio_blk_type.pci.device,
 	&virtio_console_type.pci.device,
+	&virtio_gpu_type.pci.device,
 	&virtio_net_type.pci.device,
 	&virtio_mem_type.pci.device,
 	&virtio_rng_type.pci.device,
@@ -219,6 +221,7 @@ static const char *const devices[] = {
 	"virtio-net-pci,id=d,netdev=net,mq=on,in_order=on,notification_data=on",
 	"virtio-rng-pci,id=d,rng=rng",
 	"virtio-mem-pci,id=d,memdev=mem,requested-size=16M",
+	"virtio-gpu-pci,id=d,max_outputs=2,max_hostmem=4M",
 };
 
 typedef struct Action {

@@ -120,6 +120,26 @@ def console_on_the_screen() -> None:
 
 
 @test(limit=120)
+def console_on_virtio_graphics() -> None:
+    """The kernel's driver for virtio graphics draws its console, and says what changed"""
+    devices = """
+        <graphics type='vnc'/>
+        <video><model type='virtio'><resolution x='1024' y='768'/></model></video>"""
+    with Lab() as lab:
+        domain, shell = lab.boot(devices, screen=True, memory=320)
+        shell.shell("printf '\\033[41m\\033[2J\\033[?25l' >/dev/tty1")
+        wait_for("a red screen", lambda: share_of(RED, picture(domain, lab.directory)[2]) > 0.95, 30, 1)
+        viewer = Client(socket.socket(fileno=domain.openGraphicsFD(0, 0)))
+        wait_for_pixel(viewer, 0xaa0000)
+        check((viewer.width, viewer.height) == (1024, 768), "the screen has the size that the XML says")
+        shell.shell("printf '\\033[42m\\033[2J' >/dev/tty1")
+        viewer.request()
+        check(viewer.update() != [], "what changed comes by itself")
+        wait_for_pixel(viewer, 0x00aa00)
+        viewer.close()
+
+
+@test(limit=120)
 def screen_is_free_until_seen() -> None:
     """Without a screen there is no VNC in the process; with a socket it is where the XML says"""
     with Lab() as lab:

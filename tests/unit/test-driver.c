@@ -246,6 +246,8 @@ static const testRefusal testRefusals[] = {
     { "video-two", "", "", "<video><model type='bochs'/></video><video><model type='bochs'/></video>",
       "more than one <video>" },
     { "video-memory", "", "", "<video><model type='bochs' vram='1024'/></video>", "vram" },
+    { "video-virtio-memory", "", "", "<video><model type='virtio' vram='16384'/></video>", "vram" },
+    { "video-heads", "", "", "<video><model type='virtio' heads='2'/></video>", "heads" },
     { "video-accelerated", "", "", "<video><model type='bochs'><acceleration accel3d='yes'/></model>"
       "</video>", "acceleration" },
     { "usb", "", "", "<controller type='usb' model='piix3-uhci'/>", "only 'qemu-xhci' and 'none'" },

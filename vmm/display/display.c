@@ -107,6 +107,16 @@ DisplaySurface *display_surface_new_borrowed(uint8_t *pixels, uint32_t width, ui
 	return surface;
 }
 
+DisplaySurface *display_surface_new_part(DisplaySurface *whole, const DisplayRect *rect)
+{
+	DisplaySurface *part = display_surface_new_borrowed(
+		whole->pixels + (size_t)rect->y * whole->stride + (size_t)rect->x * 4, rect->width,
+		rect->height, whole->stride);
+
+	part->whole = display_surface_ref(whole);
+	return part;
+}
+
 DisplaySurface *display_surface_ref(DisplaySurface *surface)
 {
 	g_atomic_int_inc(&surface->references);
@@ -119,6 +129,7 @@ void display_surface_unref(DisplaySurface *surface)
 		return;
 	if (!surface->borrowed)
 		munmap(surface->pixels, surface_size(surface));
+	display_surface_unref(surface->whole);
 	g_free(surface);
 }
 

@@ -34,7 +34,8 @@ typedef struct DisplaySurface {
 	uint32_t width, height; /* pixels */
 	uint32_t stride;	/* bytes from a row to the next */
 	uint8_t *pixels;
-	bool borrowed; /* the pixels are the device's, who outlives the surface */
+	bool borrowed; /* the pixels are the device's, who outlives the surface, or the whole's */
+	struct DisplaySurface *whole; /* what this is a part of, a reference; or NULL */
 } DisplaySurface;
 
 typedef struct DisplayRect {
@@ -81,6 +82,9 @@ DisplaySurface *display_surface_new(uint32_t width, uint32_t height);
 /* A surface that shows @pixels of somebody else. One reference. Any thread. */
 DisplaySurface *display_surface_new_borrowed(uint8_t *pixels, uint32_t width, uint32_t height,
 					     uint32_t stride);
+/* The part @rect, which lies within @whole, of that surface: the same pixels. One reference. Any
+ * thread. */
+DisplaySurface *display_surface_new_part(DisplaySurface *whole, const DisplayRect *rect);
 /* Any thread. */
 DisplaySurface *display_surface_ref(DisplaySurface *surface);
 void display_surface_unref(DisplaySurface *surface);

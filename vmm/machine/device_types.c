@@ -19,6 +19,7 @@
 #include "vmm/virtio/virtio_balloon.h"
 #include "vmm/virtio/virtio_blk.h"
 #include "vmm/virtio/virtio_console.h"
+#include "vmm/virtio/virtio_gpu.h"
 #include "vmm/virtio/virtio_input.h"
 #include "vmm/virtio/virtio_mem.h"
 #include "vmm/virtio/virtio_net.h"
@@ -62,6 +63,7 @@ const DeviceType *const machine_device_types[] = {
 	FAMILY(virtio_balloon_type),
 	FAMILY(virtio_blk_type),
 	FAMILY(virtio_console_type),
+	FAMILY(virtio_gpu_type),
 	FAMILY(virtio_keyboard_type),
 	FAMILY(virtio_mouse_type),
 	FAMILY(virtio_mem_type),
