@@ -268,7 +268,7 @@ EXTRA_DIST += .ci/run tests/bench/report.py tests/bench/host.py tests/bench/gues
 	tests/system/test_lifecycle.py tests/system/test_memory.py tests/system/test_monitor.py \
 	tests/system/test_network.py tests/system/test_processors.py \
 	tests/system/test_recovery.py tests/system/test_scale.py tests/system/test_settings.py \
-	tests/system/test_vhost.py tests/system/test_virtio.py tests/system/test_display.py
+	tests/system/test_vhost.py tests/system/test_virtio.py tests/system/test_display.py tests/system/test_stock.py tests/kvm-host/stock-image
 
 # The built command as a whole: scripts.
 cli_scripts = \
@@ -355,7 +355,10 @@ $(GUEST_ELFS): tests/guest/%.elf: $(srcdir)/tests/guest/%.S $(srcdir)/tests/gues
 		-o $@ $<
 
 # Screens, keyboards and pointers
-device_tests += tests/device/test-display tests/device/test-input
+device_tests += tests/device/test-display tests/device/test-input tests/device/test-virtio-gpu
+tests_device_test_virtio_gpu_SOURCES = tests/device/test-virtio-gpu.c
+tests_device_test_virtio_gpu_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_gpu_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 tests_device_test_display_SOURCES = tests/device/test-display.c
 tests_device_test_display_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_display_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)

@@ -95,3 +95,37 @@ initramfs() {
 	done
 	(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$output"
 }
+
+# grub_disk IMAGE CONFIG ESP ROOT MODULE...: makes IMAGE, a disk with an MBR, an EFI system partition of
+# ESP MiB from the first MiB on and, unless ROOT is 0, a Linux partition of ROOT MiB behind that. The
+# distribution's GRUB, for UEFI and for BIOS, does what the file CONFIG says, with MODULEs for that.
+grub_disk() {
+	local image=$1 config=$2 esp=$3 root=$4 work
+	local -a modules=(part_msdos fat normal linux serial terminal echo search "${@:5}")
+	need sfdisk fdisk
+	need grub-mkimage grub-common
+	need mformat mtools
+	[ -e /usr/lib/grub/x86_64-efi/linux.mod ] || need grub-efi-amd64-bin grub-efi-amd64-bin
+	[ -e /usr/lib/grub/i386-pc/linux.mod ] || need grub-pc-bin grub-pc-bin
+	work=$(mktemp -d)
+	grub-mkimage -O x86_64-efi -p /grub -c "$config" -o "$work/BOOTX64.EFI" "${modules[@]}"
+	grub-mkimage -O i386-pc -p /grub -c "$config" -o "$work/core.img" biosdisk "${modules[@]}"
+	[ "$(stat -c %s "$work/core.img")" -le $((2047 * 512)) ] || die "GRUB is too large"
+
+	# Sectors: 0 boot code and table, from 1 on GRUB's core, from 2048 on the partitions.
+	rm -f "$image"
+	truncate -s $((esp + root + 1))M "$image"
+	{
+		echo 'label: dos'
+		echo "start=2048, size=${esp}MiB, type=ef, bootable"
+		[ "$root" = 0 ] || echo 'type=83'
+	} | sfdisk -q "$image"
+	dd if=/usr/lib/grub/i386-pc/boot.img of="$image" bs=440 count=1 conv=notrunc status=none
+	dd if="$work/core.img" of="$image" bs=512 seek=1 conv=notrunc status=none
+
+	export MTOOLS_SKIP_CHECK=1
+	mformat -i "$image@@1M" -T $((esp * 2048)) -h 64 -s 32 -v VIREO ::
+	mmd -i "$image@@1M" ::/EFI ::/EFI/BOOT
+	mcopy -i "$image@@1M" "$work/BOOTX64.EFI" ::/EFI/BOOT/BOOTX64.EFI
+	rm -rf "$work"
+}

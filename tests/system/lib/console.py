@@ -93,6 +93,16 @@ class Console:
         self.expect(re.escape(PROMPT), limit, nudge="\n")
         self.shell("true")
 
+    def log_in(self, user: str, password: str, limit: float) -> None:
+        """Logs in where a system asks for that, and has its shell prompt as the test guest's."""
+        self.expect("login: ", limit)
+        self.send(f"{user}\n")
+        self.expect("Password: ")
+        self.send(f"{password}\n")
+        self.expect("[#$] $")
+        self.send(f"PS1='{PROMPT}' TERM=dumb\n")
+        self.login()
+
     def shell(self, line: str, limit: float = 30, status: Optional[int] = 0) -> str:
         """Runs a command line in the guest and returns its output; fails on another exit status."""
         self.serial += 1

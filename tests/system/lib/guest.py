@@ -16,6 +16,7 @@ from .harness import check, command, say, wait_for
 
 URI = os.environ.get("VIREO_TEST_URI", "vireo:///system")
 KIT = os.environ.get("VIREO_TEST_KIT", "/var/lib/vireo-test-kit")
+IMAGES = os.environ.get("VIREO_TEST_IMAGES", "/var/lib/vireo-test-kit")
 NETWORK = "vireo-test"
 NETWORK_HOST = "192.168.150.1"
 
@@ -157,6 +158,12 @@ class Lab:
         """A copy of the disk that firmware boots (tests/kvm-host/boot-disk)."""
         path = os.path.join(self.directory, f"boot{len(os.listdir(self.directory))}.img")
         command("cp", "--sparse=always", f"{KIT}/boot.img", path)
+        return path
+
+    def stock_disk(self) -> str:
+        """A copy of the distribution's system (tests/kvm-host/stock-image)."""
+        path = os.path.join(self.directory, f"stock{len(os.listdir(self.directory))}.img")
+        command("cp", "--sparse=always", f"{IMAGES}/stock.img", path)
         return path
 
     def empty_disk(self, mebibytes: int) -> str:
