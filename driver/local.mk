@@ -85,6 +85,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_vhost.c \
 	driver/vireo_virtiofs.c \
 	driver/vireo_vsock.c \
+	driver/vireo_watchdog.c \
 	driver/vireo_validate.c \
 	driver/vireo_validate_device.c \
 	driver/vireo_validate_graphics.c \
@@ -128,6 +129,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_vhost.h \
 	driver/vireo_virtiofs.h \
 	driver/vireo_vsock.h \
+	driver/vireo_watchdog.h \
 	driver/vireo_validate.h
 
 vireomoduledir = $(LIBVIRT_MODULE_DIR)

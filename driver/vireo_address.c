@@ -59,6 +59,8 @@ vireoAddressConnectFlags(const virDomainDeviceDef *dev)
         return dev->data.input->bus == VIR_DOMAIN_INPUT_BUS_VIRTIO ? plug : 0;
     case VIR_DOMAIN_DEVICE_VIDEO:
         return dev->data.video->type == VIR_DOMAIN_VIDEO_TYPE_NONE ? 0 : fixed;
+    case VIR_DOMAIN_DEVICE_WATCHDOG:
+        return fixed;
     case VIR_DOMAIN_DEVICE_MEMBALLOON:
         return dev->data.memballoon->model == VIR_DOMAIN_MEMBALLOON_MODEL_NONE ? 0 : fixed;
     case VIR_DOMAIN_DEVICE_CONTROLLER:

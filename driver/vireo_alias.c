@@ -105,6 +105,9 @@ vireoAliasAssignDevice(virDomainDef *def,
     case VIR_DOMAIN_DEVICE_INPUT:
         info->alias = vireoAliasNext(def, "input");
         break;
+    case VIR_DOMAIN_DEVICE_WATCHDOG:
+        info->alias = vireoAliasNext(def, "watchdog");
+        break;
     case VIR_DOMAIN_DEVICE_PANIC:
         info->alias = vireoAliasNext(def, "panic");
         break;

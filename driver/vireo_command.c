@@ -25,6 +25,7 @@
 #include "vireo_vhost.h"
 #include "vireo_virtiofs.h"
 #include "vireo_vsock.h"
+#include "vireo_watchdog.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -186,8 +187,11 @@ vireoCommandAddActions(virCommand *cmd,
     bool off = def->onPoweroff == VIR_DOMAIN_LIFECYCLE_ACTION_DESTROY;
 
     virCommandAddArg(cmd, "-action");
-    virCommandAddArgFormat(cmd, "reboot=%s,shutdown=%s,panic=pause",
-                           reset ? "reset" : "shutdown", off ? "poweroff" : "pause");
+    virCommandAddArgFormat(cmd, "reboot=%s,shutdown=%s,panic=pause%s%s",
+                           reset ? "reset" : "shutdown", off ? "poweroff" : "pause",
+                           def->watchdog ? ",watchdog=" : "",
+                           def->watchdog ?
+                           virDomainWatchdogActionTypeToString(def->watchdog->action) : "");
 }
 
 static int
@@ -437,6 +441,10 @@ vireoCommandAddOthers(virCommand *cmd,
 
     if (virDomainDefHasMemballoon(def) &&
         vireoCommandAddJSON(cmd, "-device", vireoDevicePropsMemballoon(def, def->memballoon)) < 0)
+        return -1;
+
+    if (def->watchdog &&
+        vireoCommandAddJSON(cmd, "-device", vireoWatchdogProps(def, def->watchdog)) < 0)
         return -1;
 
     for (i = 0; i < def->npanics; i++) {

@@ -20,8 +20,7 @@
 
 #define VIREO_RANDOM_FILE "/dev/urandom"
 
-/* The properties every PCI device has: its type, id and place. */
-static virJSONValue *
+virJSONValue *
 vireoDevicePropsPCI(const virDomainDef *def,
                     const char *type,
                     const virDomainDeviceInfo *info)

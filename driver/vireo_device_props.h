@@ -18,6 +18,12 @@ virJSONValue *
 vireoDevicePropsChardev(const char *id,
                         const virDomainChrSourceDef *source);
 
+/* What every PCI device has: its type, id and place. */
+virJSONValue *
+vireoDevicePropsPCI(const virDomainDef *def,
+                    const char *type,
+                    const virDomainDeviceInfo *info);
+
 /*
  * The beginning of a virtio device of @type: its id and place, and what all have; @virtio may be
  * NULL.

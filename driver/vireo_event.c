@@ -24,6 +24,7 @@
 #include "vireo_qmp.h"
 #include "vireo_rx_filter.h"
 #include "vireo_storage.h"
+#include "vireo_watchdog.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -470,6 +471,16 @@ vireoEventVncDisconnected(virDomainObj *vm,
 }
 
 static void
+vireoEventWatchdog(virDomainObj *vm,
+                   virJSONValue *data)
+{
+    const char *action = data ? virJSONValueObjectGetString(data, "action") : NULL;
+
+    if (action)
+        vireoWatchdogExpired(vm, action);
+}
+
+static void
 vireoEventBalloon(virDomainObj *vm,
                   virJSONValue *data)
 {
@@ -614,6 +625,7 @@ static const struct {
     { "VNC_CONNECTED", vireoEventVncConnected },
     { "VNC_DISCONNECTED", vireoEventVncDisconnected },
     { "VNC_INITIALIZED", vireoEventVncInitialized },
+    { "WATCHDOG", vireoEventWatchdog },
     { "X_VIREO_INTERNAL_ERROR", vireoEventInternalError },
 };
 

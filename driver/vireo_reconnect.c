@@ -50,6 +50,7 @@ vireoReconnectState(virDomainObj *vm)
     } else if (virDomainObjGetState(vm, &reason) == VIR_DOMAIN_RUNNING) {
         vireoEventSetState(vm, VIR_DOMAIN_PAUSED,
                            STREQ(status, "io-error") ? VIR_DOMAIN_PAUSED_IOERROR :
+                           STREQ(status, "watchdog") ? VIR_DOMAIN_PAUSED_WATCHDOG :
                            STREQ(status, "internal-error") ? VIR_DOMAIN_PAUSED_CRASHED :
                            VIR_DOMAIN_PAUSED_UNKNOWN,
                            VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);

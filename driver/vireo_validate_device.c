@@ -15,6 +15,7 @@
 #include "vireo_vhost.h"
 #include "vireo_virtiofs.h"
 #include "vireo_vsock.h"
+#include "vireo_watchdog.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -531,6 +532,8 @@ vireoValidateDeviceDef(const virDomainDeviceDef *dev,
         if (vireoValidateVirtio(dev->data.input->virtio) < 0)
             return -1;
         return vireoValidateInput(dev->data.input, def);
+    case VIR_DOMAIN_DEVICE_WATCHDOG:
+        return vireoWatchdogValidate(dev->data.watchdog);
     case VIR_DOMAIN_DEVICE_PANIC:
         return vireoValidatePanic(dev->data.panic);
     default:

@@ -17,6 +17,7 @@ static const struct {
 	{ "BALLOON_CHANGE", NULL },
 	{ "MEMORY_DEVICE_SIZE_CHANGE", "qom-path" },
 	{ "RTC_CHANGE", NULL },
+	{ "WATCHDOG", NULL },
 	{ "VSERPORT_CHANGE", "id" },
 };
 

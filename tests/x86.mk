@@ -21,6 +21,10 @@ device_tests += tests/device/test-cpu-hotplug
 tests_device_test_cpu_hotplug_SOURCES = tests/device/test-cpu-hotplug.c
 tests_device_test_cpu_hotplug_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_cpu_hotplug_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+device_tests += tests/device/test-i6300esb
+tests_device_test_i6300esb_SOURCES = tests/device/test-i6300esb.c
+tests_device_test_i6300esb_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_i6300esb_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 device_tests += tests/device/test-serial-16550 tests/device/test-acpi-pm \
 	tests/device/test-rtc-cmos tests/device/test-board tests/device/test-lpc-bridge
 tests_device_test_serial_16550_SOURCES = tests/device/test-serial-16550.c $(FAKE_CHARDEV)

@@ -168,6 +168,7 @@ libvmm_a_SOURCES += \
 	vmm/chipset/device_timer.c vmm/chipset/device_timer.h \
 	vmm/chipset/flash.c \
 	vmm/chipset/fw_cfg.c vmm/chipset/fw_cfg.h \
+	vmm/chipset/i6300esb.c \
 	vmm/chipset/i8042.c \
 	vmm/chipset/isa_bus.c \
 	vmm/chipset/lpc_bridge.c \

@@ -6,8 +6,8 @@ import time
 
 import libvirt
 
-from lib.guest import Lab, disk_xml, network_xml
-from lib.harness import check, command, test, wait_for
+from lib.guest import URI, Lab, disk_xml, network_xml
+from lib.harness import PATIENCE, check, command, test, wait_for
 
 BOTH = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
 
@@ -152,3 +152,30 @@ def clock() -> None:
             return int(found[1]) if found else 0
 
         wait_for("the new adjustment in the live XML", lambda: abs(adjustment() - 2 * 86400) < 30)
+
+
+@test(limit=240)
+def watchdog() -> None:
+    """A guest that feeds its watchdog runs; one that stops that is paused as its XML says, and clients are told."""
+    with Lab() as lab:
+        told: list[int] = []
+        libvirt.virEventRegisterDefaultImpl()
+        connection = libvirt.open(URI)
+        connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_WATCHDOG,
+                                          lambda _connection, _domain, action, _opaque: told.append(action), None)
+        domain, console = lab.boot("<watchdog model='i6300esb' action='pause'/>", screen=True, memory=320)
+        console.shell("watchdog -T 6 -t 1 /dev/watchdog")
+        console.shell("sleep 10", 60)
+        check(domain.isActive() and not told, "a guest that feeds it runs")
+        console.shell("killall -KILL watchdog")
+        timer = libvirt.virEventAddTimeout(100, lambda *_: None, None)
+        end = time.monotonic() + 60 * PATIENCE
+        while not told and time.monotonic() < end:
+            libvirt.virEventRunDefaultImpl()
+        libvirt.virEventRemoveTimeout(timer)
+        check(told == [libvirt.VIR_DOMAIN_EVENT_WATCHDOG_PAUSE], f"told {told}")
+        wait_for("the domain to be paused", lambda: domain.state() ==
+                 [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_WATCHDOG])
+        domain.resume()
+        check(console.shell("echo on") == "on", "and it goes on")
+        connection.close()

@@ -259,7 +259,8 @@ static const testRefusal testRefusals[] = {
     { "input-ps2-alone", "", "", "<input type='keyboard' bus='ps2'/>", "without <video>" },
     { "sound", "", "", "<sound model='ich9'/>", "<sound>" },
     { "tpm", "", "", "<tpm><backend type='emulator'/></tpm>", "<tpm>" },
-    { "watchdog", "", "", "<watchdog model='i6300esb'/>", "<watchdog>" },
+    { "watchdog-model", "", "", "<watchdog model='ib700'/>", "i6300esb" },
+    { "watchdog-dump", "", "", "<watchdog model='i6300esb' action='dump'/>", "action='dump'" },
     { "hostdev", "", "", "<hostdev mode='subsystem' type='pci'><source>"
       "<address domain='0' bus='1' slot='0' function='0'/></source></hostdev>", "<hostdev>" },
     { "filesystem", "", "", "<filesystem><source dir='/s'/><target dir='t'/></filesystem>",

@@ -42,6 +42,9 @@ extern const DeviceType debug_exit_type;    /* "isa-debug-exit" */
 extern const DeviceType debug_console_type; /* "isa-debugcon" */
 extern const DeviceType pvpanic_type;	    /* "pvpanic" */
 
+/* On PCI, as the user asks. */
+extern const PciDeviceType i6300esb_type; /* "i6300esb" */
+
 /* The bus that ISA devices plug into, called "isa.0". Main thread. */
 Bus *isa_bus_new(void);
 /* No device may be left on it. */

@@ -72,6 +72,7 @@ typedef struct RunActions {
 	QapiRebootAction reboot;
 	QapiShutdownAction shutdown;
 	QapiPanicAction panic;
+	QapiWatchdogAction watchdog;
 } RunActions;
 
 /* What a "help" argument asks for instead of a machine. */

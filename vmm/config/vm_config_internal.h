@@ -53,6 +53,8 @@ bool vm_config_parse_rtc(VmConfig *config, const VmOption *option, const char *t
 			 GError **error);
 bool vm_config_parse_action(VmConfig *config, const VmOption *option, const char *text,
 			    GError **error);
+bool vm_config_parse_watchdog(VmConfig *config, const VmOption *option, const char *text,
+			      GError **error);
 
 /* vm_config_cpu.c */
 bool vm_config_parse_smp(VmConfig *config, const VmOption *option, const char *text,

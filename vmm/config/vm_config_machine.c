@@ -260,6 +260,8 @@ bool vm_config_parse_action(VmConfig *config, const VmOption *option, const char
 	static const char *const shutdown_names[] = { "poweroff", "pause", NULL };
 	static const char *const panic_names[] = { "pause", "shutdown", "exit-failure", "none",
 						   NULL };
+	static const char *const watchdog_names[] = { "reset", "shutdown", "poweroff", "pause",
+						      "debug", "none", "inject-nmi", NULL };
 	static const Property properties[] = {
 		{ .name = "reboot", .kind = PROPERTY_ENUM, .enum_names = reboot_names,
 		  .offset = offsetof(RunActions, reboot) },
@@ -267,9 +269,19 @@ bool vm_config_parse_action(VmConfig *config, const VmOption *option, const char
 		  .offset = offsetof(RunActions, shutdown) },
 		{ .name = "panic", .kind = PROPERTY_ENUM, .enum_names = panic_names,
 		  .offset = offsetof(RunActions, panic) },
+		{ .name = "watchdog", .kind = PROPERTY_ENUM, .enum_names = watchdog_names,
+		  .offset = offsetof(RunActions, watchdog) },
 		PROPERTY_END,
 	};
 
 	(void)option;
 	return vm_config_parse_properties(properties, &config->actions, text, NULL, error);
+}
+
+bool vm_config_parse_watchdog(VmConfig *config, const VmOption *option, const char *text,
+			      GError **error)
+{
+	g_autofree char *action = g_strdup_printf("watchdog=%s", text);
+
+	return vm_config_parse_action(config, option, action, error);
 }

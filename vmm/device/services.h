@@ -30,6 +30,7 @@ typedef enum RunRequest {
 	RUN_REQUEST_GUEST_RESET,    /* the guest asked for a reset */
 	RUN_REQUEST_GUEST_PANIC,    /* pvpanic */
 	RUN_REQUEST_IO_ERROR,	    /* an I/O error whose policy is to stop the guest */
+	RUN_REQUEST_WATCHDOG,	    /* a watchdog has expired */
 	RUN_REQUEST_EXIT,	    /* isa-debug-exit: end the process with @value as status */
 } RunRequest;
 

@@ -45,6 +45,7 @@ const DeviceType *const machine_device_types[] = {
 	&processor_type,
 	/* PCI */
 	FAMILY(bochs_display_type),
+	FAMILY(i6300esb_type),
 	FAMILY(root_port_type),
 	FAMILY(xhci_type),
 	/* USB */

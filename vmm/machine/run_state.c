@@ -177,6 +177,40 @@ static bool handle_panic(Machine *machine)
 	return true;
 }
 
+/* Returns whether nothing else that was asked for matters any more. */
+static bool handle_watchdog(Machine *machine)
+{
+	QapiWatchdogAction action = machine->actions.watchdog;
+	g_autoptr(GError) error = NULL;
+
+	qapi_event_watchdog(machine->events, action);
+	switch (action) {
+	case QAPI_WATCHDOG_ACTION_RESET:
+		machine_reset(machine, QAPI_SHUTDOWN_CAUSE_GUEST_RESET);
+		return true;
+	case QAPI_WATCHDOG_ACTION_SHUTDOWN:
+		machine_press_power_button(machine);
+		return false;
+	case QAPI_WATCHDOG_ACTION_POWEROFF:
+		qapi_event_shutdown(machine->events, true, QAPI_SHUTDOWN_CAUSE_GUEST_SHUTDOWN);
+		end_machine(machine, EXIT_SUCCESS);
+		return true;
+	case QAPI_WATCHDOG_ACTION_PAUSE:
+		stop_in_state(machine, QAPI_RUN_STATE_WATCHDOG);
+		return false;
+	case QAPI_WATCHDOG_ACTION_DEBUG:
+		g_message("the watchdog has expired");
+		return false;
+	case QAPI_WATCHDOG_ACTION_NONE:
+		return false;
+	case QAPI_WATCHDOG_ACTION_INJECT_NMI:
+		if (!machine_inject_nmi(machine, &error))
+			g_warning("the watchdog has expired: %s", error->message);
+		return false;
+	}
+	return false;
+}
+
 /*
  * The main thread's side of machine_request(). Of several requests the one that leaves least to
  * the others is carried out: nothing is stopped by an error that a reset has made good.
@@ -194,6 +228,8 @@ static gboolean handle_requests(gpointer data)
 		return G_SOURCE_REMOVE;
 	}
 	if (pending & 1u << RUN_REQUEST_GUEST_PANIC && handle_panic(machine))
+		return G_SOURCE_REMOVE;
+	if (pending & 1u << RUN_REQUEST_WATCHDOG && handle_watchdog(machine))
 		return G_SOURCE_REMOVE;
 	if (pending & 1u << RUN_REQUEST_GUEST_SHUTDOWN)
 		machine_shutdown(machine, QAPI_SHUTDOWN_CAUSE_GUEST_SHUTDOWN);

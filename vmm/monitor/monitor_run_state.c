@@ -48,7 +48,7 @@ bool qmp_inject_nmi(QmpContext *ctx, GError **error)
 
 bool qmp_set_action(QmpContext *ctx, bool has_reboot, QapiRebootAction reboot, bool has_shutdown,
 		    QapiShutdownAction shutdown, bool has_panic, QapiPanicAction panic,
-		    G_GNUC_UNUSED GError **error)
+		    bool has_watchdog, QapiWatchdogAction watchdog, G_GNUC_UNUSED GError **error)
 {
 	Machine *machine = qmp_context_machine(ctx);
 	RunActions actions = machine_actions(machine);
@@ -59,6 +59,19 @@ bool qmp_set_action(QmpContext *ctx, bool has_reboot, QapiRebootAction reboot, b
 		actions.shutdown = shutdown;
 	if (has_panic)
 		actions.panic = panic;
+	if (has_watchdog)
+		actions.watchdog = watchdog;
+	machine_set_actions(machine, actions);
+	return true;
+}
+
+bool qmp_watchdog_set_action(QmpContext *ctx, QapiWatchdogAction action,
+			     G_GNUC_UNUSED GError **error)
+{
+	Machine *machine = qmp_context_machine(ctx);
+	RunActions actions = machine_actions(machine);
+
+	actions.watchdog = action;
 	machine_set_actions(machine, actions);
 	return true;
 }
