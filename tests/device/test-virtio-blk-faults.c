@@ -7,6 +7,8 @@
 
 #include "tests/device/virtio_blk_fixture.h"
 
+#include <sys/mman.h>
+
 /* Chains that are no request: without a header, or a status to write. */
 static void test_no_request(Fixture *fixture, gconstpointer data)
 {
@@ -227,6 +229,213 @@ static void test_state(Fixture *fixture, gconstpointer options)
 	fake_machine_remove(fixture->fake, other);
 }
 
+/* The n-th request fails, alone; the disk holds what the guest was told. */
+static void test_nth_fails(Fixture *fixture, gconstpointer data)
+{
+	const uint8_t *disk = fixture->node->data;
+
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	node_fail_nth(fixture->node, 5, -EIO);
+	for (unsigned i = 1; i <= 8; i++) {
+		uint8_t before = disk[i * 512];
+
+		build(fixture, 0, TYPE_OUT, i, 512);
+		memset(request_data(fixture), 0xd0 + (int)i, 512);
+		virtio_driver_offer(&fixture->driver, 0, 0);
+		virtio_driver_wait(&fixture->driver, 0, NULL);
+		g_assert_cmpuint(request_status(fixture), ==, i == 5);
+		g_assert_cmpuint(disk[i * 512], ==, i == 5 ? before : 0xd0 + i);
+	}
+	assert_event(fixture, "\"report\"", "\"write\"");
+}
+
+/* Of many that are in flight, too, each gets its own answer. */
+static void test_nth_in_flight_fails(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint64_t statuses[10];
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	node_set(fixture->node, true, 0);
+	for (unsigned i = 0; i < G_N_ELEMENTS(statuses); i++) {
+		build(fixture, i * 3, TYPE_IN, i, 512);
+		statuses[i] = fixture->status;
+		virtio_driver_offer(driver, 0, i * 3);
+	}
+	while (node_n_held(fixture->node) < G_N_ELEMENTS(statuses))
+		g_usleep(100);
+	node_fail_nth(fixture->node, 7, -EIO);
+	node_release(fixture->node);
+	for (unsigned i = 0; i < G_N_ELEMENTS(statuses); i++)
+		virtio_driver_wait(driver, 0, NULL);
+	for (unsigned i = 0; i < G_N_ELEMENTS(statuses); i++)
+		g_assert_cmpuint(*virtio_driver_ram(driver, statuses[i]), ==, i == 6);
+	assert_event(fixture, "\"report\"", "\"read\"");
+}
+
+/* What becomes of errors by each policy: the event's action, and the status; 0xee: none. */
+static void test_error_policies(Fixture *fixture, gconstpointer data)
+{
+	static const struct {
+		const char *options;
+		bool write;
+		int error;
+		const char *action;
+		uint8_t status;
+	} cases[] = {
+		{ "werror=report", true, -ENOSPC, "\"report\"", 1 },
+		{ "werror=enospc", true, -EIO, "\"report\"", 1 },
+		{ "werror=enospc", true, -ENOSPC, "\"stop\"", 0xee },
+		{ "werror=stop", true, -EIO, "\"stop\"", 0xee },
+		{ "werror=ignore", true, -ENOSPC, "\"ignore\"", 0 },
+		{ "werror=stop", false, -EIO, "\"report\"", 1 },
+		{ "rerror=stop", false, -EIO, "\"stop\"", 0xee },
+		{ "rerror=stop", true, -EIO, "\"report\"", 1 },
+		{ "rerror=ignore", false, -EIO, "\"ignore\"", 0 },
+		{ "rerror=enospc", false, -ENOSPC, "\"stop\"", 0xee },
+		{ "rerror=enospc", false, -EIO, "\"report\"", 1 },
+	};
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data;
+	for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+		bool stops = cases[i].status == 0xee;
+		FakeRequest request;
+
+		remove_device(fixture);
+		add_device(fixture, cases[i].options);
+		virtio_driver_start(driver, F_ALL);
+		node_fail_nth(fixture->node, 1, cases[i].error);
+		build(fixture, 0, cases[i].write ? TYPE_OUT : TYPE_IN, 4, 512);
+		virtio_driver_offer(driver, 0, 0);
+		if (!stops)
+			virtio_driver_wait(driver, 0, NULL);
+		while (stops && !fake_machine_take_request(fixture->fake, &request))
+			g_usleep(100);
+		g_assert_cmpuint(request_status(fixture), ==, cases[i].status);
+		assert_event(fixture, cases[i].action, cases[i].write ? "\"write\"" : "\"read\"");
+		if (!stops)
+			continue;
+		g_assert_cmpint(request.request, ==, RUN_REQUEST_IO_ERROR);
+		fixture->device->type->pause(fixture->device);
+		fixture->device->type->resume(fixture->device);
+		virtio_driver_wait(driver, 0, NULL);
+		g_assert_cmpuint(request_status(fixture), ==, 0);
+	}
+}
+
+/* All of memory again and again in one request: more than the disk; then more than any chain. */
+static void test_gigantic(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	VirtioRing *ring = &driver->rings[0];
+	uint64_t table;
+
+	(void)data;
+	for (unsigned run = 0; run < 4; run++) {
+		uint32_t type = run % 2 ? TYPE_OUT : TYPE_IN;
+		unsigned n = run < 2 ? 200 : 1024;
+
+		virtio_driver_start(driver, F_ALL);
+		build(fixture, 0, type, 0, 512);
+		table = virtio_driver_alloc(driver, n * 16ul);
+		virtio_ring_describe_at(ring, table, 0, fixture->header, 16, RING_NEXT, 1);
+		for (unsigned i = 1; i < n - 1; i++)
+			virtio_ring_describe_at(ring, table, i, 0, 16 << 20,
+						RING_NEXT | (type == TYPE_IN ? RING_WRITE : 0),
+						i + 1);
+		virtio_ring_describe_at(ring, table, n - 1, fixture->status, 1, RING_WRITE, 0);
+		virtio_ring_describe(ring, 0, table, n * 16, RING_INDIRECT, 0);
+		virtio_driver_offer(driver, 0, 0);
+		if (n == 1024) {
+			g_assert_true(virtio_driver_wait_needs_reset(driver));
+		} else {
+			virtio_driver_wait(driver, 0, NULL);
+			g_assert_cmpuint(request_status(fixture), ==, 1);
+		}
+		g_assert_cmpuint(fixture->node->n_seen[BLOCK_READ], ==, 0);
+		g_assert_cmpuint(fixture->node->n_seen[BLOCK_WRITE], ==, 0);
+	}
+	assert_alive(fixture);
+}
+
+/* A disk that does not answer is nobody else's business, though they share a thread. */
+static void test_slow_disk(Fixture *fixture, gconstpointer data)
+{
+	g_autofree BlockNode *other_node = g_new0(BlockNode, 1);
+	g_autofree VirtioDriver *other = g_new0(VirtioDriver, 1);
+	Device *device;
+
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	node_set(fixture->node, true, 0);
+	fill_with_reads(fixture, 20);
+	/* Its registers make way for the other's, which the driver puts at the same place. */
+	pci_device_config_write(fixture->driver.pci, 4, 0x4, 2);
+	other_node->limits = fixture->node->limits;
+	fake_machine_set_block_node(fixture->fake, "other", other_node);
+	device = fake_machine_add(fixture->fake, &virtio_blk_type.pci.device, "drive=other");
+	virtio_driver_probe(other, fixture->fake, device);
+	other->next_ram = fixture->driver.next_ram;
+	virtio_driver_start(other, F_ALL);
+	fixture->driver.next_ram = other->next_ram;
+	for (unsigned i = 0; i < 20; i++) {
+		VirtioRing *ring = &other->rings[0];
+
+		build(fixture, 90, TYPE_IN, i, 512);
+		virtio_ring_describe(ring, 0, fixture->header, 16, RING_NEXT, 1);
+		virtio_ring_describe(ring, 1, fixture->data, 512, RING_NEXT | RING_WRITE, 2);
+		virtio_ring_describe(ring, 2, fixture->status, 1, RING_WRITE, 0);
+		virtio_driver_offer(other, 0, 0);
+		virtio_driver_wait(other, 0, NULL);
+		g_assert_cmpuint(request_status(fixture), ==, 0);
+	}
+	g_assert_cmpuint(node_n_held(fixture->node), ==, 20);
+	fake_machine_remove(fixture->fake, device);
+	node_release(fixture->node);
+	for (unsigned i = 0; i < 20; i++)
+		virtio_driver_wait(&fixture->driver, 0, NULL);
+}
+
+/* Memory that is unplugged under requests: they end first, and none follows. */
+static void test_memory_unplugged(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	const DeviceType *type = fixture->device->type;
+	GuestMemoryRegion region = {
+		.gpa = 1ULL << 32, .size = 1 << 20, .fd = -1, .is_device = true
+	};
+	GThread *thread;
+
+	(void)data;
+	region.hva =
+		mmap(NULL, region.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	g_assert_true(region.hva != MAP_FAILED);
+	g_assert_true(guest_memory_add(fixture->fake->services.memory, &region, NULL));
+	virtio_driver_start(driver, F_ALL);
+	node_set(fixture->node, true, 0);
+	build(fixture, 0, TYPE_IN, 2, 512);
+	virtio_ring_describe(&driver->rings[0], 1, region.gpa, 512, RING_NEXT | RING_WRITE, 2);
+	virtio_driver_offer(driver, 0, 0);
+	while (node_n_held(fixture->node) < 1)
+		g_usleep(100);
+	/* As the machine takes memory away. */
+	thread = g_thread_new("release", release_soon, fixture->node);
+	type->pause(fixture->device);
+	g_assert_cmpuint(request_status(fixture), ==, 0);
+	g_assert_cmpmem(region.hva, 512, fixture->node->data + 1024, 512);
+	guest_memory_remove(fixture->fake->services.memory, region.gpa);
+	g_assert_cmpint(munmap(region.hva, region.size), ==, 0);
+	type->resume(fixture->device);
+	g_thread_join(thread);
+	virtio_driver_wait(driver, 0, NULL);
+	virtio_driver_offer(driver, 0, 0);
+	g_assert_true(virtio_driver_wait_needs_reset(driver));
+	assert_alive(fixture);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -250,6 +459,15 @@ int main(int argc, char **argv)
 	blk_fixture_add("errors/reported", test_errors_reported, NULL);
 	blk_fixture_add("errors/ignored", test_errors_ignored, "werror=ignore");
 	blk_fixture_add("errors/stop", test_error_stops, NULL);
+	blk_fixture_add("errors/nth", test_nth_fails, NULL);
+	blk_fixture_add("errors/nth-in-flight", test_nth_in_flight_fails, NULL);
+	blk_fixture_add("errors/policies", test_error_policies, NULL);
+	blk_fixture_add("gigantic", test_gigantic, "queue-size=1024");
+	blk_fixture_add("slow-disk", test_slow_disk, NULL);
+	blk_fixture_add("memory-unplugged", test_memory_unplugged, NULL);
+	blk_fixture_add("packed/memory-unplugged", test_memory_unplugged, "packed=on");
+	blk_fixture_add("packed/gigantic", test_gigantic, "queue-size=1024,packed=on");
+	blk_fixture_add("packed/errors/nth-in-flight", test_nth_in_flight_fails, "packed=on");
 	blk_fixture_add("errors/reset-while-held", test_reset_while_held, NULL);
 	blk_fixture_add("state", test_state, NULL);
 	return g_test_run();

@@ -67,6 +67,13 @@ static void serve(gpointer data)
 	g_assert_true(io_loop_is_current(node->loops[completion->port]));
 	g_mutex_lock(&node->lock);
 	result = node->result;
+	if (node->fail_in > 1) {
+		node->fail_in--;
+		result = 0;
+	} else if (node->fail_in == 1) {
+		node->fail_in = 0;
+		node->result = 0;
+	}
 	g_mutex_unlock(&node->lock);
 	g_assert_cmpuint(request->offset, <=, DISK_SIZE);
 	g_assert_cmpuint(request->size, <=, DISK_SIZE - request->offset);
@@ -136,6 +143,15 @@ void node_set(BlockNode *node, bool hold, int result)
 	g_mutex_lock(&node->lock);
 	node->hold = hold;
 	node->result = result;
+	node->fail_in = 0;
+	g_mutex_unlock(&node->lock);
+}
+
+void node_fail_nth(BlockNode *node, unsigned n, int result)
+{
+	g_mutex_lock(&node->lock);
+	node->result = result;
+	node->fail_in = n;
 	g_mutex_unlock(&node->lock);
 }
 

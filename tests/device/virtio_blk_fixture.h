@@ -45,8 +45,9 @@ struct BlockNode {
 	gint draining[4]; /* by port, atomic */
 
 	GMutex lock;
-	bool hold;  /* keep requests instead of serving them */
-	int result; /* what requests get */
+	bool hold;	  /* keep requests instead of serving them */
+	int result;	  /* what requests get */
+	unsigned fail_in; /* how many requests later only one gets it; 0: all do */
 	BlockRequest *held[HELD_MAX];
 	unsigned held_ports[HELD_MAX];
 	unsigned n_held;
@@ -74,6 +75,9 @@ void node_release(BlockNode *node);
 
 /* Keep requests from now on, or not; and what they get. */
 void node_set(BlockNode *node, bool hold, int result);
+
+/* Of the next requests the @n th, counted from 1, gets @result, and the others succeed. */
+void node_fail_nth(BlockNode *node, unsigned n, int result);
 
 /* The device of the fixture, with more properties; NULL: none. */
 void add_device(Fixture *fixture, const char *options);

@@ -80,6 +80,34 @@ static void test_many_vectors(Fixture *fixture, gconstpointer data)
 	block_node_detach(node);
 }
 
+/* More than a system call transfers: the host's reads are short, the request is not. */
+static void test_gigantic(Fixture *fixture, gconstpointer data)
+{
+	const unsigned n = 520;
+	const size_t piece = 4 << 20;
+	g_autofree struct iovec *iov = g_new(struct iovec, n);
+	BlockRequest request = { .iov = iov, .n_iov = n, .size = n * piece };
+	uint8_t *buffer;
+	BlockNode *node;
+
+	(void)data;
+	if (!can_direct(fixture, ",cache.direct=on"))
+		return;
+	g_assert_cmpint(truncate(fixture->image, (off_t)request.size), ==, 0);
+	node = attach(fixture, ",cache.direct=on");
+	buffer = aligned_alloc(4096, 2 * piece);
+	memset(buffer, 0x5a, 2 * piece);
+	/* All but the last into the same memory. */
+	for (unsigned i = 0; i < n; i++)
+		iov[i] = (struct iovec){ buffer + (i + 1 < n ? 0 : piece), piece };
+	request.operation = BLOCK_READ;
+	g_assert_cmpint(run(fixture, node, request), ==, 0);
+	for (size_t i = 0; i < piece; i += 512)
+		g_assert_cmpuint(buffer[piece + i], ==, 0);
+	block_node_detach(node);
+	free(buffer);
+}
+
 static void test_refused_requests(Fixture *fixture, gconstpointer data)
 {
 	BlockNode *node = attach(fixture, "");
@@ -348,6 +376,7 @@ int main(int argc, char **argv)
 	ADD_TEST("read-write/direct", ",cache.direct=on", test_read_write);
 	ADD_TEST("read-write/no-flush", ",cache.no-flush=on", test_read_write);
 	ADD_TEST("many-vectors", NULL, test_many_vectors);
+	ADD_TEST("gigantic", NULL, test_gigantic);
 	ADD_TEST("refused-requests", NULL, test_refused_requests);
 	ADD_TEST("odd-size/cached", "", test_odd_size);
 	ADD_TEST("odd-size/direct", ",cache.direct=on", test_odd_size);
