@@ -30,8 +30,10 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_alias.c \
 	driver/vireo_bandwidth.c \
 	driver/vireo_blockdev.c \
+	driver/vireo_blockjob.c \
 	driver/vireo_capabilities.c \
 	driver/vireo_cgroup.c \
+	driver/vireo_chain.c \
 	driver/vireo_change.c \
 	driver/vireo_command.c \
 	driver/vireo_conf.c \
@@ -42,6 +44,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_memory.c \
 	driver/vireo_memory_device.c \
 	driver/vireo_driver.c \
+	driver/vireo_driver_block.c \
 	driver/vireo_driver_connect.c \
 	driver/vireo_driver_define.c \
 	driver/vireo_driver_device.c \
@@ -65,6 +68,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_guest.c \
 	driver/vireo_guest_info.c \
 	driver/vireo_hotplug.c \
+	driver/vireo_image.c \
 	driver/vireo_interface.c \
 	driver/vireo_iotune.c \
 	driver/vireo_log.c \
@@ -98,8 +102,10 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_firmware_descriptor.h \
 	driver/vireo_bandwidth.h \
 	driver/vireo_blockdev.h \
+	driver/vireo_blockjob.h \
 	driver/vireo_capabilities.h \
 	driver/vireo_cgroup.h \
+	driver/vireo_chain.h \
 	driver/vireo_change.h \
 	driver/vireo_command.h \
 	driver/vireo_conf.h \
@@ -112,6 +118,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_guest.h \
 	driver/vireo_guest_info.h \
 	driver/vireo_hotplug.h \
+	driver/vireo_image.h \
 	driver/vireo_interface.h \
 	driver/vireo_iotune.h \
 	driver/vireo_log.h \

@@ -223,7 +223,7 @@ vireoBlockdevAddEncryption(virJSONValue **props,
 virJSONValue *
 vireoBlockdevFormatProps(const virDomainDiskDef *disk,
                          const virStorageSource *src,
-                         const char *backing)
+                         bool writable)
 {
     g_autoptr(virJSONValue) props = NULL;
     g_autofree char *node = vireoBlockdevFormatNode(src);
@@ -235,7 +235,7 @@ vireoBlockdevFormatProps(const virDomainDiskDef *disk,
                               "s:node-name", node,
                               "s:driver", vireoBlockdevFormatDriver(src),
                               "s:file", storage,
-                              "b:read-only", src != disk->src || disk->src->readonly,
+                              "b:read-only", !writable,
                               "S:discard", disk->discard == VIR_DOMAIN_DISK_DISCARD_UNMAP ? "unmap" : NULL,
                               "S:detect-zeroes", src == disk->src ? vireoDevicePropsDetectZeroes(disk) : NULL,
                               NULL) < 0 ||
@@ -243,10 +243,8 @@ vireoBlockdevFormatProps(const virDomainDiskDef *disk,
         return NULL;
 
     /* Always said, for what the image's own header names is not to be opened by itself. */
-    if (!backing)
-        backing = next;
     if (src->format >= VIR_STORAGE_FILE_BACKING &&
-        (backing ? virJSONValueObjectAppendString(props, "backing", backing) :
+        (next ? virJSONValueObjectAppendString(props, "backing", next) :
          virJSONValueObjectAppendNull(props, "backing")) < 0)
         return NULL;
 

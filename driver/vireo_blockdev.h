@@ -35,7 +35,7 @@ vireoBlockdevCheck(const virStorageSource *src,
  * vireoBlockdevStorageProps, vireoBlockdevFormatProps:
  * @disk: whose settings hold
  * @src: an image of its chain
- * @backing: the node behind it; NULL: as the chain of @src has it
+ * @writable: by the guest or by a block job; what is not may become so when another is merged into it
  *
  * Return the arguments of blockdev-add, or NULL with an error reported.
  */
@@ -45,7 +45,7 @@ vireoBlockdevStorageProps(const virDomainDiskDef *disk,
 virJSONValue *
 vireoBlockdevFormatProps(const virDomainDiskDef *disk,
                          const virStorageSource *src,
-                         const char *backing);
+                         bool writable);
 
 /**
  * vireoBlockdevSecretProps:

@@ -287,22 +287,48 @@ vireoCgroupAddHelper(virDomainObj *vm,
     return virCgroupAddProcess(cgroup, pid);
 }
 
+static bool
+vireoCgroupFilters(virDomainObj *vm,
+                   const virStorageSource *src)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    return virStorageSourceGetActualType(src) == VIR_STORAGE_TYPE_BLOCK &&
+        virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_DEVICES);
+}
+
+int
+vireoCgroupAllowImage(virDomainObj *vm,
+                      const virStorageSource *src,
+                      bool readonly)
+{
+    if (!vireoCgroupFilters(vm, src))
+        return 0;
+
+    return vireoCgroupAllowPath(vm, src->path,
+                                readonly ? VIR_CGROUP_DEVICE_READ : VIR_CGROUP_DEVICE_RW);
+}
+
+int
+vireoCgroupDenyImage(virDomainObj *vm,
+                     const virStorageSource *src)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (!vireoCgroupFilters(vm, src))
+        return 0;
+
+    return virCgroupDenyDevicePath(priv->cgroup, src->path, VIR_CGROUP_DEVICE_RWM, true) < 0 ? -1 : 0;
+}
+
 int
 vireoCgroupAllowDisk(virDomainObj *vm,
                      virDomainDiskDef *disk)
 {
-    vireoDomainObjPrivate *priv = vm->privateData;
     virStorageSource *n;
 
-    if (!virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_DEVICES))
-        return 0;
-
     for (n = disk->src; virStorageSourceIsBacking(n); n = n->backingStore) {
-        bool readonly = n != disk->src || n->readonly;
-
-        if (virStorageSourceGetActualType(n) == VIR_STORAGE_TYPE_BLOCK &&
-            vireoCgroupAllowPath(vm, n->path,
-                                 readonly ? VIR_CGROUP_DEVICE_READ : VIR_CGROUP_DEVICE_RW) < 0)
+        if (vireoCgroupAllowImage(vm, n, n != disk->src || n->readonly) < 0)
             return -1;
     }
 
@@ -313,15 +339,10 @@ int
 vireoCgroupDenyDisk(virDomainObj *vm,
                     virDomainDiskDef *disk)
 {
-    vireoDomainObjPrivate *priv = vm->privateData;
     virStorageSource *n;
 
-    if (!virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_DEVICES))
-        return 0;
-
     for (n = disk->src; virStorageSourceIsBacking(n); n = n->backingStore) {
-        if (virStorageSourceGetActualType(n) == VIR_STORAGE_TYPE_BLOCK &&
-            virCgroupDenyDevicePath(priv->cgroup, n->path, VIR_CGROUP_DEVICE_RWM, true) < 0)
+        if (vireoCgroupDenyImage(vm, n) < 0)
             return -1;
     }
 

@@ -101,6 +101,15 @@ int
 vireoCgroupDenyDisk(virDomainObj *vm,
                     virDomainDiskDef *disk);
 
+/* The same for one image. */
+int
+vireoCgroupAllowImage(virDomainObj *vm,
+                      const virStorageSource *src,
+                      bool readonly);
+int
+vireoCgroupDenyImage(virDomainObj *vm,
+                     const virStorageSource *src);
+
 /**
  * vireoCgroupConnect:
  *

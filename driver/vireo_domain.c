@@ -16,6 +16,7 @@
 #include "virpidfile.h"
 
 #include "vireo_address.h"
+#include "vireo_blockjob.h"
 #include "vireo_capabilities.h"
 #include "vireo_cpu.h"
 #include "vireo_domain.h"
@@ -33,6 +34,7 @@ vireoDomainObjPrivateAlloc(void *opaque)
 
     priv->driver = opaque;
     priv->devs = virChrdevAlloc();
+    priv->blockJobs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vireoBlockJobFree);
     priv->shutoffReason = VIR_DOMAIN_SHUTOFF_UNKNOWN;
     priv->agentTimeout = VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK;
     return priv;
@@ -49,6 +51,7 @@ vireoDomainObjPrivateClear(vireoDomainObjPrivate *priv)
     g_clear_pointer(&priv->unplugAlias, g_free);
     priv->storageRestarts = 0;
     priv->lastImage = 0;
+    g_hash_table_remove_all(priv->blockJobs);
     priv->beingStopped = false;
     priv->panicked = false;
     priv->rebooting = false;
@@ -63,6 +66,7 @@ vireoDomainObjPrivateFree(void *data)
 
     vireoDomainObjPrivateClear(priv);
     virChrdevFree(priv->devs);
+    g_hash_table_unref(priv->blockJobs);
     g_free(priv);
 }
 
@@ -79,6 +83,7 @@ vireoDomainObjPrivateFormat(virBuffer *buf,
         virBufferAddLit(buf, "<rebooting/>\n");
     virBufferAsprintf(buf, "<agent timeout='%d'/>\n", priv->agentTimeout);
     virBufferAsprintf(buf, "<images last='%u'/>\n", priv->lastImage);
+    vireoBlockJobsFormat(buf, priv->blockJobs);
 
     for (i = 0; i < priv->nvcpuThreads; i++) {
         if (priv->vcpuThreads[i] != 0)
@@ -110,6 +115,8 @@ vireoDomainObjPrivateParse(xmlXPathContextPtr ctxt,
         virReportError(VIR_ERR_XML_ERROR, "%s", _("a number in the domain's status is none"));
         return -1;
     }
+    if (vireoBlockJobsParse(ctxt, priv->blockJobs) < 0)
+        return -1;
 
     if ((n = virXPathNodeSet("./vcpus/vcpu", ctxt, &nodes)) < 0)
         return -1;

@@ -37,6 +37,7 @@ struct _vireoDomainObjPrivate {
     pid_t storagePid;
     unsigned int storageRestarts;       /* since then (monotonic, microseconds) */
     gint64 storageRestartsSince;
+    GHashTable *blockJobs;              /* * by the disk's target: vireoBlockJob */
     unsigned int lastImage;             /* * the highest number of an image till now */
 
     pid_t *vcpuThreads;     /* * one for each vCPU, 0: not known */

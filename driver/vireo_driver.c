@@ -440,6 +440,13 @@ static virHypervisorDriver vireoHypervisorDriver = {
     .domainQemuAgentCommand = vireoDomainQemuAgentCommand, /* 0.1.0 */
     .domainAgentSetResponseTimeout = vireoDomainAgentSetResponseTimeout, /* 0.1.0 */
     .domainPMSuspendForDuration = vireoDomainPMSuspendForDuration, /* 0.1.0 */
+    .domainBlockPull = vireoDomainBlockPull, /* 0.1.0 */
+    .domainBlockRebase = vireoDomainBlockRebase, /* 0.1.0 */
+    .domainBlockCommit = vireoDomainBlockCommit, /* 0.1.0 */
+    .domainBlockCopy = vireoDomainBlockCopy, /* 0.1.0 */
+    .domainBlockJobAbort = vireoDomainBlockJobAbort, /* 0.1.0 */
+    .domainGetBlockJobInfo = vireoDomainGetBlockJobInfo, /* 0.1.0 */
+    .domainBlockJobSetSpeed = vireoDomainBlockJobSetSpeed, /* 0.1.0 */
     .connectGetAllDomainStats = vireoConnectGetAllDomainStats, /* 0.1.0 */
 };
 

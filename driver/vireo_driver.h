@@ -543,6 +543,47 @@ vireoDomainSetVcpu(virDomainPtr dom,
                    int state,
                    unsigned int flags);
 
+/* vireo_driver_block.c */
+int
+vireoDomainBlockPull(virDomainPtr dom,
+                     const char *path,
+                     unsigned long bandwidth,
+                     unsigned int flags);
+int
+vireoDomainBlockRebase(virDomainPtr dom,
+                       const char *path,
+                       const char *base,
+                       unsigned long bandwidth,
+                       unsigned int flags);
+int
+vireoDomainBlockCommit(virDomainPtr dom,
+                       const char *path,
+                       const char *base,
+                       const char *top,
+                       unsigned long bandwidth,
+                       unsigned int flags);
+int
+vireoDomainBlockCopy(virDomainPtr dom,
+                     const char *path,
+                     const char *destxml,
+                     virTypedParameterPtr params,
+                     int nparams,
+                     unsigned int flags);
+int
+vireoDomainBlockJobAbort(virDomainPtr dom,
+                         const char *path,
+                         unsigned int flags);
+int
+vireoDomainGetBlockJobInfo(virDomainPtr dom,
+                           const char *path,
+                           virDomainBlockJobInfoPtr info,
+                           unsigned int flags);
+int
+vireoDomainBlockJobSetSpeed(virDomainPtr dom,
+                            const char *path,
+                            unsigned long bandwidth,
+                            unsigned int flags);
+
 /* vireo_driver_guest.c */
 int
 vireoDomainGetFSInfo(virDomainPtr dom,

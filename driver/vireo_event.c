@@ -15,6 +15,7 @@
 #include "virerror.h"
 #include "virlog.h"
 
+#include "vireo_blockjob.h"
 #include "vireo_event.h"
 #include "vireo_graphics.h"
 #include "vireo_guest.h"
@@ -648,7 +649,9 @@ static void
 vireoEventHandleStorage(virDomainObj *vm,
                         const vireoEventJob *job)
 {
-    if (!job->name)
+    if (job->name)
+        vireoBlockJobHandleEvent(vm, job->name, job->data);
+    else
         vireoStorageLost(vm);
 }
 

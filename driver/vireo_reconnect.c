@@ -12,6 +12,7 @@
 #include "virlog.h"
 #include "virpidfile.h"
 
+#include "vireo_blockjob.h"
 #include "vireo_cgroup.h"
 #include "vireo_event.h"
 #include "vireo_graphics.h"
@@ -96,6 +97,7 @@ vireoReconnectDomain(virDomainObj *vm)
         vireoCgroupConnect(vm) < 0 ||
         vireoQmpGetThreads(vm) < 0 ||
         vireoStorageReconnect(vm) < 0 ||
+        vireoBlockJobReconnect(vm) < 0 ||
         vireoReconnectState(vm) < 0 ||
         vireoReconnectChannels(vm) < 0)
         return -1;

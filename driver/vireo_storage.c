@@ -18,6 +18,7 @@
 #include "virpidfile.h"
 
 #include "vireo_blockdev.h"
+#include "vireo_blockjob.h"
 #include "vireo_cgroup.h"
 #include "vireo_event.h"
 #include "vireo_log.h"
@@ -52,8 +53,9 @@ vireoStorageServes(const virDomainDiskDef *disk)
 {
     virStorageType type = virStorageSourceGetActualType(disk->src);
 
+    /* What is served stays so, even if its image becomes another one which is raw. */
     return type != VIR_STORAGE_TYPE_VHOST_USER && type != VIR_STORAGE_TYPE_VOLUME &&
-        (type == VIR_STORAGE_TYPE_NETWORK || disk->src->encryption ||
+        (disk->src->id != 0 || type == VIR_STORAGE_TYPE_NETWORK || disk->src->encryption ||
          disk->src->format != VIR_STORAGE_FILE_RAW);
 }
 
@@ -199,7 +201,8 @@ vireoStorageDel(virDomainObj *vm,
 static int
 vireoStorageAddNodes(virDomainObj *vm,
                      virDomainDiskDef *disk,
-                     virStorageSource *src)
+                     virStorageSource *src,
+                     bool writable)
 {
     if (src->encryption &&
         vireoStorageAdd(vm, "object-add", vireoBlockdevSecretProps(src)) < 0)
@@ -207,7 +210,7 @@ vireoStorageAddNodes(virDomainObj *vm,
     if (vireoStorageAdd(vm, "blockdev-add", vireoBlockdevStorageProps(disk, src)) == 0) {
         g_autofree char *storage = vireoBlockdevStorageNode(src);
 
-        if (vireoStorageAdd(vm, "blockdev-add", vireoBlockdevFormatProps(disk, src, NULL)) == 0)
+        if (vireoStorageAdd(vm, "blockdev-add", vireoBlockdevFormatProps(disk, src, writable)) == 0)
             return 0;
         vireoStorageDel(vm, "blockdev-del", "node-name", storage);
     }
@@ -223,11 +226,12 @@ vireoStorageAddNodes(virDomainObj *vm,
 int
 vireoStorageAddImage(virDomainObj *vm,
                      virDomainDiskDef *disk,
-                     virStorageSource *src)
+                     virStorageSource *src,
+                     bool writable)
 {
     g_autofree char *why = NULL;
 
-    if (vireoStorageAddNodes(vm, disk, src) == 0)
+    if (vireoStorageAddNodes(vm, disk, src, writable) == 0)
         return 0;
 
     why = g_strdup(virGetLastErrorMessage());
@@ -250,20 +254,21 @@ vireoStorageRemoveImage(virDomainObj *vm,
         vireoStorageDel(vm, "object-del", "id", secret);
 }
 
-/* @src and what is behind it, from the deepest on */
+/* The disk's image and what is behind it, from the deepest on */
 static int
 vireoStorageAddChain(virDomainObj *vm,
-                     virDomainDiskDef *disk,
-                     virStorageSource *src)
+                     virDomainDiskDef *disk)
 {
     g_autoptr(GPtrArray) images = g_ptr_array_new();
+    virStorageSource *src;
     size_t i;
 
-    for (; virStorageSourceIsBacking(src); src = src->backingStore)
+    for (src = disk->src; virStorageSourceIsBacking(src); src = src->backingStore)
         g_ptr_array_add(images, src);
 
     for (i = images->len; i > 0; i--) {
-        if (vireoStorageAddImage(vm, disk, g_ptr_array_index(images, i - 1)) < 0)
+        if (vireoStorageAddImage(vm, disk, g_ptr_array_index(images, i - 1),
+                                 i == 1 && !disk->src->readonly) < 0)
             break;
     }
     if (i == 0)
@@ -297,7 +302,7 @@ static int
 vireoStorageServe(virDomainObj *vm,
                   virDomainDiskDef *disk)
 {
-    if (vireoStorageAddChain(vm, disk, disk->src) < 0)
+    if (vireoStorageAddChain(vm, disk) < 0)
         return -1;
     if (vireoStorageAddExport(vm, disk) == 0)
         return 0;
@@ -536,7 +541,7 @@ vireoStorageRestart(void *opaque)
     if (vireoDomainBeginActiveJob(vm, VIR_JOB_MODIFY) == 0) {
         if (!priv->storage) {
             vireoStorageStop(vm);
-            if (vireoStorageStart(vm) < 0)
+            if (vireoStorageStart(vm) < 0 || vireoBlockJobReconnect(vm) < 0)
                 VIR_ERROR(_("the disks of domain %s cannot be served again: %s"), vm->def->name,
                           virGetLastErrorMessage());
             else
@@ -559,6 +564,8 @@ vireoStorageLost(virDomainObj *vm)
     VIR_WARN("the storage daemon of domain %s has ended", vm->def->name);
     vireoStorageClose(vm);
     vireoStorageReportFailure(vm);
+    /* whoever waits for the end of a block job */
+    virDomainObjBroadcast(vm);
 
     if (now - priv->storageRestartsSince > VIREO_STORAGE_RESTARTS_US) {
         priv->storageRestartsSince = now;

@@ -100,13 +100,15 @@ vireoStorageCommand(virDomainObj *vm,
 /**
  * vireoStorageAddImage:
  * @src: an image of the chain of @disk, numbered
+ * @writable: by the guest, or by a block job
  *
  * Adds the nodes of one image; those behind it exist.
  */
 int
 vireoStorageAddImage(virDomainObj *vm,
                      virDomainDiskDef *disk,
-                     virStorageSource *src);
+                     virStorageSource *src,
+                     bool writable);
 
 /**
  * vireoStorageRemoveImage:

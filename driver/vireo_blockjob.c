@@ -1,0 +1,609 @@
+/*
+ * vireo_blockjob.c: block jobs of disks that the storage daemon serves
+ *
+ * The storage daemon changes the graph of its nodes when a job succeeds; the chain
+ * in the definition follows when the job has concluded, and the nodes, labels
+ * and, if asked for, files of images that have dropped out of it go.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+#include <config.h>
+
+#include <unistd.h>
+
+#include "domain_event.h"
+#include "viralloc.h"
+#include "virerror.h"
+#include "virlog.h"
+#include "virxml.h"
+
+#include "vireo_blockdev.h"
+#include "vireo_blockjob.h"
+#include "vireo_chain.h"
+#include "vireo_storage.h"
+
+#define VIR_FROM_THIS VIR_FROM_DOMAIN
+
+VIR_LOG_INIT("vireo.vireo_blockjob");
+
+#define VIREO_BLOCKJOB_PREFIX "job-"
+
+void
+vireoBlockJobFree(void *opaque)
+{
+    vireoBlockJob *job = opaque;
+
+    g_free(job->disk);
+    g_free(job);
+}
+
+void
+vireoBlockJobsFormat(virBuffer *buf,
+                     GHashTable *jobs)
+{
+    g_auto(virBuffer) children = VIR_BUFFER_INIT_CHILD(buf);
+    GHashTableIter iter;
+    void *value;
+
+    g_hash_table_iter_init(&iter, jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const vireoBlockJob *job = value;
+
+        virBufferAddLit(&children, "<job");
+        virBufferEscapeString(&children, " disk='%s'", job->disk);
+        virBufferAsprintf(&children, " type='%d' top='%u' base='%u'", job->type, job->top, job->base);
+        if (job->deleteImages)
+            virBufferAddLit(&children, " delete='yes'");
+        if (job->existing)
+            virBufferAddLit(&children, " existing='yes'");
+        virBufferAddLit(&children, "/>\n");
+    }
+    virXMLFormatElement(buf, "blockjobs", NULL, &children);
+}
+
+static int
+vireoBlockJobParse(xmlNodePtr node,
+                   vireoBlockJob *job)
+{
+    virTristateBool deleteImages = VIR_TRISTATE_BOOL_ABSENT;
+    virTristateBool existing = VIR_TRISTATE_BOOL_ABSENT;
+
+    if (!(job->disk = virXMLPropStringRequired(node, "disk")) ||
+        virXMLPropInt(node, "type", 10, VIR_XML_PROP_REQUIRED, &job->type, 0) < 0 ||
+        virXMLPropUInt(node, "top", 10, VIR_XML_PROP_REQUIRED, &job->top) < 0 ||
+        virXMLPropUInt(node, "base", 10, VIR_XML_PROP_REQUIRED, &job->base) < 0 ||
+        virXMLPropTristateBool(node, "delete", VIR_XML_PROP_NONE, &deleteImages) < 0 ||
+        virXMLPropTristateBool(node, "existing", VIR_XML_PROP_NONE, &existing) < 0)
+        return -1;
+    job->deleteImages = deleteImages == VIR_TRISTATE_BOOL_YES;
+    job->existing = existing == VIR_TRISTATE_BOOL_YES;
+
+    return 0;
+}
+
+int
+vireoBlockJobsParse(xmlXPathContextPtr ctxt,
+                    GHashTable *jobs)
+{
+    g_autofree xmlNodePtr *nodes = NULL;
+    int n = virXPathNodeSet("./blockjobs/job", ctxt, &nodes);
+    int i;
+
+    for (i = 0; i < n; i++) {
+        vireoBlockJob *job = g_new0(vireoBlockJob, 1);
+
+        if (vireoBlockJobParse(nodes[i], job) < 0) {
+            vireoBlockJobFree(job);
+            return -1;
+        }
+        g_hash_table_replace(jobs, job->disk, job);
+    }
+
+    return n < 0 ? -1 : 0;
+}
+
+vireoBlockJob *
+vireoBlockJobFind(virDomainObj *vm,
+                  const virDomainDiskDef *disk)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    return g_hash_table_lookup(priv->blockJobs, disk->dst);
+}
+
+virDomainDiskDef *
+vireoBlockJobFindDisk(virDomainObj *vm,
+                      const char *path)
+{
+    virDomainDiskDef *disk = virDomainDiskByName(vm->def, path, false);
+
+    if (!disk) {
+        virReportError(VIR_ERR_INVALID_ARG, _("the domain has no disk '%s'"), path);
+        return NULL;
+    }
+    if (!vireoStorageServes(disk)) {
+        virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
+                       _("disk '%s' is raw: Vireo has block jobs only of disks that are not"), disk->dst);
+        return NULL;
+    }
+
+    return disk;
+}
+
+static char *
+vireoBlockJobID(const char *disk)
+{
+    return g_strdup_printf(VIREO_BLOCKJOB_PREFIX "%s", disk);
+}
+
+static void
+vireoBlockJobSendEvent(virDomainObj *vm,
+                       virDomainDiskDef *disk,
+                       int type,
+                       int status)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    virObjectEventStateQueue(priv->driver->domainEventState,
+                             virDomainEventBlockJobNewFromObj(vm, virDomainDiskGetSource(disk), type,
+                                                              status));
+    virObjectEventStateQueue(priv->driver->domainEventState,
+                             virDomainEventBlockJob2NewFromObj(vm, disk->dst, type, status));
+}
+
+/* Known before the storage daemon is, for the events come at once. */
+static int
+vireoBlockJobStart(virDomainObj *vm,
+                   virDomainDiskDef *disk,
+                   vireoBlockJob *job,
+                   const char *command,
+                   virJSONValue **args)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *id = vireoBlockJobID(disk->dst);
+    g_autofree char *node = vireoBlockdevFormatNode(disk->src);
+
+    if (virJSONValueObjectAdd(args,
+                              "s:job-id", id,
+                              "s:device", node,
+                              "b:auto-dismiss", false,
+                              NULL) < 0) {
+        vireoBlockJobFree(job);
+        return -1;
+    }
+
+    job->disk = g_strdup(disk->dst);
+    g_hash_table_replace(priv->blockJobs, job->disk, job);
+    if (vireoStorageCommand(vm, command, args, NULL) < 0) {
+        g_hash_table_remove(priv->blockJobs, disk->dst);
+        return -1;
+    }
+    vireoDomainSaveStatus(vm);
+
+    return 0;
+}
+
+static int
+vireoBlockJobCheckNone(virDomainObj *vm,
+                       const virDomainDiskDef *disk)
+{
+    if (!vireoBlockJobFind(vm, disk))
+        return 0;
+
+    virReportError(VIR_ERR_BLOCK_COPY_ACTIVE, _("disk '%s' has a block job already"), disk->dst);
+    return -1;
+}
+
+int
+vireoBlockJobPull(virDomainObj *vm,
+                  virDomainDiskDef *disk,
+                  virStorageSource *base,
+                  unsigned long long speed)
+{
+    g_autoptr(virJSONValue) args = NULL;
+    g_autofree char *node = base ? vireoBlockdevFormatNode(base) : NULL;
+    vireoBlockJob *job;
+
+    if (vireoBlockJobCheckNone(vm, disk) < 0)
+        return -1;
+    if (!virStorageSourceHasBacking(disk->src)) {
+        virReportError(VIR_ERR_OPERATION_INVALID, _("disk '%s' has nothing behind it"), disk->dst);
+        return -1;
+    }
+    if (virJSONValueObjectAdd(&args,
+                              "S:base-node", node,
+                              "S:backing-file", base ? base->path : NULL,
+                              "P:speed", speed,
+                              NULL) < 0)
+        return -1;
+
+    job = g_new0(vireoBlockJob, 1);
+    job->type = VIR_DOMAIN_BLOCK_JOB_TYPE_PULL;
+    job->top = disk->src->id;
+    job->base = base ? base->id : 0;
+    return vireoBlockJobStart(vm, disk, job, "block-stream", &args);
+}
+
+int
+vireoBlockJobCommit(virDomainObj *vm,
+                    virDomainDiskDef *disk,
+                    virStorageSource *top,
+                    virStorageSource *base,
+                    unsigned long long speed,
+                    bool deleteImages)
+{
+    g_autofree char *topNode = vireoBlockdevFormatNode(top);
+    g_autofree char *baseNode = vireoBlockdevFormatNode(base);
+    g_autoptr(virJSONValue) args = NULL;
+    bool active = top == disk->src;
+    virStorageSource *overlay;
+    vireoBlockJob *job;
+
+    if (vireoBlockJobCheckNone(vm, disk) < 0)
+        return -1;
+    if (virJSONValueObjectAdd(&args,
+                              "s:top-node", topNode,
+                              "s:base-node", baseNode,
+                              "S:backing-file", active ? NULL : base->path,
+                              "P:speed", speed,
+                              NULL) < 0)
+        return -1;
+
+    /* The one gets data, what lies on the other a new name in its header. */
+    overlay = vireoChainOverlay(disk, top);
+    if (vireoChainAllowWrite(vm, base) < 0 ||
+        (overlay && overlay != disk->src && vireoChainAllowWrite(vm, overlay) < 0))
+        return -1;
+
+    job = g_new0(vireoBlockJob, 1);
+    job->type = active ? VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT : VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT;
+    job->top = top->id;
+    job->base = base->id;
+    job->deleteImages = deleteImages;
+    if (active) {
+        disk->mirror = virStorageSourceCopy(base, false);
+        disk->mirrorJob = VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT;
+    }
+    if (vireoBlockJobStart(vm, disk, job, "block-commit", &args) == 0)
+        return 0;
+
+    g_clear_pointer(&disk->mirror, virObjectUnref);
+    disk->mirrorJob = VIR_DOMAIN_BLOCK_JOB_TYPE_UNKNOWN;
+    return -1;
+}
+
+int
+vireoBlockJobCopy(virDomainObj *vm,
+                  virDomainDiskDef *disk,
+                  virStorageSource *source,
+                  bool shallow,
+                  bool existing,
+                  unsigned long long speed,
+                  unsigned int granularity,
+                  unsigned long long bufSize)
+{
+    g_autoptr(virStorageSource) target = source;
+    g_autofree char *node = NULL;
+    g_autoptr(virJSONValue) args = NULL;
+    vireoBlockJob *job;
+
+    if (vireoBlockJobCheckNone(vm, disk) < 0 ||
+        vireoChainAddImage(vm, disk, target) < 0)
+        return -1;
+
+    node = vireoBlockdevFormatNode(target);
+    job = g_new0(vireoBlockJob, 1);
+    job->type = VIR_DOMAIN_BLOCK_JOB_TYPE_COPY;
+    job->top = disk->src->id;
+    job->base = shallow && virStorageSourceHasBacking(disk->src) ? disk->src->backingStore->id : 0;
+    job->existing = existing;
+    disk->mirror = virObjectRef(target);
+    disk->mirrorJob = VIR_DOMAIN_BLOCK_JOB_TYPE_COPY;
+
+    ignore_value(virJSONValueObjectAdd(&args,
+                                       "s:target", node,
+                                       "s:sync", shallow ? "top" : "full",
+                                       "P:speed", speed,
+                                       "p:granularity", granularity,
+                                       "P:buf-size", bufSize,
+                                       NULL));
+    if (vireoBlockJobStart(vm, disk, job, "blockdev-mirror", &args) == 0)
+        return 0;
+
+    g_clear_pointer(&disk->mirror, virObjectUnref);
+    disk->mirrorJob = VIR_DOMAIN_BLOCK_JOB_TYPE_UNKNOWN;
+    vireoChainRemoveImage(vm, target);
+    return -1;
+}
+
+/* The description of a job in the storage daemon's list, or NULL. */
+static virJSONValue *
+vireoBlockJobFindIn(virJSONValue *list,
+                    const char *key,
+                    const char *id)
+{
+    size_t i;
+
+    for (i = 0; virJSONValueIsArray(list) && i < virJSONValueArraySize(list); i++) {
+        virJSONValue *item = virJSONValueArrayGet(list, i);
+
+        if (virJSONValueIsObject(item) &&
+            STREQ_NULLABLE(virJSONValueObjectGetString(item, key), id))
+            return item;
+    }
+
+    return NULL;
+}
+
+/* Brings the definition in line with what a job that succeeded has done. */
+static void
+vireoBlockJobApply(virDomainObj *vm,
+                   virDomainDiskDef *disk,
+                   const vireoBlockJob *job)
+{
+    virStorageSource *top = vireoChainFind(disk->src, job->top);
+    virStorageSource *base = job->base != 0 ? vireoChainFind(disk->src, job->base) : NULL;
+
+    if (!top || (job->base != 0 && !base)) {
+        VIR_WARN("the images of the block job of disk %s of domain %s are not in its chain", disk->dst,
+                 vm->def->name);
+        return;
+    }
+
+    switch ((virDomainBlockJobType)job->type) {
+    case VIR_DOMAIN_BLOCK_JOB_TYPE_PULL:
+        vireoChainCut(vm, disk, top, base, false);
+        break;
+    case VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT:
+        vireoChainCut(vm, disk, vireoChainOverlay(disk, top), base, job->deleteImages);
+        break;
+    case VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT:
+        vireoChainPivot(vm, disk, virObjectRef(base), base, job->deleteImages);
+        break;
+    case VIR_DOMAIN_BLOCK_JOB_TYPE_COPY:
+        vireoChainPivot(vm, disk, virObjectRef(disk->mirror), base, false);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Deals with the end of a job, and forgets it. @error: what it failed with, or NULL */
+static void
+vireoBlockJobFinish(virDomainObj *vm,
+                    virDomainDiskDef *disk,
+                    vireoBlockJob *job,
+                    const char *error)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    bool mirrors = job->type == VIR_DOMAIN_BLOCK_JOB_TYPE_COPY ||
+        job->type == VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT;
+    int type = job->type;
+    int status = VIR_DOMAIN_BLOCK_JOB_COMPLETED;
+
+    if (mirrors && disk->mirrorState == VIR_DOMAIN_DISK_MIRROR_STATE_ABORT)
+        status = VIR_DOMAIN_BLOCK_JOB_CANCELED;
+    else if (error)
+        status = strstr(error, "cancel") ? VIR_DOMAIN_BLOCK_JOB_CANCELED : VIR_DOMAIN_BLOCK_JOB_FAILED;
+    if (status == VIR_DOMAIN_BLOCK_JOB_FAILED)
+        VIR_WARN("the block job of disk %s of domain %s failed: %s", disk->dst, vm->def->name, error);
+
+    if (status == VIR_DOMAIN_BLOCK_JOB_COMPLETED)
+        vireoBlockJobApply(vm, disk, job);
+    else if (job->type == VIR_DOMAIN_BLOCK_JOB_TYPE_COPY && disk->mirror)
+        vireoChainRemoveImage(vm, disk->mirror);
+
+    g_clear_pointer(&disk->mirror, virObjectUnref);
+    disk->mirrorState = VIR_DOMAIN_DISK_MIRROR_STATE_NONE;
+    disk->mirrorJob = VIR_DOMAIN_BLOCK_JOB_TYPE_UNKNOWN;
+    g_hash_table_remove(priv->blockJobs, disk->dst);
+    vireoDomainSaveStatus(vm);
+    vireoBlockJobSendEvent(vm, disk, type, status);
+}
+
+/* Looks whether a job has concluded, and deals with that. */
+static int
+vireoBlockJobCheck(virDomainObj *vm,
+                   virDomainDiskDef *disk,
+                   vireoBlockJob *job)
+{
+    g_autofree char *id = vireoBlockJobID(disk->dst);
+    g_autofree char *error = NULL;
+    g_autoptr(virJSONValue) list = NULL;
+    g_autoptr(virJSONValue) args = NULL;
+    virJSONValue *found;
+    const char *status;
+
+    if (vireoStorageCommand(vm, "query-jobs", NULL, &list) < 0)
+        return -1;
+
+    if (!(found = vireoBlockJobFindIn(list, "id", id))) {
+        error = g_strdup("the storage daemon does not know it any more");
+    } else {
+        status = virJSONValueObjectGetString(found, "status");
+        if (STREQ_NULLABLE(status, "ready") && disk->mirror &&
+            disk->mirrorState == VIR_DOMAIN_DISK_MIRROR_STATE_NONE)
+            disk->mirrorState = VIR_DOMAIN_DISK_MIRROR_STATE_READY;
+        if (STRNEQ_NULLABLE(status, "concluded"))
+            return 0;
+        error = g_strdup(virJSONValueObjectGetString(found, "error"));
+        if (virJSONValueObjectAdd(&args, "s:id", id, NULL) < 0 ||
+            vireoStorageCommand(vm, "job-dismiss", &args, NULL) < 0)
+            return -1;
+    }
+
+    vireoBlockJobFinish(vm, disk, job, error);
+    return 0;
+}
+
+static int
+vireoBlockJobWait(virDomainObj *vm,
+                  virDomainDiskDef *disk,
+                  vireoBlockJob *job)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    job->awaited = true;
+    while (!job->concluded) {
+        if (virDomainObjWait(vm) < 0)
+            return -1;
+        if (!priv->storage) {
+            job->awaited = false;
+            virReportError(VIR_ERR_OPERATION_FAILED,
+                           _("the storage daemon of domain '%s' has ended"), vm->def->name);
+            return -1;
+        }
+    }
+
+    return vireoBlockJobCheck(vm, disk, job);
+}
+
+int
+vireoBlockJobAbort(virDomainObj *vm,
+                   vireoBlockJob *job,
+                   bool pivot,
+                   bool async)
+{
+    virDomainDiskDef *disk = virDomainDiskByTarget(vm->def, job->disk);
+    g_autofree char *id = vireoBlockJobID(job->disk);
+    g_autoptr(virJSONValue) args = NULL;
+    int oldState = disk->mirrorState;
+
+    if (pivot && oldState != VIR_DOMAIN_DISK_MIRROR_STATE_READY) {
+        virReportError(VIR_ERR_BLOCK_COPY_ACTIVE, _("the block job of disk '%s' is not ready for a pivot"),
+                       disk->dst);
+        return -1;
+    }
+    if (virJSONValueObjectAdd(&args, "s:device", id, NULL) < 0)
+        return -1;
+
+    if (disk->mirror)
+        disk->mirrorState = pivot ? VIR_DOMAIN_DISK_MIRROR_STATE_PIVOT :
+            VIR_DOMAIN_DISK_MIRROR_STATE_ABORT;
+    job->awaited = !async;
+    if (vireoStorageCommand(vm, pivot ? "block-job-complete" : "block-job-cancel", &args, NULL) < 0) {
+        disk->mirrorState = oldState;
+        job->awaited = false;
+        return -1;
+    }
+
+    return async ? 0 : vireoBlockJobWait(vm, disk, job);
+}
+
+int
+vireoBlockJobSetSpeed(virDomainObj *vm,
+                      vireoBlockJob *job,
+                      unsigned long long speed)
+{
+    g_autofree char *id = vireoBlockJobID(job->disk);
+    g_autoptr(virJSONValue) args = NULL;
+
+    if (virJSONValueObjectAdd(&args, "s:device", id, "U:speed", speed, NULL) < 0)
+        return -1;
+
+    return vireoStorageCommand(vm, "block-job-set-speed", &args, NULL);
+}
+
+int
+vireoBlockJobGetInfo(virDomainObj *vm,
+                     vireoBlockJob *job,
+                     virDomainBlockJobInfo *info)
+{
+    g_autofree char *id = vireoBlockJobID(job->disk);
+    g_autoptr(virJSONValue) list = NULL;
+    virJSONValue *found;
+    unsigned long long speed = 0;
+    bool ready = false;
+    int type = job->type;
+
+    if (vireoStorageCommand(vm, "query-block-jobs", NULL, &list) < 0)
+        return -1;
+    if (!(found = vireoBlockJobFindIn(list, "device", id)))
+        return 0;
+
+    if (virJSONValueObjectGetNumberUlong(found, "len", &info->end) < 0 ||
+        virJSONValueObjectGetNumberUlong(found, "offset", &info->cur) < 0) {
+        virReportError(VIR_ERR_INTERNAL_ERROR, "%s",
+                       _("the storage daemon's list of block jobs is not as expected"));
+        return -1;
+    }
+    ignore_value(virJSONValueObjectGetNumberUlong(found, "speed", &speed));
+    ignore_value(virJSONValueObjectGetBoolean(found, "ready", &ready));
+    info->type = type;
+    info->bandwidth = MIN(speed, ULONG_MAX);
+    /* Clients take equal numbers for the end: what is not ready is not there, nor is what has not begun. */
+    if (!ready && info->cur == info->end && type != VIR_DOMAIN_BLOCK_JOB_TYPE_PULL &&
+        type != VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT) {
+        if (info->cur > 0)
+            info->cur--;
+        else
+            info->end++;
+    }
+
+    return 1;
+}
+
+static void
+vireoBlockJobCheckThread(void *opaque)
+{
+    virDomainObj *vm = opaque;
+
+    virObjectLock(vm);
+    if (vireoDomainBeginActiveJob(vm, VIR_JOB_MODIFY) == 0) {
+        vireoBlockJobReconnect(vm);
+        virDomainObjEndJob(vm);
+    }
+    virDomainObjEndAPI(&vm);
+}
+
+void
+vireoBlockJobHandleEvent(virDomainObj *vm,
+                         const char *name,
+                         virJSONValue *data)
+{
+    const char *key = STREQ(name, "JOB_STATUS_CHANGE") ? "id" : "device";
+    const char *id = data ? virJSONValueObjectGetString(data, key) : NULL;
+    const char *target = id ? STRSKIP(id, VIREO_BLOCKJOB_PREFIX) : NULL;
+    virDomainDiskDef *disk = target ? virDomainDiskByTarget(vm->def, target) : NULL;
+    vireoBlockJob *job = disk ? vireoBlockJobFind(vm, disk) : NULL;
+    virThread thread;
+
+    if (!job)
+        return;
+
+    if (STREQ(name, "BLOCK_JOB_READY")) {
+        if (disk->mirror && disk->mirrorState == VIR_DOMAIN_DISK_MIRROR_STATE_NONE)
+            disk->mirrorState = VIR_DOMAIN_DISK_MIRROR_STATE_READY;
+        vireoDomainSaveStatus(vm);
+        vireoBlockJobSendEvent(vm, disk, job->type, VIR_DOMAIN_BLOCK_JOB_READY);
+    } else if (STREQ(name, "JOB_STATUS_CHANGE") &&
+               STREQ_NULLABLE(virJSONValueObjectGetString(data, "status"), "concluded")) {
+        job->concluded = true;
+        if (job->awaited) {
+            virDomainObjBroadcast(vm);
+            return;
+        }
+        virObjectRef(vm);
+        if (virThreadCreateFull(&thread, false, vireoBlockJobCheckThread, "vireo-blockjob", false, vm) < 0) {
+            VIR_WARN("the end of a block job of domain %s is not dealt with: no thread", vm->def->name);
+            virObjectUnref(vm);
+        }
+    }
+}
+
+int
+vireoBlockJobReconnect(virDomainObj *vm)
+{
+    size_t i;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        virDomainDiskDef *disk = vm->def->disks[i];
+        vireoBlockJob *job = vireoBlockJobFind(vm, disk);
+
+        if (job && !job->awaited && vireoBlockJobCheck(vm, disk, job) < 0)
+            return -1;
+    }
+
+    return 0;
+}
