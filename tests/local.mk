@@ -223,6 +223,12 @@ tests_device_test_vhost_user_blk_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_vhost_user_blk_LDADD = $(VHOST_USER_BACK_END) $(VIRTIO_DRIVER) $(FAKE_MACHINE) \
 	$(TEST_LIBS)
 
+device_tests += tests/device/test-vhost-user-device
+tests_device_test_vhost_user_device_SOURCES = tests/device/test-vhost-user-device.c
+tests_device_test_vhost_user_device_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_vhost_user_device_LDADD = $(VHOST_USER_BACK_END) $(VIRTIO_DRIVER) $(FAKE_MACHINE) \
+	$(TEST_LIBS)
+
 device_tests += tests/device/test-vhost-user-net
 tests_device_test_vhost_user_net_SOURCES = tests/device/test-vhost-user-net.c
 tests_device_test_vhost_user_net_CFLAGS = $(TEST_CFLAGS)

@@ -217,6 +217,7 @@ libvmm_a_SOURCES += \
 	vmm/usb/xhci_ring.c vmm/usb/xhci_state.c \
 	vmm/usb/xhci_transfer.c \
 	vmm/virtio/vhost_user_blk.c vmm/virtio/vhost_user_blk.h \
+	vmm/virtio/vhost_user_device.c vmm/virtio/vhost_user_device.h \
 	vmm/virtio/vhost_user_fs.c vmm/virtio/vhost_user_fs.h \
 	vmm/virtio/vhost_vsock.c vmm/virtio/vhost_vsock.h \
 	vmm/virtio/virtio_blk_layout.h \

@@ -14,6 +14,7 @@
 #include "vmm/usb/usb_hid.h"
 #include "vmm/usb/xhci.h"
 #include "vmm/virtio/vhost_user_blk.h"
+#include "vmm/virtio/vhost_user_device.h"
 #include "vmm/virtio/vhost_user_fs.h"
 #include "vmm/virtio/vhost_vsock.h"
 #include "vmm/virtio/virtio_balloon.h"
@@ -59,6 +60,7 @@ const DeviceType *const machine_device_types[] = {
 	&serial_16550_type,
 	/* virtio */
 	FAMILY(vhost_user_blk_type),
+	FAMILY(vhost_user_device_type),
 	FAMILY(vhost_user_fs_type),
 	FAMILY(vhost_vsock_type),
 	FAMILY(virtio_balloon_type),
