@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -546,6 +547,8 @@ static void test_thread_init(void)
 
 	g_assert_no_error(error);
 	g_assert_cmpint(thread_id, ==, io_loop_thread_id(loop));
+	/* It leaves the processor to the vCPU that wakes it. */
+	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_BATCH);
 }
 
 /* A producer that notifies only when asked to, as the driver of a virtqueue. */

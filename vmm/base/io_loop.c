@@ -10,6 +10,10 @@
  * the kernel says that completions wait for the thread to come and make them (TASKRUN): without a
  * system call until something is there.
  *
+ * The thread is of SCHED_BATCH: where it has to share a processor with a vCPU, a notification does
+ * not take that from the guest at once, but when it waits or has had its slice. What the guest adds
+ * meanwhile is served in one go, and needs no notification.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
@@ -22,6 +26,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -268,6 +273,15 @@ static void loop_report_start(IoLoop *loop, int start_errno)
 	g_mutex_unlock(&loop->lock);
 }
 
+/* Unless whoever started the process wants something special. */
+static void become_batch(void)
+{
+	static const struct sched_param none;
+
+	if (sched_getscheduler(0) == SCHED_OTHER && sched_setscheduler(0, SCHED_BATCH, &none) < 0)
+		g_message("an I/O thread interrupts vCPUs: %s", g_strerror(errno));
+}
+
 static void *loop_main(void *data)
 {
 	IoLoop *loop = data;
@@ -275,6 +289,7 @@ static void *loop_main(void *data)
 
 	pthread_setname_np(pthread_self(), loop->name);
 	current_loop = loop;
+	become_batch();
 	result = io_ring_open(&loop->ring, &loop->free_files);
 	if (result == 0 && loop->thread_init)
 		loop->thread_init(loop->init_data);
