@@ -226,6 +226,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_net_vhost_user.c \
 	vmm/virtio/virtio_balloon.c vmm/virtio/virtio_balloon.h \
 	vmm/virtio/virtio_blk.c vmm/virtio/virtio_blk.h \
+	vmm/virtio/virtio_blk_data.c vmm/virtio/virtio_blk_internal.h \
 	vmm/virtio/virtio_console.c vmm/virtio/virtio_console.h \
 	vmm/virtio/virtio_console_port.c vmm/virtio/virtio_console_port.h \
 	vmm/virtio/interrupt_moderation.c vmm/virtio/interrupt_moderation.h \
@@ -238,7 +239,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_net_filter.c vmm/virtio/virtio_net_filter.h \
 	vmm/virtio/virtio_pci.c vmm/virtio/virtio_pci.h \
 	vmm/virtio/virtio_mem.c vmm/virtio/virtio_mem.h \
-	vmm/virtio/virtio_shares.c \
+	vmm/virtio/virtio_queue.c vmm/virtio/virtio_shares.c \
 	vmm/virtio/virtio_rng.c vmm/virtio/virtio_rng.h \
 	vmm/virtio/virtqueue.c vmm/virtio/virtqueue.h \
 	vmm/virtio/virtqueue_packed.c \

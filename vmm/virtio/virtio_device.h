@@ -315,6 +315,16 @@ void virtio_device_reset_queue(VirtioDevice *device, VirtioQueue *queue);
 /* Start or stop, as status, bus mastering and pause have it. */
 void virtio_device_update(VirtioDevice *device);
 
+/* virtio_queue.c: */
+
+/* Have the loops serve the queues that are enabled, or no longer: when all is back. Lock held. */
+void virtio_queues_start(VirtioDevice *device);
+void virtio_queues_stop(VirtioDevice *device);
+/* Call @func with each VirtioShare on its loop, one after the other. Any other thread. */
+void virtio_shares_run(VirtioDevice *device, IoLoopFunc func);
+/* Take the queues away again. Main thread. */
+void virtio_queues_free(VirtioDevice *device);
+
 /* virtio_shares.c, main thread: */
 
 /* Find the loops that "iothread" or "iothread-vq-mapping" say; false and @error: one is missing. */
