@@ -64,26 +64,22 @@ static int
 vireoCPUAddRest(virCPUData *data)
 {
     VIR_AUTOCLOSE fd = open(VIREO_CPU_KVM, O_RDWR | O_CLOEXEC);
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } msrs = {
-        .head.nmsrs = 1,
-        .entry.index = VIREO_CPU_MSR_ARCH_CAPABILITIES,
-    };
+    g_autofree struct kvm_msrs *msrs = g_malloc0(sizeof(*msrs) + sizeof(struct kvm_msr_entry));
 
     if (fd < 0) {
         virReportSystemError(errno, _("cannot open '%s'"), VIREO_CPU_KVM);
         return -1;
     }
 
-    if (ioctl(fd, KVM_GET_MSRS, &msrs) == 1) {
+    msrs->nmsrs = 1;
+    msrs->entries[0].index = VIREO_CPU_MSR_ARCH_CAPABILITIES;
+    if (ioctl(fd, KVM_GET_MSRS, msrs) == 1) {
         virCPUx86DataItem item = {
             .type = VIR_CPU_X86_DATA_MSR,
             .data.msr = {
-                .index = msrs.entry.index,
-                .eax = msrs.entry.data & 0xffffffff,
-                .edx = msrs.entry.data >> 32,
+                .index = msrs->entries[0].index,
+                .eax = msrs->entries[0].data & 0xffffffff,
+                .edx = msrs->entries[0].data >> 32,
             },
         };
 

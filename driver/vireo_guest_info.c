@@ -330,7 +330,7 @@ vireoGuestInfoAddUsers(virTypedParamList *list,
         double login;
 
         if (!name || virJSONValueObjectGetNumberDouble(json, "login-time", &login) < 0 ||
-            !(login >= 0 && login < G_MAXINT64 / 1000.0))
+            !(login >= 0 && login * 1000 < (double)(1ULL << 63)))
             return vireoGuestInfoReport("users");
         if (virTypedParamListAddString(list, name, "user.%d.name", i) < 0 ||
             (domain && virTypedParamListAddString(list, domain, "user.%d.domain", i) < 0) ||

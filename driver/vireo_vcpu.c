@@ -166,7 +166,6 @@ vireoVcpuPlug(virDomainObj *vm,
               unsigned int vcpu)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    g_autofree char *alias = vireoVcpuAlias(vcpu);
     unsigned int before = virDomainDefGetVcpus(vm->def);
 
     if (vireoQmpAdd(vm, "device_add", vireoVcpuProps(vm->def, vcpu)) < 0) {

@@ -8,7 +8,7 @@ AC_DEFUN([VIREO_COMPILER_FLAGS], [
     [AS_HELP_STRING([--enable-sanitizers], [build with AddressSanitizer and UndefinedBehaviorSanitizer])],
     [], [enable_sanitizers=no])
   AC_ARG_ENABLE([fuzzers],
-    [AS_HELP_STRING([--enable-fuzzers], [build the libFuzzer targets, with sanitizers (needs CC=clang)])],
+    [AS_HELP_STRING([--enable-fuzzers], [for make fuzzers: libFuzzer, with sanitizers (needs CC=clang)])],
     [], [enable_fuzzers=no])
   AS_IF([test "$enable_fuzzers" = yes], [enable_sanitizers=yes])
 

@@ -23,15 +23,15 @@ EXTRA_DIST += $(unit_scripts)
 # Rules of the whole tree, and the manual
 unit_scripts += tests/unit/test-layers tests/unit/test-man tests/unit/test-probes
 
-# Fuzzers exist only with --enable-fuzzers. Like a test, one is a line in fuzz_tests and its three
+# Fuzzers exist only with --enable-fuzzers, by make fuzzers. Like a test, one is a line in fuzz_tests and its three
 # variables; LDFLAGS are FUZZ_LDFLAGS.
 FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-if FUZZERS
-noinst_PROGRAMS += $(fuzz_tests)
-# The fakes are libraries of tests, which are otherwise built by make check.
-noinst_LIBRARIES += $(check_LIBRARIES)
-endif
 EXTRA_PROGRAMS = $(fuzz_tests)
+
+# All of them and nothing else, in a tree configured with --enable-fuzzers
+fuzzers: $(BUILT_SOURCES)
+	$(MAKE) $(AM_MAKEFLAGS) $(fuzz_tests)
+.PHONY: fuzzers
 
 fuzz_tests += tests/fuzz/fuzz-options tests/fuzz/fuzz-state tests/fuzz/fuzz-pci
 tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz-options.c tests/fuzz/fuzz.h
