@@ -46,6 +46,11 @@ tests_fuzz_fuzz_pci_SOURCES = tests/fuzz/fuzz-pci.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_pci_CFLAGS = $(TEST_CFLAGS)
 tests_fuzz_fuzz_pci_LDFLAGS = $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_pci_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+fuzz_tests += tests/fuzz/fuzz-scsi
+tests_fuzz_fuzz_scsi_SOURCES = tests/fuzz/fuzz-scsi.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_scsi_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_scsi_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_scsi_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 
 # Threads and host back ends
 unit_tests += tests/unit/test-io-loop
@@ -234,6 +239,11 @@ tests_device_test_vhost_user_net_SOURCES = tests/device/test-vhost-user-net.c
 tests_device_test_vhost_user_net_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_vhost_user_net_LDADD = $(VHOST_USER_BACK_END) $(VIRTIO_DRIVER) $(FAKE_MACHINE) \
 	$(TEST_LIBS)
+
+device_tests += tests/device/test-virtio-scsi
+tests_device_test_virtio_scsi_SOURCES = tests/device/test-virtio-scsi.c
+tests_device_test_virtio_scsi_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_scsi_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 
 BLK_FIXTURE = tests/device/virtio_blk_fixture.c tests/device/virtio_blk_fixture.h
 device_tests += tests/device/test-virtio-blk

@@ -208,6 +208,16 @@ libvmm_a_SOURCES += \
 	vmm/vhost/vhost_user_channel.c \
 	vmm/vhost/vhost_user_message.c vmm/vhost/vhost_user_message.h
 
+# scsi
+libvmm_a_SOURCES += \
+	vmm/scsi/scsi.h vmm/scsi/scsi_layout.h \
+	vmm/scsi/scsi_bus.c \
+	vmm/scsi/scsi_cd_commands.c \
+	vmm/scsi/scsi_command.c \
+	vmm/scsi/scsi_disk.c \
+	vmm/scsi/scsi_disk_commands.c \
+	vmm/scsi/scsi_media.c
+
 # virtio
 libvmm_a_SOURCES += \
 	vmm/usb/usb.c vmm/usb/usb.h \
@@ -241,6 +251,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_mem.c vmm/virtio/virtio_mem.h \
 	vmm/virtio/virtio_queue.c vmm/virtio/virtio_shares.c \
 	vmm/virtio/virtio_rng.c vmm/virtio/virtio_rng.h \
+	vmm/virtio/virtio_scsi.c vmm/virtio/virtio_scsi.h \
 	vmm/virtio/virtqueue.c vmm/virtio/virtqueue.h \
 	vmm/virtio/virtqueue_packed.c \
 	vmm/virtio/virtqueue_ring.h \
@@ -265,6 +276,7 @@ libvmm_a_SOURCES += \
 	vmm/monitor/monitor.c vmm/monitor/monitor.h \
 	vmm/monitor/monitor_block.c \
 	vmm/monitor/monitor_block_limits.c vmm/monitor/monitor_block_limits.h \
+	vmm/monitor/monitor_block_media.c \
 	vmm/monitor/monitor_char.c vmm/monitor/monitor_cpu.c \
 	vmm/monitor/monitor_control.c \
 	vmm/monitor/monitor_machine.c \

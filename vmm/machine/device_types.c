@@ -11,6 +11,7 @@
 #include "vmm/display/bochs_display.h"
 #include "vmm/pci/host_bridge.h"
 #include "vmm/pci/root_port.h"
+#include "vmm/scsi/scsi.h"
 #include "vmm/usb/usb_hid.h"
 #include "vmm/usb/xhci.h"
 #include "vmm/virtio/vhost_user_blk.h"
@@ -25,6 +26,7 @@
 #include "vmm/virtio/virtio_mem.h"
 #include "vmm/virtio/virtio_net.h"
 #include "vmm/virtio/virtio_rng.h"
+#include "vmm/virtio/virtio_scsi.h"
 
 /* A family's type starts with a DeviceType. */
 #define FAMILY(type) ((const DeviceType *)&(type))
@@ -58,6 +60,9 @@ const DeviceType *const machine_device_types[] = {
 	&debug_exit_type,
 	&pvpanic_type,
 	&serial_16550_type,
+	/* SCSI */
+	&scsi_cd_type,
+	&scsi_hd_type,
 	/* virtio */
 	FAMILY(vhost_user_blk_type),
 	FAMILY(vhost_user_device_type),
@@ -72,6 +77,7 @@ const DeviceType *const machine_device_types[] = {
 	FAMILY(virtio_mem_type),
 	FAMILY(virtio_net_type),
 	FAMILY(virtio_rng_type),
+	FAMILY(virtio_scsi_type),
 	FAMILY(virtio_tablet_type),
 	&virtio_console_port_type,
 	&virtio_serial_port_type,

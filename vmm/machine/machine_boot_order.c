@@ -15,6 +15,7 @@
 #include "vmm/base/error.h"
 #include "vmm/machine/machine_boot_order.h"
 #include "vmm/pci/pci.h"
+#include "vmm/scsi/scsi.h"
 
 #define CLASS_NETWORK 0x02u
 
@@ -60,7 +61,13 @@ static void append_pci_path(GString *path, const PciDevice *pci, const char *kin
 static bool append_path(GString *path, Device *device)
 {
 	const PciDevice *pci = (const PciDevice *)(const void *)device;
+	const ScsiDisk *disk = (const ScsiDisk *)(const void *)device;
 
+	if (scsi_disk_is(device)) {
+		append_pci_path(path, (const PciDevice *)(const void *)device->bus->parent, "scsi");
+		g_string_append_printf(path, "/channel@0/disk@%x,%x", disk->target, disk->lun);
+		return true;
+	}
 	if (g_strcmp0(device->type->bus_kind, PCI_BUS_KIND) != 0)
 		return false;
 	if (pci_device_type(pci)->class_code >> 16 == CLASS_NETWORK) {

@@ -1,8 +1,9 @@
 /*
  * monitor_block.c: QMP commands of schemas/block.json
  *
- * A block device is a virtio-blk device with the node it serves; "device" is empty in replies
- * because there is no -drive, and "qdev" is the device's path, as QEMU has it with -blockdev.
+ * A block device is a virtio-blk device or SCSI disk with the node it serves; "device" is empty in
+ * replies because there is no -drive, and "qdev" is the device's path or id, as QEMU has it with
+ * -blockdev.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -15,6 +16,7 @@
 #include "vmm/device/device.h"
 #include "vmm/machine/machine.h"
 #include "vmm/monitor/monitor_block_limits.h"
+#include "vmm/scsi/scsi.h"
 #include "vmm/virtio/virtio_blk.h"
 
 static QapiBlockDeviceInfo *describe_node(BlockNode *node)
@@ -47,10 +49,32 @@ static QapiBlockDeviceInfo *describe_node(BlockNode *node)
 	return info;
 }
 
+static void append_scsi_block(Device *device, GPtrArray *list)
+{
+	QapiBlockInfo *info = g_new0(QapiBlockInfo, 1);
+	ScsiDiskInfo disk;
+
+	scsi_disk_get_info(device, &disk);
+	info->device = g_strdup("");
+	info->qdev = g_strdup(device->id ? device->id : device->path);
+	info->type = g_strdup("unknown");
+	info->removable = disk.removable;
+	info->locked = disk.locked;
+	info->has_tray_open = disk.removable;
+	info->tray_open = disk.tray_open;
+	if (disk.node) {
+		info->inserted = describe_node(disk.node);
+		info->inserted->cache->writeback = disk.writeback;
+	}
+	g_ptr_array_add(list, info);
+}
+
 static void append_block(Device *device, gpointer data)
 {
 	QapiBlockInfo *info;
 
+	if (scsi_disk_is(device))
+		append_scsi_block(device, data);
 	if (!virtio_blk_is(device))
 		return;
 	info = g_new0(QapiBlockInfo, 1);
@@ -111,15 +135,19 @@ static QapiBlockDeviceStats *describe_statistics(BlockNode *node)
 
 static void append_device_statistics(Device *device, gpointer data)
 {
+	bool is_virtio = virtio_blk_is(device);
 	QapiBlockStats *stats;
 	BlockNode *node;
 
-	if (!virtio_blk_is(device))
+	if (!is_virtio && !scsi_disk_is(device))
 		return;
-	node = virtio_blk_node(device);
+	node = is_virtio ? virtio_blk_node(device) : scsi_disk_node(device);
+	if (!node)
+		return;
 	stats = g_new0(QapiBlockStats, 1);
 	stats->device = g_strdup("");
-	stats->qdev = g_strdup_printf("%s/virtio-backend", device->path);
+	stats->qdev = is_virtio ? g_strdup_printf("%s/virtio-backend", device->path)
+				: g_strdup(device->id ? device->id : device->path);
 	stats->node_name = g_strdup(block_node_name(node));
 	stats->stats = describe_statistics(node);
 	g_ptr_array_add(data, stats);

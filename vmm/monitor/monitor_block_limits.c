@@ -14,6 +14,7 @@
 #include "vmm/base/error.h"
 #include "vmm/device/device.h"
 #include "vmm/machine/machine.h"
+#include "vmm/scsi/scsi.h"
 #include "vmm/virtio/virtio_blk.h"
 
 /* The node of the drive with @id: its device's, its path, or the path that query-block has. */
@@ -24,17 +25,19 @@ static BlockNode *find_drive(QmpContext *ctx, const char *id, GError **error)
 					? g_strndup(id, strlen(id) - strlen("/virtio-backend"))
 					: g_strdup(id);
 	Device *device = device_tree_find(tree, path);
+	BlockNode *node;
 
 	if (!device) {
 		g_set_error(error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found",
 			    id);
 		return NULL;
 	}
-	if (!virtio_blk_is(device)) {
+	if (virtio_blk_is(device))
+		return virtio_blk_node(device);
+	node = scsi_disk_is(device) ? scsi_disk_node(device) : NULL;
+	if (!node)
 		error_fail(error, "Device '%s' has no block node here", id);
-		return NULL;
-	}
-	return virtio_blk_node(device);
+	return node;
 }
 
 /* Limits */
