@@ -113,6 +113,24 @@ def back_end_dies_and_returns() -> None:
 
 
 @test()
+def device_of_any_type() -> None:
+    """A back end that the monitor knows by its number alone: the guest finds a disk."""
+    with Lab() as lab, StorageDaemon(lab, "raw") as daemon:
+        arguments = ("-chardev", f"socket,id=c0,path={daemon.socket}", "-device",
+                     "vhost-user-device-pci,chardev=c0,virtio-id=2,config_size=60,vq_size=128,bus=pcie.0,addr=0x1e")
+        namespace = ("<vireo:commandline xmlns:vireo='http://libvirt.org/schemas/domain/vireo/1.0'>" +
+                     "".join(f"<vireo:arg value='{argument}'/>" for argument in arguments) + "</vireo:commandline>")
+        domain, console = lab.boot(body=SHARED + namespace)
+        check(console.shell("cat /sys/block/vda/size") == str(32 << 11), "the image's size")
+        console.shell("dd if=/dev/urandom of=/root/data bs=64k count=16; dd if=/root/data of=/dev/vda bs=64k conv=fsync")
+        domain.suspend()
+        domain.resume()
+        console.shell("echo 3 >/proc/sys/vm/drop_caches")
+        check(console.shell("dd if=/dev/vda bs=64k count=16 2>/dev/null | sha256sum") ==
+              console.shell("sha256sum </root/data"), "what was written is read")
+
+
+@test()
 def what_cannot_be() -> None:
     """Memory that cannot be shared, a back end that is not there: errors, and nothing is left."""
     with Lab() as lab, StorageDaemon(lab) as daemon:
