@@ -316,6 +316,11 @@ tests_device_test_virtio_net_SOURCES = tests/device/test-virtio-net.c
 tests_device_test_virtio_net_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_net_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 
+device_tests += tests/device/test-virtio-vsock
+tests_device_test_virtio_vsock_SOURCES = tests/device/test-virtio-vsock.c
+tests_device_test_virtio_vsock_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_vsock_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+
 device_tests += tests/device/test-virtio-mem
 tests_device_test_virtio_mem_SOURCES = tests/device/test-virtio-mem.c
 tests_device_test_virtio_mem_CFLAGS = $(TEST_CFLAGS)
@@ -342,6 +347,11 @@ tests_fuzz_fuzz_vhost_user_SOURCES = tests/fuzz/fuzz-vhost-user.c tests/fuzz/fuz
 tests_fuzz_fuzz_vhost_user_CFLAGS = $(TEST_CFLAGS)
 tests_fuzz_fuzz_vhost_user_LDFLAGS = $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_vhost_user_LDADD = $(TEST_LIBS)
+fuzz_tests += tests/fuzz/fuzz-vsock
+tests_fuzz_fuzz_vsock_SOURCES = tests/fuzz/fuzz-vsock.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_vsock_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_vsock_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_vsock_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 fuzz_tests += tests/fuzz/fuzz-virtqueue tests/fuzz/fuzz-virtio
 tests_fuzz_fuzz_virtqueue_SOURCES = tests/fuzz/fuzz-virtqueue.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_virtqueue_CFLAGS = $(TEST_CFLAGS)

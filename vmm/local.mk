@@ -230,6 +230,8 @@ libvmm_a_SOURCES += \
 	vmm/virtio/vhost_user_device.c vmm/virtio/vhost_user_device.h \
 	vmm/virtio/vhost_user_fs.c vmm/virtio/vhost_user_fs.h \
 	vmm/virtio/vhost_vsock.c vmm/virtio/vhost_vsock.h \
+	vmm/virtio/virtio_vsock.c vmm/virtio/virtio_vsock.h \
+	vmm/virtio/virtio_vsock_connection.c vmm/virtio/virtio_vsock_internal.h \
 	vmm/virtio/virtio_blk_layout.h \
 	vmm/virtio/virtio_vhost.c vmm/virtio/virtio_vhost.h \
 	vmm/virtio/virtio_net_vhost.c \

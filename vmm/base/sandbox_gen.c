@@ -62,8 +62,8 @@ static const char *const every_thread[] = {
 	"writev",
 };
 
-static const char *const io_thread[] = { "accept4",	   "fdatasync", "fsync",
-					 "io_uring_enter", "preadv2",	"pwritev2" };
+static const char *const io_thread[] = { "accept4", "fdatasync", "fsync",   "io_uring_enter",
+					 "preadv2", "pwritev2",	 "shutdown" };
 
 static const char *const main_thread[] = {
 	"access",
@@ -126,7 +126,6 @@ static const char *const main_thread[] = {
 	"set_mempolicy",
 	"set_tid_address",
 	"setsockopt",
-	"shutdown",
 	"signalfd4",
 	"socketpair",
 	"stat",

@@ -27,6 +27,7 @@
 #include "vmm/virtio/virtio_net.h"
 #include "vmm/virtio/virtio_rng.h"
 #include "vmm/virtio/virtio_scsi.h"
+#include "vmm/virtio/virtio_vsock.h"
 
 /* A family's type starts with a DeviceType. */
 #define FAMILY(type) ((const DeviceType *)&(type))
@@ -78,6 +79,7 @@ const DeviceType *const machine_device_types[] = {
 	FAMILY(virtio_net_type),
 	FAMILY(virtio_rng_type),
 	FAMILY(virtio_scsi_type),
+	FAMILY(virtio_vsock_type),
 	FAMILY(virtio_tablet_type),
 	&virtio_console_port_type,
 	&virtio_serial_port_type,
