@@ -353,6 +353,7 @@ vireoDevicePropsVideo(const virDomainDef *def,
                       virDomainVideoDef *video)
 {
     bool virtio = video->type == VIR_DOMAIN_VIDEO_TYPE_VIRTIO;
+    g_autofree char *rom = virtio ? NULL : vireoFirmwareScreenROM(def);
     g_autoptr(virJSONValue) props = virtio ?
         vireoDevicePropsVirtio(def, "virtio-gpu-pci", &video->info, video->virtio) :
         vireoDevicePropsPCI(def, "bochs-display", &video->info);
@@ -362,6 +363,7 @@ vireoDevicePropsVideo(const virDomainDef *def,
                               "P:vgamem", (unsigned long long)video->vram * 1024,
                               "p:xres", video->res ? video->res->x : 0,
                               "p:yres", video->res ? video->res->y : 0,
+                              "S:romfile", rom,
                               NULL) < 0)
         return NULL;
 

@@ -345,6 +345,21 @@ vireoFirmwareAddNode(virCommand *cmd,
     return vireoCommandAddJSON(cmd, "-blockdev", g_steal_pointer(&props));
 }
 
+char *
+vireoFirmwareScreenROM(const virDomainDef *def)
+{
+    g_autofree char *dir = NULL;
+    g_autofree char *path = NULL;
+
+    if (!def->os.loader || vireoFirmwareIsFlash(def))
+        return NULL;
+
+    /* SeaBIOS has it beside itself. */
+    dir = g_path_get_dirname(def->os.loader->path);
+    path = g_build_filename(dir, "vgabios-bochs-display.bin", NULL);
+    return virFileExists(path) ? g_steal_pointer(&path) : NULL;
+}
+
 static int
 vireoFirmwareAddLoader(virCommand *cmd,
                        const virDomainDef *def)

@@ -86,6 +86,15 @@ vireoFirmwareAddArgs(virCommand *cmd,
                      const virDomainDef *def);
 
 /**
+ * vireoFirmwareScreenROM:
+ *
+ * Returns the path of what @def's BIOS shows things on bochs-display with, to be freed,
+ * or NULL: it is no BIOS, or comes without one.
+ */
+char *
+vireoFirmwareScreenROM(const virDomainDef *def);
+
+/**
  * vireoFirmwareBootIndex:
  * @info: of a disk or an interface of @def
  *

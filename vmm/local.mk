@@ -155,6 +155,7 @@ libvmm_a_SOURCES += \
 	vmm/pci/pci_assign.c vmm/pci/pci_assign.h \
 	vmm/pci/pci_bus.c vmm/pci/pci_bus.h \
 	vmm/pci/pci_device.c \
+	vmm/pci/pci_rom.c vmm/pci/pci_rom.h \
 	vmm/pci/pci_msix.c \
 	vmm/pci/pci_private.h \
 	vmm/pci/pci_registers.h \

@@ -6,7 +6,9 @@
 #include "config.h"
 
 #include <linux/pci_regs.h>
+#include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/device/fake_machine.h"
 #include "vmm/display/bochs_display.h"
@@ -14,6 +16,7 @@
 
 #define FRAME	  0xd0000000u
 #define REGISTERS 0xe0000000u
+#define ROM	  0xe8000000u
 #define VBE(i)	  (REGISTERS + 0x500 + (i)*2)
 
 typedef struct Seen {
@@ -118,6 +121,43 @@ static void test_registers(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 		}
 	}
 	display_console_refresh(fixture->console);
+}
+
+/* What a BIOS finds and runs: where and when the guest has it decoded, and only read. */
+static void test_rom(void)
+{
+	g_autofree char *path = g_build_filename(g_get_tmp_dir(), "vireo-rom-XXXXXX", NULL);
+	g_autofree char *options = NULL;
+	g_autoptr(FakeMachine) fake = fake_machine_new(0);
+	g_autoptr(GError) error = NULL;
+	uint8_t rom[5000] = { 0x55, 0xaa, 9 };
+	int fd = g_mkstemp(path);
+	PciDevice *pci;
+
+	rom[4999] = 0x77;
+	g_assert_cmpint(write(fd, rom, sizeof(rom)), ==, sizeof(rom));
+	options = g_strdup_printf("romfile=%s", path);
+	pci = (PciDevice *)fake_machine_add(fake, &bochs_display_type.device, options);
+	pci_device_config_write(pci, PCI_ROM_ADDRESS, UINT32_MAX, 4);
+	g_assert_cmphex(pci_device_config_read(pci, PCI_ROM_ADDRESS, 4), ==, 0xffffe001);
+	pci_device_config_write(pci, PCI_ROM_ADDRESS, ROM, 4);
+	pci_device_config_write(pci, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+	g_assert_cmphex(fake_read(fake, ROM, 2), ==, 0xffff);
+	pci_device_config_write(pci, PCI_ROM_ADDRESS, ROM | 1, 4);
+	g_assert_cmphex(fake_read(fake, ROM, 4), ==, 0x0009aa55);
+	g_assert_cmphex(fake_read(fake, ROM + 4998, 4), ==, 0x00007700);
+	fake_write(fake, ROM, 0, 4);
+	g_assert_cmphex(fake_read(fake, ROM, 4), ==, 0x0009aa55);
+	fake_machine_remove(fake, &pci->device);
+
+	g_assert_cmpint(pwrite(fd, "\0", 1, 0), ==, 1);
+	g_assert_null(fake_machine_try_add(fake, &bochs_display_type.device, options, &error));
+	g_assert_nonnull(strstr(error->message, "does not begin as an expansion ROM"));
+	g_clear_error(&error);
+	g_unlink(path);
+	g_assert_null(fake_machine_try_add(fake, &bochs_display_type.device, options, &error));
+	g_assert_nonnull(strstr(error->message, "cannot open"));
+	close(fd);
 }
 
 static void test_picture(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
@@ -259,5 +299,6 @@ int main(int argc, char **argv)
 	ADD("hostile-modes", test_hostile_modes);
 	ADD("damage", test_damage);
 	ADD("state", test_state);
+	g_test_add_func("/display/rom", test_rom);
 	return g_test_run();
 }

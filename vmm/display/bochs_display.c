@@ -13,6 +13,7 @@
 #include "vmm/base/error.h"
 #include "vmm/display/display.h"
 #include "vmm/display/edid.h"
+#include "vmm/pci/pci_rom.h"
 
 #include <errno.h>
 #include <string.h>
@@ -70,6 +71,7 @@ typedef struct BochsDisplay {
 	uint32_t width, height; /* what the EDID prefers */
 	bool want_edid;
 
+	PciRom rom;
 	uint8_t *memory;
 	uint32_t n_pages;
 	uint64_t *dirty; /* a bit per page */
@@ -247,16 +249,21 @@ static void bochs_reset(Device *device)
 static bool bochs_realize(Device *device, GError **error)
 {
 	BochsDisplay *bochs = bochs_of(device);
-	void *memory = mmap(NULL, bochs->memory_size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *memory;
 
-	if (memory == MAP_FAILED)
+	pci_device_init(&bochs->pci);
+	if (!pci_rom_init(&bochs->pci, &bochs->rom, error))
+		return false;
+	memory = mmap(NULL, bochs->memory_size, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED) {
+		pci_rom_finish(&bochs->rom);
 		return error_fail_errno(error, errno, "no memory for the framebuffer");
+	}
 	bochs->memory = memory;
 	bochs->n_pages = (uint32_t)(bochs->memory_size / PAGE_SIZE);
 	bochs->dirty = g_new0(uint64_t, (bochs->n_pages + 63) / 64);
 	edid_generate(bochs->edid, bochs->width, bochs->height);
-	pci_device_init(&bochs->pci);
 	bochs->framebuffer = (IoRegion){ .name = "bochs-display-framebuffer",
 					 .size = bochs->memory_size,
 					 .ram = bochs->memory };
@@ -278,6 +285,7 @@ static void bochs_unrealize(Device *device)
 
 	display_remove_console(device->services->display, bochs->console);
 	pci_device_finish(&bochs->pci);
+	pci_rom_finish(&bochs->rom);
 	munmap(bochs->memory, bochs->memory_size);
 	g_free(bochs->dirty);
 }
@@ -343,6 +351,7 @@ static const Property bochs_properties[] = {
 	  .minimum = SMALLEST_MODE,
 	  .maximum = 4095,
 	  .description = "height that the EDID prefers" },
+	PCI_ROM_PROPERTY(BochsDisplay),
 	PROPERTY_END,
 };
 

@@ -61,29 +61,34 @@ static QapiPciBusInfo *describe_windows(const PciDevice *pci)
 	return info;
 }
 
+static void describe_bar(GPtrArray *list, const PciBar *bar, int index)
+{
+	QapiPciMemoryRegion *region;
+
+	if (!bar->region)
+		return;
+	region = g_new0(QapiPciMemoryRegion, 1);
+	region->bar = index;
+	region->type = g_strdup(bar->is_io ? "io" : "memory");
+	region->address = bar->region->mapped ? (int64_t)bar->region->base : -1;
+	region->size = (int64_t)bar->size;
+	if (!bar->is_io) {
+		region->has_prefetch = true;
+		region->prefetch = bar->prefetchable;
+		region->has_mem_type_64 = true;
+		region->mem_type_64 = bar->is_64bit;
+	}
+	g_ptr_array_add(list, region);
+}
+
+/* The expansion ROM counts as the seventh. */
 static GPtrArray *describe_bars(const PciDevice *pci)
 {
 	GPtrArray *list = qapi_list_new_PciMemoryRegion();
 
-	for (int i = 0; i < PCI_BARS; i++) {
-		const PciBar *bar = &pci->bars[i];
-		QapiPciMemoryRegion *region;
-
-		if (!bar->region)
-			continue;
-		region = g_new0(QapiPciMemoryRegion, 1);
-		region->bar = i;
-		region->type = g_strdup(bar->is_io ? "io" : "memory");
-		region->address = bar->region->mapped ? (int64_t)bar->region->base : -1;
-		region->size = (int64_t)bar->size;
-		if (!bar->is_io) {
-			region->has_prefetch = true;
-			region->prefetch = bar->prefetchable;
-			region->has_mem_type_64 = true;
-			region->mem_type_64 = bar->is_64bit;
-		}
-		g_ptr_array_add(list, region);
-	}
+	for (int i = 0; i < PCI_BARS; i++)
+		describe_bar(list, &pci->bars[i], i);
+	describe_bar(list, &pci->rom_bar, PCI_BARS);
 	return list;
 }
 

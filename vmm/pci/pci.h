@@ -56,7 +56,7 @@ struct PciDevice {
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t write_mask[PCI_CONFIG_SIZE];	   /* bits that the guest may write */
 	uint8_t write_1_clear_mask[PCI_CONFIG_SIZE]; /* bits that writing 1 clears */
-	PciBar bars[PCI_BARS];
+	PciBar bars[PCI_BARS], rom_bar;
 	unsigned next_capability;  /* where the next one goes, below 0x100 */
 	unsigned last_capability, last_extended_capability, next_extended_capability;
 	PciMsix *msix; /* NULL: none */
@@ -122,6 +122,9 @@ void pci_device_reset(PciDevice *pci);
  */
 void pci_device_add_bar(PciDevice *pci, unsigned index, IoRegion *region, bool is_io,
 			bool is_64bit, bool prefetchable);
+
+/* Likewise, for the expansion ROM: at least 2048 bytes. */
+void pci_device_add_rom_bar(PciDevice *pci, IoRegion *region);
 
 /*
  * Add a capability of @size bytes, header included, zeroed and read-only; returns its offset in

@@ -113,6 +113,7 @@ void pci_device_init(PciDevice *pci)
 	memset(pci->write_mask, 0, sizeof(pci->write_mask));
 	memset(pci->write_1_clear_mask, 0, sizeof(pci->write_1_clear_mask));
 	memset(pci->bars, 0, sizeof(pci->bars));
+	pci->rom_bar = (PciBar){ 0 };
 	pci->disconnected = false;
 	pci->next_capability = pci_device_type(pci)->first_capability;
 	if (pci->next_capability == 0)
@@ -142,22 +143,35 @@ static uint64_t bar_target(const PciDevice *pci, const PciBar *bar)
 	return read_little_endian(at, bar->is_64bit ? 8 : 4) & ~(bar->size - 1);
 }
 
+/* The same for the expansion ROM, which has a bit of its own to be enabled by. */
+static uint64_t rom_target(const PciDevice *pci)
+{
+	uint32_t address = pci_get_long(pci->config + PCI_ROM_ADDRESS);
+
+	if (pci->disconnected || !(address & PCI_ROM_ADDRESS_ENABLE) ||
+	    !(pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MEMORY))
+		return 0;
+	return address & ~(pci->rom_bar.size - 1);
+}
+
+static void update_bar(const PciDevice *pci, const PciBar *bar, uint64_t target)
+{
+	if (bar->region->mapped && bar->region->base != target)
+		address_space_unmap(bar_space(pci, bar), bar->region);
+	/* An address that the space has not, as while it is being sized, maps nothing. */
+	if (target && !bar->region->mapped)
+		address_space_map(bar_space(pci, bar), bar->region, target);
+}
+
 /* Make the mappings follow the registers; lock held. */
 static void update_mappings(PciDevice *pci)
 {
 	for (unsigned i = 0; i < PCI_BARS; i++) {
-		PciBar *bar = &pci->bars[i];
-		uint64_t target;
-
-		if (!bar->region)
-			continue;
-		target = bar_target(pci, bar);
-		if (bar->region->mapped && bar->region->base != target)
-			address_space_unmap(bar_space(pci, bar), bar->region);
-		/* An address that the space has not, as while it is being sized, maps nothing. */
-		if (target && !bar->region->mapped)
-			address_space_map(bar_space(pci, bar), bar->region, target);
+		if (pci->bars[i].region)
+			update_bar(pci, &pci->bars[i], bar_target(pci, &pci->bars[i]));
 	}
+	if (pci->rom_bar.region)
+		update_bar(pci, &pci->rom_bar, rom_target(pci));
 }
 
 void pci_device_disconnect(PciDevice *pci)
@@ -214,6 +228,15 @@ void pci_device_add_bar(PciDevice *pci, unsigned index, IoRegion *region, bool i
 	else
 		pci->config[at] = (is_64bit ? PCI_BASE_ADDRESS_MEM_TYPE_64 : 0) |
 				  (prefetchable ? PCI_BASE_ADDRESS_MEM_PREFETCH : 0);
+}
+
+void pci_device_add_rom_bar(PciDevice *pci, IoRegion *region)
+{
+	g_return_if_fail(!pci_device_type(pci)->is_bridge && !pci->rom_bar.region);
+	g_return_if_fail(region->size >= 2048 && (region->size & (region->size - 1)) == 0);
+	pci->rom_bar = (PciBar){ .region = region, .size = region->size };
+	pci_set_long(pci->write_mask + PCI_ROM_ADDRESS,
+		     ~(uint32_t)(region->size - 1) | PCI_ROM_ADDRESS_ENABLE);
 }
 
 unsigned pci_device_add_capability(PciDevice *pci, uint8_t id, unsigned size)
@@ -288,7 +311,8 @@ void pci_device_config_write(PciDevice *pci, unsigned offset, uint32_t value, un
 		__atomic_store_n(config, written, __ATOMIC_RELAXED);
 	}
 	if (ranges_overlap(offset, size, PCI_COMMAND, 2) ||
-	    ranges_overlap(offset, size, PCI_BASE_ADDRESS_0, PCI_BARS * 4))
+	    ranges_overlap(offset, size, PCI_BASE_ADDRESS_0, PCI_BARS * 4) ||
+	    ranges_overlap(offset, size, PCI_ROM_ADDRESS, 4))
 		update_mappings(pci);
 	if (pci->msix)
 		pci_msix_config_written(pci, offset, size);
