@@ -547,7 +547,9 @@ static void test_thread_init(void)
 
 	g_assert_no_error(error);
 	g_assert_cmpint(thread_id, ==, io_loop_thread_id(loop));
+	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_OTHER);
 	/* It leaves the processor to the vCPU that wakes it. */
+	io_loop_gather(loop);
 	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_BATCH);
 }
 

@@ -10,9 +10,9 @@
  * the kernel says that completions wait for the thread to come and make them (TASKRUN): without a
  * system call until something is there.
  *
- * The thread is of SCHED_BATCH: where it has to share a processor with a vCPU, a notification does
- * not take that from the guest at once, but when it waits or has had its slice. What the guest adds
- * meanwhile is served in one go, and needs no notification.
+ * A loop that gathers is of SCHED_BATCH: where it has to share a processor with a vCPU, a
+ * notification does not take that from the guest at once, but when it waits or has had its slice.
+ * What the guest adds meanwhile is served in one go, and needs no notification.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -273,15 +273,6 @@ static void loop_report_start(IoLoop *loop, int start_errno)
 	g_mutex_unlock(&loop->lock);
 }
 
-/* Unless whoever started the process wants something special. */
-static void become_batch(void)
-{
-	static const struct sched_param none;
-
-	if (sched_getscheduler(0) == SCHED_OTHER && sched_setscheduler(0, SCHED_BATCH, &none) < 0)
-		g_message("an I/O thread interrupts vCPUs: %s", g_strerror(errno));
-}
-
 static void *loop_main(void *data)
 {
 	IoLoop *loop = data;
@@ -289,7 +280,6 @@ static void *loop_main(void *data)
 
 	pthread_setname_np(pthread_self(), loop->name);
 	current_loop = loop;
-	become_batch();
 	result = io_ring_open(&loop->ring, &loop->free_files);
 	if (result == 0 && loop->thread_init)
 		loop->thread_init(loop->init_data);
@@ -390,6 +380,16 @@ IoLoop *io_loop_new(const char *name, IoLoopFunc thread_init, gpointer data, GEr
 		return NULL;
 	}
 	return loop;
+}
+
+void io_loop_gather(IoLoop *loop)
+{
+	static const struct sched_param none;
+
+	/* Unless somebody wants something special. */
+	if (sched_getscheduler(loop->thread_id) == SCHED_OTHER &&
+	    sched_setscheduler(loop->thread_id, SCHED_BATCH, &none) < 0)
+		g_message("I/O thread '%s' interrupts vCPUs: %s", loop->name, g_strerror(errno));
 }
 
 typedef struct PollingChange {

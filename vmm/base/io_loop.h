@@ -64,6 +64,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(IoLoop, io_loop_free)
 /* The kernel's id of the loop thread (query-iothreads, pinning). Any thread. */
 int io_loop_thread_id(const IoLoop *loop);
 
+/*
+ * Rather than to be quick, serve much at a time, from now on: for streams, of which one item alone
+ * is of no use. Main thread.
+ */
+void io_loop_gather(IoLoop *loop);
+
 /* Whether the caller is the loop thread. */
 bool io_loop_is_current(const IoLoop *loop);
 

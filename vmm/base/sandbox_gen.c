@@ -233,7 +233,7 @@ static void allow_main(scmp_filter_ctx filter)
 {
 	for (size_t i = 0; i < N_ELEMENTS(main_thread_ioctls); i++)
 		allow_if(filter, "ioctl", 1, UINT32_MAX, main_thread_ioctls[i]);
-	/* I/O threads are made at any time. */
+	/* For I/O threads, of devices that come at any time. */
 	allow_if(filter, "sched_setscheduler", 1, UINT32_MAX, SCHED_BATCH);
 	for (size_t i = 0; i < N_ELEMENTS(main_thread_prctls); i++)
 		allow_if(filter, "prctl", 0, UINT32_MAX, main_thread_prctls[i]);
