@@ -56,6 +56,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_driver_list.c \
 	driver/vireo_driver_numa.c \
 	driver/vireo_driver_run.c \
+	driver/vireo_driver_snapshot.c \
 	driver/vireo_driver_stats.c \
 	driver/vireo_driver_threads.c \
 	driver/vireo_driver_tune.c \
@@ -79,6 +80,8 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_qmp.c \
 	driver/vireo_reconnect.c \
 	driver/vireo_rx_filter.c \
+	driver/vireo_snapshot.c \
+	driver/vireo_snapshot_disk.c \
 	driver/vireo_stats.c \
 	driver/vireo_stats_queue.c \
 	driver/vireo_storage.c \
@@ -128,6 +131,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_process.h \
 	driver/vireo_qmp.h \
 	driver/vireo_rx_filter.h \
+	driver/vireo_snapshot.h \
 	driver/vireo_stats.h \
 	driver/vireo_storage.h \
 	driver/vireo_tune.h \

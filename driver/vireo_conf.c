@@ -56,6 +56,7 @@ vireoConfigNew(bool privileged)
         config->stateDir = g_strdup(RUNSTATEDIR "/libvirt/vireo");
         config->logDir = g_strdup(LOCALSTATEDIR "/log/libvirt/vireo");
         config->channelDir = g_strdup(RUNSTATEDIR "/libvirt/vireo/channel");
+        config->snapshotDir = g_strdup(LOCALSTATEDIR "/lib/libvirt/vireo/snapshot");
         config->nvramDir = g_strdup(LOCALSTATEDIR "/lib/libvirt/vireo/nvram");
         config->firmwareDirs = vireoConfigFirmwareDirs(NULL);
     } else {
@@ -67,6 +68,7 @@ vireoConfigNew(bool privileged)
         config->stateDir = g_strdup_printf("%s/vireo/run", runtimeDir);
         config->logDir = g_strdup_printf("%s/vireo/log", cacheDir);
         config->channelDir = g_strdup_printf("%s/vireo/channel", runtimeDir);
+        config->snapshotDir = g_strdup_printf("%s/vireo/snapshot", userDir);
         config->nvramDir = g_strdup_printf("%s/vireo/nvram", userDir);
         config->firmwareDirs = vireoConfigFirmwareDirs(userDir);
     }
@@ -96,6 +98,7 @@ vireoConfigFree(vireoConfig *config)
     g_free(config->lockPath);
     g_free(config->logDir);
     g_free(config->channelDir);
+    g_free(config->snapshotDir);
     g_free(config->nvramDir);
     g_free(config->bios);
     g_strfreev(config->firmwareDirs);
@@ -210,6 +213,7 @@ vireoConfigMakeDirs(vireoConfig *config,
         { config->autostartDir, 0700, false },
         { config->stateDir, 0755, false },
         { config->logDir, 0700, false },
+        { config->snapshotDir, 0700, false },
         { config->channelDir, 0755, true },
         { config->nvramDir, 0755, true },
     };

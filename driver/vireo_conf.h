@@ -31,6 +31,7 @@ struct _vireoConfig {
     char *stateDir;       /* running state; gone after a reboot of the host */
     char *lockPath;       /* held by the daemon that owns all this */
     char *logDir;
+    char *snapshotDir;    /* what snapshots there are */
     char *nvramDir;       /* variables of UEFI firmware */
     char **firmwareDirs;  /* of firmware descriptors, the most important last */
     char *bios;           /* what boots where no firmware is asked for */

@@ -21,6 +21,7 @@
 #include "vireo_cpu.h"
 #include "vireo_event.h"
 #include "vireo_process.h"
+#include "vireo_snapshot.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -151,8 +152,11 @@ vireoStateLoadDomains(vireoDriver *driver)
                                        driver->xmlopt, vireoStateNoteDomain, driver) < 0)
         return -1;
 
-    return virDomainObjListLoadAllConfigs(driver->domains, config->configDir, config->autostartDir,
-                                          false, driver->xmlopt, NULL, NULL);
+    if (virDomainObjListLoadAllConfigs(driver->domains, config->configDir, config->autostartDir,
+                                       false, driver->xmlopt, NULL, NULL) < 0)
+        return -1;
+
+    return virDomainObjListForEach(driver->domains, false, vireoSnapshotLoad, driver->config);
 }
 
 static virDrvStateInitResult
@@ -440,6 +444,21 @@ static virHypervisorDriver vireoHypervisorDriver = {
     .domainQemuAgentCommand = vireoDomainQemuAgentCommand, /* 0.1.0 */
     .domainAgentSetResponseTimeout = vireoDomainAgentSetResponseTimeout, /* 0.1.0 */
     .domainPMSuspendForDuration = vireoDomainPMSuspendForDuration, /* 0.1.0 */
+    .domainSnapshotCreateXML = vireoDomainSnapshotCreateXML, /* 0.1.0 */
+    .domainSnapshotDelete = vireoDomainSnapshotDelete, /* 0.1.0 */
+    .domainSnapshotGetXMLDesc = vireoDomainSnapshotGetXMLDesc, /* 0.1.0 */
+    .domainSnapshotNum = vireoDomainSnapshotNum, /* 0.1.0 */
+    .domainSnapshotListNames = vireoDomainSnapshotListNames, /* 0.1.0 */
+    .domainListAllSnapshots = vireoDomainListAllSnapshots, /* 0.1.0 */
+    .domainSnapshotNumChildren = vireoDomainSnapshotNumChildren, /* 0.1.0 */
+    .domainSnapshotListChildrenNames = vireoDomainSnapshotListChildrenNames, /* 0.1.0 */
+    .domainSnapshotListAllChildren = vireoDomainSnapshotListAllChildren, /* 0.1.0 */
+    .domainSnapshotLookupByName = vireoDomainSnapshotLookupByName, /* 0.1.0 */
+    .domainHasCurrentSnapshot = vireoDomainHasCurrentSnapshot, /* 0.1.0 */
+    .domainSnapshotGetParent = vireoDomainSnapshotGetParent, /* 0.1.0 */
+    .domainSnapshotCurrent = vireoDomainSnapshotCurrent, /* 0.1.0 */
+    .domainSnapshotIsCurrent = vireoDomainSnapshotIsCurrent, /* 0.1.0 */
+    .domainSnapshotHasMetadata = vireoDomainSnapshotHasMetadata, /* 0.1.0 */
     .domainBlockPull = vireoDomainBlockPull, /* 0.1.0 */
     .domainBlockRebase = vireoDomainBlockRebase, /* 0.1.0 */
     .domainBlockCommit = vireoDomainBlockCommit, /* 0.1.0 */

@@ -584,6 +584,61 @@ vireoDomainBlockJobSetSpeed(virDomainPtr dom,
                             unsigned long bandwidth,
                             unsigned int flags);
 
+/* vireo_driver_snapshot.c */
+virDomainSnapshotPtr
+vireoDomainSnapshotCreateXML(virDomainPtr dom,
+                             const char *xml,
+                             unsigned int flags);
+int
+vireoDomainSnapshotDelete(virDomainSnapshotPtr snapshot,
+                          unsigned int flags);
+char *
+vireoDomainSnapshotGetXMLDesc(virDomainSnapshotPtr snapshot,
+                              unsigned int flags);
+int
+vireoDomainSnapshotNum(virDomainPtr dom,
+                       unsigned int flags);
+int
+vireoDomainSnapshotListNames(virDomainPtr dom,
+                             char **names,
+                             int nameslen,
+                             unsigned int flags);
+int
+vireoDomainListAllSnapshots(virDomainPtr dom,
+                            virDomainSnapshotPtr **snapshots,
+                            unsigned int flags);
+int
+vireoDomainSnapshotNumChildren(virDomainSnapshotPtr snapshot,
+                               unsigned int flags);
+int
+vireoDomainSnapshotListChildrenNames(virDomainSnapshotPtr snapshot,
+                                     char **names,
+                                     int nameslen,
+                                     unsigned int flags);
+int
+vireoDomainSnapshotListAllChildren(virDomainSnapshotPtr snapshot,
+                                   virDomainSnapshotPtr **snapshots,
+                                   unsigned int flags);
+virDomainSnapshotPtr
+vireoDomainSnapshotLookupByName(virDomainPtr dom,
+                                const char *name,
+                                unsigned int flags);
+int
+vireoDomainHasCurrentSnapshot(virDomainPtr dom,
+                              unsigned int flags);
+virDomainSnapshotPtr
+vireoDomainSnapshotGetParent(virDomainSnapshotPtr snapshot,
+                             unsigned int flags);
+virDomainSnapshotPtr
+vireoDomainSnapshotCurrent(virDomainPtr dom,
+                           unsigned int flags);
+int
+vireoDomainSnapshotIsCurrent(virDomainSnapshotPtr snapshot,
+                             unsigned int flags);
+int
+vireoDomainSnapshotHasMetadata(virDomainSnapshotPtr snapshot,
+                               unsigned int flags);
+
 /* vireo_driver_guest.c */
 int
 vireoDomainGetFSInfo(virDomainPtr dom,

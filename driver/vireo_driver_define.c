@@ -11,6 +11,7 @@
 #include "domain_event.h"
 #include "viraccessapicheck.h"
 #include "viralloc.h"
+#include "virdomainsnapshotobjlist.h"
 #include "virerror.h"
 #include "virfile.h"
 #include "virlog.h"
@@ -22,6 +23,7 @@
 #include "vireo_driver.h"
 #include "vireo_event.h"
 #include "vireo_firmware.h"
+#include "vireo_process.h"
 #include "vireo_qmp.h"
 #include "vireo_storage.h"
 
@@ -143,6 +145,20 @@ vireoDomainDefineXML(virConnectPtr conn,
     return vireoDomainDefineXMLFlags(conn, xml, 0);
 }
 
+/* Whether snapshots, if there are any, stand in the way of an end of @vm or its name. */
+static int
+vireoDomainCheckSnapshots(virDomainObj *vm,
+                          unsigned int flags)
+{
+    int n = virDomainSnapshotObjListNum(vm->snapshots, NULL, 0);
+
+    if (n == 0 || virDomainObjIsActive(vm) || flags & VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
+        return n < 0 ? -1 : 0;
+
+    virReportError(VIR_ERR_OPERATION_INVALID, _("domain '%s' has %d snapshots"), vm->def->name, n);
+    return -1;
+}
+
 int
 vireoDomainUndefineFlags(virDomainPtr dom,
                          unsigned int flags)
@@ -151,7 +167,7 @@ vireoDomainUndefineFlags(virDomainPtr dom,
     virDomainObj *vm;
     int ret = -1;
 
-    /* There are none of these: removing them all has been done. */
+    /* There are none of managed saves, checkpoints, TPMs: removing them all has been done. */
     virCheckFlags(VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
                   VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
                   VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
@@ -172,14 +188,15 @@ vireoDomainUndefineFlags(virDomainPtr dom,
     if (virDomainObjBeginJob(vm, VIR_JOB_MODIFY) < 0)
         goto cleanup;
 
-    if (vireoFirmwareUndefine(driver->config, vm->newDef ? vm->newDef : vm->def, flags) == 0 &&
+    if (vireoDomainCheckSnapshots(vm, flags) == 0 &&
+        vireoFirmwareUndefine(driver->config, vm->newDef ? vm->newDef : vm->def, flags) == 0 &&
         virDomainDeleteConfig(driver->config->configDir, driver->config->autostartDir, vm) == 0) {
         vireoEventQueueLifecycle(vm, VIR_DOMAIN_EVENT_UNDEFINED,
                                  VIR_DOMAIN_EVENT_UNDEFINED_REMOVED);
         vm->persistent = 0;
         vm->autostart = 0;
         if (!virDomainObjIsActive(vm))
-            virDomainObjListRemove(driver->domains, vm);
+            vireoProcessRemoveInactive(vm);
         else
             vireoDomainSaveStatus(vm);
         ret = 0;
@@ -414,7 +431,7 @@ vireoDomainRename(virDomainPtr dom,
         virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("cannot rename a transient domain"));
     else if (virDomainObjIsActive(vm))
         virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("cannot rename active domain"));
-    else
+    else if (vireoDomainCheckSnapshots(vm, 0) == 0)
         ret = virDomainObjListRename(driver->domains, vm, name, flags, vireoDomainRenameCallback,
                                      driver);
     virDomainObjEndJob(vm);

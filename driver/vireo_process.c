@@ -45,6 +45,7 @@
 #include "vireo_log.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
+#include "vireo_snapshot.h"
 #include "vireo_storage.h"
 #include "vireo_vcpu.h"
 #include "vireo_virtiofs.h"
@@ -687,6 +688,8 @@ vireoProcessRemoveInactive(virDomainObj *vm)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
 
-    if (!vm->persistent && !virDomainObjIsActive(vm) && !vm->removing)
+    if (!vm->persistent && !virDomainObjIsActive(vm) && !vm->removing) {
+        vireoSnapshotForgetAll(vm);
         virDomainObjListRemove(priv->driver->domains, vm);
+    }
 }

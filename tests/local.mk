@@ -277,7 +277,8 @@ EXTRA_DIST += .ci/run tests/bench/report.py tests/bench/host.py tests/bench/gues
 	tests/kvm-host/host-init tests/kvm-host/guest-init \
 	tests/kvm-host/guest-rc tests/system/lib/__init__.py tests/system/lib/console.py \
 	tests/system/lib/daemon.py tests/system/lib/guest.py tests/system/lib/harness.py \
-	tests/system/lib/images.py tests/system/test_blockjob.py \
+	tests/system/lib/agent.py tests/system/lib/images.py tests/system/test_blockjob.py \
+	tests/system/test_snapshot.py \
 	tests/system/lib/monitor.py tests/system/hosts.py tests/system/test_apparmor.py tests/system/test_session.py \
 	tests/system/test_systemd.py tests/system/test_bad_xml.py \
 	tests/system/test_cpu_models.py \

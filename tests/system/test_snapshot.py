@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Snapshots of disks: virsh's, and as OpenStack takes them."""
+
+import os
+import xml.etree.ElementTree as ET
+
+import libvirt
+
+from lib.agent import boot_with_agent
+from lib.daemon import daemon
+from lib.guest import URI, Lab, disk_xml, refused
+from lib.harness import check, command, test
+from lib.images import chain, create, holds, qcow2_xml
+
+TAKE = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+FORGET = libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY
+
+
+def virsh(*arguments: str) -> str:
+    return command("virsh", "-q", "-c", URI, *arguments)
+
+
+def refusals(lab: Lab, domain: libvirt.virDomain, top: str) -> None:
+    def take(body: str, flags: int = TAKE) -> None:
+        refused_xml = f"<domainsnapshot><name>no</name>{body}</domainsnapshot>"
+        domain.snapshotCreateXML(refused_xml, flags)
+
+    refused(lambda: take("", 0), "disks only")
+    refused(lambda: take(""), "disk 'vdc' is raw")
+    others = "<disk name='vdb' snapshot='no'/><disk name='vdc' snapshot='no'/>"
+    refused(lambda: take(f"<memory snapshot='external' file='{lab.directory}/m'/><disks>{others}</disks>"), "memory")
+    refused(lambda: take(f"<disks><disk name='vda' snapshot='internal'/>{others}</disks>"), "internal")
+    refused(lambda: take(f"<disks><disk name='vda'><source file='{top}'/></disk>{others}</disks>"), "exists")
+    refused(lambda: take(f"<disks><disk name='vda'><driver type='raw'/></disk>{others}</disks>"), "")
+    refused(lambda: domain.snapshotCreateXML("<domainsnapshot><name>../no</name></domainsnapshot>", TAKE), "name")
+    # The second disk's image cannot be made: the first one's is removed again.
+    first = f"{lab.directory}/first.qcow2"
+    refused(lambda: take(f"<disks><disk name='vda'><source file='{first}'/></disk><disk name='vdb'>"
+                         f"<source file='{lab.directory}/none/second'/></disk><disk name='vdc' snapshot='no'/></disks>"),
+            "second")
+    check(not os.path.exists(first), "no image is left")
+    check(chain(domain)[0] == top and domain.snapshotNum() == 0, "nothing has changed")
+
+
+@test(limit=240)
+def snapshots() -> None:
+    """Two disks at one moment, of file systems at rest; a tree of them; what a restart and the end leave."""
+    with Lab() as lab:
+        base = lab.root_disk()
+        top = create(f"{lab.directory}/top.qcow2", backing=base, backing_kind="raw")
+        data = create(f"{lab.directory}/data.qcow2")
+        raw = create(f"{lab.directory}/raw.img", "1M", kind="raw")
+        domain, console = boot_with_agent(lab, qcow2_xml(data, "vdb") + disk_xml(raw, "vdc"), qcow2_xml(top))
+        name = domain.name()
+        refusals(lab, domain, top)
+
+        console.shell("echo before >/state; sync")
+        virsh("snapshot-create-as", name, "s1", "--disk-only", "--quiesce", "--atomic", "--diskspec",
+              f"vda,file={lab.directory}/vda.s1", "--diskspec", f"vdb,file={lab.directory}/vdb.s1",
+              "--diskspec", "vdc,snapshot=no")
+        check(chain(domain) == [f"{lab.directory}/vda.s1", top, base], f"vda: {chain(domain)}")
+        check(chain(domain, "vdb") == [f"{lab.directory}/vdb.s1", data], f"vdb: {chain(domain, 'vdb')}")
+        check(f"{lab.directory}/vda.s1" in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), "the definition follows")
+        # Thawed, and written to the new images.
+        console.shell("echo after >/state; sync; tr '\\0' '\\021' </dev/zero | dd of=/dev/vdb bs=1M seek=1 count=1 "
+                      "iflag=fullblock oflag=direct conv=fsync 2>/dev/null")
+
+        # With names of libvirt's own.
+        domain.snapshotCreateXML("<domainsnapshot><name>s2</name><disks><disk name='vdc' snapshot='no'/></disks>"
+                                 "</domainsnapshot>", TAKE)
+        check(chain(domain)[0] == f"{lab.directory}/vda.s2", f"vda: {chain(domain)}")
+
+        daemon.restart()
+        lab.reconnect()
+        domain = lab.connection.lookupByName(name)
+        check(sorted(domain.snapshotListNames()) == ["s1", "s2"], "both are known")
+        check(domain.snapshotCurrent().getName() == "s2", "the second is current")
+        second = domain.snapshotLookupByName("s2")
+        check(second.getParent().getName() == "s1", "it comes after the first")
+        check(domain.snapshotLookupByName("s1").listAllChildren()[0].getName() == "s2", "which knows it")
+        described = ET.fromstring(second.getXMLDesc())
+        check(described.findtext("state") == "disk-snapshot" and described.find("./domain/name") is not None,
+              "what the domain was like")
+        refused(lambda: second.delete(), "--metadata")
+
+        # The first is forgotten, its images merged into the oldest.
+        virsh("snapshot-delete", name, "s1", "--metadata")
+        check(domain.snapshotListNames() == ["s2"], "one is left")
+        refused(second.getParent, "does not have a parent")
+        virsh("blockcommit", name, "vda", "--active", "--pivot", "--base", top, "--delete", "--timeout", "60")
+        check(chain(domain) == [top, base], f"vda after the commit: {chain(domain)}")
+        check(not os.path.exists(f"{lab.directory}/vda.s1"), "what is merged is gone")
+
+        # As OpenStack does: an image made beforehand, and nothing remembered.
+        nova = create(f"{lab.directory}/nova.qcow2", backing=top)
+        domain.snapshotCreateXML(
+            f"<domainsnapshot><disks><disk name='vda' snapshot='external'><source file='{nova}'/></disk>"
+            "<disk name='vdb' snapshot='no'/><disk name='vdc' snapshot='no'/></disks></domainsnapshot>",
+            TAKE | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT |
+            libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE)
+        check(chain(domain) == [nova, top, base], f"vda: {chain(domain)}")
+        check(domain.snapshotNum() == 1, "it is not remembered")
+        console = lab.console(domain)
+        console.login()
+        check(console.shell("cat /state") == "after", "the file system goes on")
+        console.shell("echo last >/state; sync")
+
+        domain.destroy()
+        check(holds(data, 0, "1M") and holds(f"{lab.directory}/vdb.s1", 0x11, "1M"), "what is in which image")
+        refused(domain.undefine, "1 snapshots")
+        domain.create()
+        console = lab.console(domain)
+        console.login()
+        check(console.shell("cat /state") == "last", "from the definition")
+        domain.destroy()
+        domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
+        check(not os.path.exists(f"/var/lib/libvirt/vireo/snapshot/{name}"), "nothing is left")
