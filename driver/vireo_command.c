@@ -389,16 +389,18 @@ vireoCommandAddFSs(virCommand *cmd,
 static int
 vireoCommandAddVsock(virCommand *cmd,
                      const virDomainDef *def,
-                     int *fd)
+                     vireoCommandInputs *inputs)
 {
     g_autofree char *passed = NULL;
 
     if (!def->vsock)
         return 0;
-    if (*fd >= 0)
-        passed = vireoCommandPassFDs(cmd, fd, 1);
+    if (inputs->vsockFD >= 0)
+        passed = vireoCommandPassFDs(cmd, &inputs->vsockFD, 1);
 
-    return vireoCommandAddJSON(cmd, "-device", vireoVsockProps(def, def->vsock, passed));
+    return vireoCommandAddJSON(cmd, "-device",
+                               vireoVsockProps(def, def->vsock, inputs->vsockIsKernels, passed,
+                                               inputs->dir));
 }
 
 static int
@@ -514,7 +516,7 @@ vireoCommandBuild(virDomainDef *def,
         vireoCommandAddDisks(cmd, def, inputs->dir) < 0 ||
         vireoCommandAddFSs(cmd, def, inputs->dir) < 0 ||
         vireoCommandAddNets(cmd, def, inputs) < 0 ||
-        vireoCommandAddVsock(cmd, def, &inputs->vsockFD) < 0 ||
+        vireoCommandAddVsock(cmd, def, inputs) < 0 ||
         vireoCommandAddChrs(cmd, def, def->serials, def->nserials) < 0 ||
         vireoCommandAddChrs(cmd, def, def->channels, def->nchannels) < 0 ||
         vireoCommandAddChrs(cmd, def, def->consoles, def->nconsoles) < 0 ||

@@ -18,7 +18,8 @@ struct _vireoCommandInputs {
     const char *dir;     /* run-time directory of the domain */
     int monitorFD;       /* listening socket; -1: listen on dir/monitor.sock */
     vireoInterfaceFDs *netFDs; /* one for each <interface>; or NULL */
-    int vsockFD;         /* of the <vsock>; -1: it is to be opened by its name */
+    bool vsockIsKernels; /* who serves the <vsock>: the kernel, or the monitor */
+    int vsockFD;         /* of the kernel's; -1: none */
 };
 
 /**

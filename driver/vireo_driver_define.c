@@ -26,6 +26,7 @@
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 #include "vireo_storage.h"
+#include "vireo_vsock.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -247,7 +248,11 @@ vireoConnectDomainXMLToNative(virConnectPtr conn,
     g_autoptr(virDomainDef) def = NULL;
     g_autoptr(virCommand) cmd = NULL;
     g_autofree char *dir = NULL;
-    vireoCommandInputs inputs = { .monitorFD = -1, .vsockFD = -1 };
+    vireoCommandInputs inputs = {
+        .monitorFD = -1,
+        .vsockIsKernels = vireoVsockIsKernels(),
+        .vsockFD = -1,
+    };
     size_t i;
 
     virCheckFlags(0, NULL);

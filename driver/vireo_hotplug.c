@@ -275,13 +275,21 @@ static int
 vireoHotplugAttachVsock(virDomainObj *vm,
                         virDomainVsockDef *vsock)
 {
-    g_autofree char *name = g_strdup_printf("vhostfd-%s", vsock->info.alias);
-    VIR_AUTOCLOSE fd = vireoVsockOpen(vsock);
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *name = NULL;
+    VIR_AUTOCLOSE fd = -1;
 
-    if (fd < 0 || vireoQmpSendFD(vm, name, fd) < 0)
+    if (vireoVsockOpen(vsock, &fd) < 0)
         return -1;
-    if (vireoQmpAdd(vm, "device_add", vireoVsockProps(vm->def, vsock, name)) < 0) {
-        vireoHotplugUndo(vm, "closefd", "fdname", name);
+    if (fd >= 0) {
+        name = g_strdup_printf("vhostfd-%s", vsock->info.alias);
+        if (vireoQmpSendFD(vm, name, fd) < 0)
+            return -1;
+    }
+    if (vireoQmpAdd(vm, "device_add", vireoVsockProps(vm->def, vsock, name != NULL, name,
+                                                    priv->dir)) < 0) {
+        if (name)
+            vireoHotplugUndo(vm, "closefd", "fdname", name);
         return -1;
     }
 

@@ -368,6 +368,7 @@ vireoProcessRunMonitor(virDomainObj *vm,
         .dir = priv->dir,
         .monitorFD = monitorFD,
         .netFDs = netFDs,
+        .vsockIsKernels = *vsockFD >= 0,
         .vsockFD = *vsockFD,
     };
     VIR_AUTOCLOSE logFD = -1;
@@ -399,7 +400,7 @@ vireoProcessStartBackEnds(virDomainObj *vm,
     int fd;
     int ret = -1;
 
-    if (vm->def->vsock && (vsockFD = vireoVsockOpen(vm->def->vsock)) < 0)
+    if (vm->def->vsock && vireoVsockOpen(vm->def->vsock, &vsockFD) < 0)
         return -1;
     for (i = 0; i < vm->def->nfss; i++) {
         if (vireoVirtiofsStart(vm, vm->def->fss[i]) < 0)
