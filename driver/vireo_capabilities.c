@@ -169,8 +169,11 @@ vireoDomainCapabilitiesFillDevices(virDomainCaps *domcaps)
                              VIR_DOMAIN_VIDEO_TYPE_BOCHS,
                              VIR_DOMAIN_VIDEO_TYPE_NONE);
 
+    domcaps->filesystem.supported = VIR_TRISTATE_BOOL_YES;
+    domcaps->filesystem.driverType.report = true;
+    VIR_DOMAIN_CAPS_ENUM_SET(domcaps->filesystem.driverType, VIR_DOMAIN_FS_DRIVER_TYPE_VIRTIOFS);
+
     domcaps->hostdev.supported = VIR_TRISTATE_BOOL_NO;
-    domcaps->filesystem.supported = VIR_TRISTATE_BOOL_NO;
     domcaps->tpm.supported = VIR_TRISTATE_BOOL_NO;
     domcaps->redirdev.supported = VIR_TRISTATE_BOOL_NO;
 }

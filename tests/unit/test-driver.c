@@ -368,6 +368,7 @@ testDomainCapabilities(void)
     g_assert_nonnull(caps);
     text = virDomainCapsFormat(caps);
     g_assert_nonnull(strstr(text, VIREO_MACHINE_CANONICAL));
+    g_assert_nonnull(strstr(text, "<value>virtiofs</value>"));
     for (i = 0; i < G_N_ELEMENTS(wrong); i++)
         g_assert_null(vireoDomainCapabilitiesBuild(&driver, NULL, wrong[i][0], wrong[i][1], wrong[i][2]));
 }
