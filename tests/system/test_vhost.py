@@ -2,6 +2,7 @@
 """Devices whose queues another process or the kernel serves."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import signal
 import socket
 import subprocess
 import xml.etree.ElementTree as ET
-from typing import Any
+from typing import Any, Iterator
 
 import libvirt
 
@@ -112,14 +113,19 @@ def back_end_dies_and_returns() -> None:
         check("error" not in console.shell("dmesg | grep -i vda; true"), "the guest saw no error")
 
 
+def arguments_xml(*arguments: str) -> str:
+    """Arguments of the monitor that the XML has no other words for."""
+    return ("<vireo:commandline xmlns:vireo='http://libvirt.org/schemas/domain/vireo/1.0'>" +
+            "".join(f"<vireo:arg value='{argument}'/>" for argument in arguments) + "</vireo:commandline>")
+
+
 @test()
 def device_of_any_type() -> None:
     """A back end that the monitor knows by its number alone: the guest finds a disk."""
     with Lab() as lab, StorageDaemon(lab, "raw") as daemon:
-        arguments = ("-chardev", f"socket,id=c0,path={daemon.socket}", "-device",
-                     "vhost-user-device-pci,chardev=c0,virtio-id=2,config_size=60,vq_size=128,bus=pcie.0,addr=0x1e")
-        namespace = ("<vireo:commandline xmlns:vireo='http://libvirt.org/schemas/domain/vireo/1.0'>" +
-                     "".join(f"<vireo:arg value='{argument}'/>" for argument in arguments) + "</vireo:commandline>")
+        namespace = arguments_xml(
+            "-chardev", f"socket,id=c0,path={daemon.socket}", "-device",
+            "vhost-user-device-pci,chardev=c0,virtio-id=2,config_size=60,vq_size=128,bus=pcie.0,addr=0x1e")
         domain, console = lab.boot(body=SHARED + namespace)
         check(console.shell("cat /sys/block/vda/size") == str(32 << 11), "the image's size")
         console.shell("dd if=/dev/urandom of=/root/data bs=64k count=16; dd if=/root/data of=/dev/vda bs=64k conv=fsync")
@@ -224,11 +230,31 @@ def directory_of_the_host() -> None:
         wait_for("virtiofsd ended with the domain", lambda: not running(), 10)
 
 
-def ask_agent(cid: int, port: int, command: str, **arguments: object) -> Any:
-    """What QEMU's guest agent answers over a vsock connection of its own."""
-    with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as connection:
+def connect_guest(address: "int | str", port: int) -> socket.socket:
+    """A connection to a port of a guest: by its address, or by the unix socket that leads to it."""
+    if isinstance(address, int):
+        connection = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
         connection.settimeout(20)
-        connection.connect((cid, port))
+        connection.connect((address, port))
+        return connection
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(20)
+    connection.connect(address)
+    connection.sendall(f"CONNECT {port}\n".encode())
+    answer = b""
+    while not answer.endswith(b"\n"):
+        byte = connection.recv(1)
+        if not byte:
+            connection.close()
+            raise ConnectionRefusedError("the guest does not listen")
+        answer += byte
+    check(answer.startswith(b"OK "), f"it is greeted: {answer!r}")
+    return connection
+
+
+def ask_agent(address: "int | str", port: int, command: str, **arguments: object) -> Any:
+    """What QEMU's guest agent answers over a vsock connection of its own."""
+    with connect_guest(address, port) as connection:
         request = {"execute": command, "arguments": arguments} if arguments else {"execute": command}
         connection.sendall(json.dumps(request).encode() + b"\n")
         reply = json.loads(connection.makefile("rb").readline())
@@ -236,35 +262,77 @@ def ask_agent(cid: int, port: int, command: str, **arguments: object) -> Any:
     return reply["return"]
 
 
-def answers(cid: int) -> bool:
+def answers(address: "int | str") -> bool:
     """Whether the guest agent can be reached."""
     try:
-        ask_agent(cid, 1024, "guest-ping")
+        ask_agent(address, 1024, "guest-ping")
     except OSError:
         return False
     return True
+
+
+def start_agent(console: Console) -> None:
+    """QEMU's guest agent, at port 1024 of the guest."""
+    load_extra_drivers(console)
+    console.shell("qemu-ga -d -m vsock-listen -p 4294967295:1024 -f /tmp/agent.pid -t /tmp >/dev/null")
+
+
+def exchange(address: "int | str", console: Console, domain: libvirt.virDomain) -> None:
+    """A bulk of data to the guest and, after a pause, back."""
+    wait_for("the agent answers", lambda: answers(address), 10)
+    data = os.urandom(256 << 10)
+    handle = ask_agent(address, 1024, "guest-file-open", path="/root/data", mode="w+")
+    ask_agent(address, 1024, "guest-file-write", handle=handle, **{"buf-b64": base64.b64encode(data).decode()})
+    ask_agent(address, 1024, "guest-file-flush", handle=handle)
+    check(console.shell("sha256sum </root/data").split()[0] == hashlib.sha256(data).hexdigest(),
+          "what was sent arrived")
+    domain.suspend()
+    domain.resume()
+    ask_agent(address, 1024, "guest-file-seek", handle=handle, offset=0, whence="set")
+    back = ask_agent(address, 1024, "guest-file-read", handle=handle, count=len(data))
+    check(base64.b64decode(back["buf-b64"]) == data, "and came back after a pause")
+
+
+@contextlib.contextmanager
+def no_kernel_vsock() -> Iterator[None]:
+    """As on a host whose kernel has no vsock for guests."""
+    device = pathlib.Path("/dev/vhost-vsock")
+    away = device.rename("/dev/vhost-vsock-away")
+    try:
+        yield
+    finally:
+        away.rename(device)
+
+
+@test(limit=150)
+def sockets_without_the_kernel() -> None:
+    """<vsock> over a unix socket: a bulk of data both ways, pause, a port that is not there, plug."""
+    with no_kernel_vsock(), Lab() as lab:
+        xml = "<vsock><cid auto='yes'/></vsock>"
+        domain, console = lab.boot(disk_xml(lab.root_disk()) + xml, root=True)
+        path, = (str(path) for path in pathlib.Path("/run/libvirt/vireo").glob(f"*-{domain.name()}/vsock.sock"))
+        start_agent(console)
+        exchange(path, console, domain)
+        try:
+            connect_guest(path, 1025).close()
+        except ConnectionRefusedError:
+            pass
+        else:
+            raise AssertionError("there is nobody at that port")
+        domain.detachDevice(xml)
+        wait_for("it left the XML", lambda: device_count(domain, "vsock") == 0, 30)
+        check(not os.path.exists(path), "the socket went with it")
+        domain.attachDevice(xml)
+        wait_for("the agent answers again", lambda: answers(path), 20, 1)
 
 
 @test(limit=180)
 def sockets_to_the_guest() -> None:
     """<vsock> with an address and with none, a bulk of data both ways, pause, plug, an address that is taken."""
     with Lab() as lab:
-        agent = "qemu-ga -d -m vsock-listen -p 4294967295:1024 -f /tmp/agent.pid -t /tmp >/dev/null"
         domain, console = lab.boot(disk_xml(lab.root_disk()) + "<vsock><cid address='42'/></vsock>", root=True)
-        load_extra_drivers(console)
-        console.shell(agent)
-        wait_for("the agent answers", lambda: answers(42), 10)
-        data = os.urandom(256 << 10)
-        handle = ask_agent(42, 1024, "guest-file-open", path="/root/data", mode="w+")
-        ask_agent(42, 1024, "guest-file-write", handle=handle, **{"buf-b64": base64.b64encode(data).decode()})
-        ask_agent(42, 1024, "guest-file-flush", handle=handle)
-        check(console.shell("sha256sum </root/data").split()[0] == hashlib.sha256(data).hexdigest(),
-              "what was sent arrived")
-        domain.suspend()
-        domain.resume()
-        ask_agent(42, 1024, "guest-file-seek", handle=handle, offset=0, whence="set")
-        back = ask_agent(42, 1024, "guest-file-read", handle=handle, count=len(data))
-        check(base64.b64decode(back["buf-b64"]) == data, "and came back after a pause")
+        start_agent(console)
+        exchange(42, console, domain)
 
         other = lab.define("<vsock model='virtio'><cid auto='no' address='42'/></vsock>")
         try:

@@ -1,13 +1,14 @@
 /*
  * drive-net.c: drives a vhost-user network back end without a guest, and checks every byte
  *
- *	drive-net client|server SOCKET PAIRS FRAMES
+ *	drive-net client|server SOCKET PAIRS FRAMES [OPTIONS]
  *
  * It is for back ends that send each frame back by the pair of queues that it came by. Through the
  * same card and rings that a guest would have it sends frames by all of PAIRS, many at a time, until
  * each has come back at least once; whatever comes back must be what was sent. What does not come
  * back is sent again, as the back end may go away and come back meanwhile. Progress and exit status
- * are those of drive-blk.
+ * are those of drive-blk. OPTIONS are properties of the card; of a packed ring nobody can tell where a
+ * back end that died was, so with packed=on it must stay.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -117,8 +118,9 @@ static void use_pairs(Front *front)
 		fail("the card refuses to use all pairs");
 }
 
-static void make_card(Front *front, bool server, const char *path)
+static void make_card(Front *front, bool server, const char *path, const char *options)
 {
+	g_autofree char *card = g_strdup_printf("netdev=n0,mq=on%s%s", *options ? "," : "", options);
 	g_autoptr(GError) error = NULL;
 
 	front->fake = fake_machine_new_shared(16 << 20);
@@ -126,12 +128,14 @@ static void make_card(Front *front, bool server, const char *path)
 	g_assert_no_error(error);
 	fake_machine_set_io_loop(front->fake, "", front->loop);
 	make_netdev(front, server, path);
-	front->device = fake_machine_try_add(front->fake, &virtio_net_type.pci.device,
-					     "netdev=n0,mq=on", &error);
+	front->device = fake_machine_try_add(front->fake, &virtio_net_type.pci.device, card,
+					     &error);
 	if (!front->device)
 		fail(error->message);
 	virtio_driver_probe(&front->driver, front->fake, front->device);
 	virtio_driver_start(&front->driver, UINT64_MAX);
+	if (strstr(options, "packed=on") && !front->driver.packed)
+		fail("the back end has no packed rings");
 	for (unsigned i = 0; i < front->n_pairs; i++) {
 		for (unsigned j = 0; j < BUFFERS; j++) {
 			front->pairs[i].buffers[j] =
@@ -260,15 +264,15 @@ static void drive(Front *front)
 int main(int argc, char **argv)
 {
 	Front *front = g_new0(Front, 1);
-	bool server = argc == 5 && strcmp(argv[1], "server") == 0;
+	bool enough = argc == 5 || argc == 6, server = enough && strcmp(argv[1], "server") == 0;
 
-	if (argc != 5 || (!server && strcmp(argv[1], "client") != 0)) {
-		fputs("usage: drive-net client|server SOCKET PAIRS FRAMES\n", stderr);
+	if (!enough || (!server && strcmp(argv[1], "client") != 0)) {
+		fputs("usage: drive-net client|server SOCKET PAIRS FRAMES [OPTIONS]\n", stderr);
 		return 2;
 	}
 	front->n_pairs = CLAMP(strtoul(argv[3], NULL, 10), 1, PAIRS_MAX);
 	front->wanted = (unsigned)strtoul(argv[4], NULL, 10);
-	make_card(front, server, argv[2]);
+	make_card(front, server, argv[2], argc == 6 ? argv[5] : "");
 	drive(front);
 	fake_machine_remove(front->fake, front->device);
 	netdevs_free(front->netdevs);
