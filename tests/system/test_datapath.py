@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Rings and I/O threads with an unmodified kernel."""
 
+import contextlib
 import os
+import pathlib
+import subprocess
 import tempfile
 
 from lib.guest import Lab, disk_xml
@@ -61,3 +64,61 @@ def packed_rings_by_xml() -> None:
             check(features[RING_PACKED] == expected, f"{device}: {features}")
         console.shell("dd if=/dev/urandom of=/dev/vda bs=4k count=100 conv=fsync && "
                       "dd if=/dev/hwrng of=/dev/null bs=64 count=1")
+
+
+KVM_STATISTICS = pathlib.Path("/sys/kernel/debug/kvm")
+EXITS_PER_REQUEST = 0.01  # what remains is the guest's own business: its clock, its processor's idle states
+
+
+def user_space_exits(pid: int) -> int:
+    """Each exit to user space is one of port I/O or of MMIO."""
+    return sum(int((vm / name).read_text()) for vm in KVM_STATISTICS.glob(f"{pid}-*") for name in ("io_exits", "mmio_exits"))
+
+
+@test(limit=150)
+def no_exits_for_requests() -> None:
+    """By KVM's own count, block requests and frames cause no exits to user space."""
+    if not KVM_STATISTICS.exists():
+        command("mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug")
+    taps = {"exits0": "off", "exits1": "on"}
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(dir="/var/tmp"))
+        with open(f"{directory}/disk", "wb") as disk:
+            disk.truncate(64 << 20)
+        for number, tap in enumerate(taps):
+            command("ip", "tuntap", "add", "dev", tap, "mode", "tap", "vnet_hdr")
+            stack.callback(command, "ip", "link", "delete", tap)
+            command("ip", "address", "add", f"10.7.{number}.1/24", "dev", tap)
+            command("ip", "link", "set", tap, "up")
+        monitor = stack.enter_context(Monitor(
+            "-blockdev", f"driver=file,filename={directory}/disk,node-name=disk0",
+            "-device", "virtio-blk-pci,drive=disk0", *(argument for number, (tap, vhost) in enumerate(taps.items())
+                                                       for argument in (
+                "-netdev", f"tap,id=net{number},ifname={tap},script=no,downscript=no,vhost={vhost}",
+                "-device", f"virtio-net-pci,netdev=net{number},mac=52:54:00:00:07:{number:02x}"))))
+        shell, qmp = monitor.shell, monitor.qmp
+        pid = shell.process.pid
+        shell.shell("killall udhcpc")
+        for number in range(2):
+            shell.shell(f"ip address add 10.7.{number}.2/24 dev eth{number}; ip link set eth{number} up")
+
+        def n_reads() -> int:
+            return int(qmp.execute("query-blockstats")[0]["stats"]["rd_operations"])
+
+        # The console is the guest's, and quiet, while exits are counted.
+        shell.shell("(sleep 1; dd if=/dev/vda of=/dev/null bs=4k count=4000 iflag=direct 2>/dev/null) & true")
+        wait_for("the first reads", lambda: n_reads() > 100, 20, 0.05)
+        reads, exits = n_reads(), user_space_exits(pid)
+        wait_for("a thousand more", lambda: n_reads() >= reads + 1000, 60, 0.05)
+        exits, reads = user_space_exits(pid) - exits, n_reads() - reads
+        check(exits <= reads * EXITS_PER_REQUEST, f"{exits} exits for {reads} requests")
+
+        for number, tap in enumerate(taps):
+            counters = pathlib.Path(f"/sys/class/net/{tap}/statistics")
+            frames = lambda: sum(int((counters / name).read_text()) for name in ("rx_packets", "tx_packets"))
+            command("busybox", "ping", "-c", "1", "-W", "5", f"10.7.{number}.2")
+            before, exits = frames(), user_space_exits(pid)
+            subprocess.run(["busybox", "ping", "-A", "-q", "-c", "500", f"10.7.{number}.2"], check=True, stdout=subprocess.DEVNULL)
+            exits, before = user_space_exits(pid) - exits, frames() - before
+            check(before >= 1000 and exits <= before * EXITS_PER_REQUEST,
+                  f"{exits} exits for {before} frames, vhost={taps[tap]}")
