@@ -34,6 +34,7 @@ struct Netdev {
 	unsigned offloads;
 	bool watched[QUEUES];	   /* loop thread */
 	bool busy;		   /* sending gives -EAGAIN */
+	bool gone;		   /* both directions give -EBADFD */
 	GQueue to_receive[QUEUES]; /* GBytes, header first */
 	GPtrArray *sent;	   /* GBytes */
 	unsigned sent_by;	   /* the queue of the last */
@@ -156,6 +157,8 @@ ssize_t netdev_receive(Netdev *netdev, unsigned queue, const struct iovec *iov, 
 
 	g_assert_true(io_loop_is_current(netdev->loop));
 	g_assert_cmpuint(n_iov, <=, 1024);
+	if (netdev->gone)
+		return -EBADFD;
 	g_mutex_lock(&netdev->lock);
 	frame = g_queue_pop_head(&netdev->to_receive[queue]);
 	g_mutex_unlock(&netdev->lock);
@@ -172,6 +175,8 @@ int netdev_send(Netdev *netdev, unsigned queue, const struct iovec *iov, unsigne
 	size_t size = iov_size(iov, n_iov);
 	uint8_t *bytes;
 
+	if (netdev->gone)
+		return -EBADFD;
 	if (netdev->busy)
 		return -EAGAIN;
 	bytes = g_malloc(size);
@@ -751,6 +756,53 @@ static void test_unplug_while_busy(Fixture *fixture, gconstpointer data)
 	fixture->device = NULL;
 }
 
+static void go(gpointer data)
+{
+	((Netdev *)data)->gone = true;
+}
+
+/* The tap is deleted: frames to send are lost, and nobody goes on looking for ones to receive. */
+static void test_host_side_gone(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	offer_buffers(fixture, 0, 10, 1000);
+	io_loop_run_sync(fixture->loop, go, fixture->netdev);
+	arrive(fixture, MAC, 0x800, 0, 100);
+	assert_nothing_received(fixture);
+	g_assert_false(fixture->netdev->watched[0]);
+	for (unsigned i = 0; i < 10; i++)
+		send(fixture, i * 2, 100);
+	for (unsigned i = 0; i < 10; i++)
+		g_assert_cmpuint(virtio_driver_wait(&fixture->driver, TX, NULL), ==, i * 2);
+	g_assert_cmpuint(n_sent(fixture), ==, 0);
+	offer_buffers(fixture, 10, 10, 1000);
+	assert_nothing_received(fixture);
+	g_assert_false(fixture->netdev->watched[0]);
+}
+
+/* What was offered before is served at DRIVER_OK, without another notification. */
+static void test_kick_before_driver_ok(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data;
+	for (unsigned i = RX; i <= CTRL; i++)
+		virtio_driver_kick(driver, i);
+	virtio_driver_negotiate(driver, F_ALL);
+	for (unsigned i = RX; i <= CTRL; i++)
+		virtio_driver_enable_queue(driver, i, 0);
+	offer_buffers(fixture, 0, 4, 1000);
+	arrive(fixture, MAC, 0x800, 0, 100);
+	send(fixture, 0, 100);
+	assert_nothing_received(fixture);
+	g_assert_cmpuint(n_sent(fixture), ==, 0);
+	virtio_driver_set_status(driver, 0xf);
+	g_assert_cmpuint(virtio_driver_wait(driver, RX, NULL), ==, 0);
+	g_assert_cmpuint(virtio_driver_wait(driver, TX, NULL), ==, 0);
+	g_assert_cmpuint(n_sent(fixture), ==, 1);
+}
+
 static void test_small_buffer(Fixture *fixture, gconstpointer data)
 {
 	(void)data;
@@ -914,6 +966,8 @@ int main(int argc, char **argv)
 	add("multiqueue-unused", test_multiqueue_unused, "mq=on");
 	add("pause", test_pause, NULL);
 	add("unplug-while-busy", test_unplug_while_busy, NULL);
+	add("host-side-gone", test_host_side_gone, NULL);
+	add("kick-before-driver-ok", test_kick_before_driver_ok, NULL);
 	add("small-buffer", test_small_buffer, NULL);
 	add("odd-frames", test_odd_frames, NULL);
 	add("state", test_state, NULL);
@@ -931,6 +985,8 @@ int main(int argc, char **argv)
 	add("packed/multiqueue", test_multiqueue, "packed=on,mq=on");
 	add("packed/pause", test_pause, "packed=on");
 	add("packed/unplug-while-busy", test_unplug_while_busy, "packed=on");
+	add("packed/host-side-gone", test_host_side_gone, "packed=on");
+	add("packed/kick-before-driver-ok", test_kick_before_driver_ok, "packed=on");
 	add("packed/small-buffer", test_small_buffer, "packed=on");
 	add("packed/state", test_state, "packed=on");
 	return g_test_run();

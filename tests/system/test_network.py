@@ -6,11 +6,12 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 import libvirt
 
 from lib.console import Console
-from lib.guest import NETWORK_HOST, Lab, device_count, network_xml, passt_xml
+from lib.guest import NETWORK_HOST, Lab, device_count, monitor_pid, network_xml, passt_xml
 from lib.harness import check, command, test, wait_for
 
 OUTSIDE = "192.0.2.3"  # lives in a network name space of its own; see tests/system/inside
@@ -149,3 +150,80 @@ def direct() -> None:
             check(device[1] not in command("ip", "link"), "the macvtap is gone")
         finally:
             command("ip", "link", "delete", "parent0")
+
+
+def tap_of(domain: "libvirt.virDomain", number: int = 0) -> str:
+    """The host's end of one of the domain's cards."""
+    return re.findall(r"<target dev='(\S+)'", domain.XMLDesc().split("<interface", number + 1)[-1])[0]
+
+
+@test(limit=150)
+def limits_filter_and_mtu() -> None:
+    """What libvirt's XML says of a card reaches the host's network, and the guest."""
+    with Lab() as lab:
+        mac = "52:54:00:aa:bb:06"
+        domain, console = lab.boot(network_xml(mac).replace("</interface>", (
+            "<bandwidth><inbound average='1000' peak='2000'/><outbound average='500'/></bandwidth>"
+            "<filterref filter='no-mac-spoofing'/><mtu size='1400'/></interface>")))
+        tap = tap_of(domain)
+        check("rate 8Mbit" in command("tc", "class", "show", "dev", tap), "the host limits what goes in")
+        check("rate 4Mbit" in command("tc", "filter", "show", "dev", tap, "parent", "ffff:"), "and out")
+        check(domain.interfaceParameters(mac)["outbound.average"] == 500, "the limits are known")
+        check(console.shell("cat /sys/class/net/eth0/mtu") == "1400", "the guest's MTU")
+        check("mtu 1400" in command("ip", "link", "show", tap), "and the host's")
+        guest = address(console)
+        check(tap in command("ebtables", "-t", "nat", "-L"), "the filter is there")
+        console.shell(f"ping -c 2 -W 5 {NETWORK_HOST}")
+
+        def take_address(which: str) -> None:
+            console.shell(f"ip link set eth0 down; ip link set eth0 address {which}; ip link set eth0 up; "
+                          f"ip address replace {guest}/24 dev eth0")
+
+        def answers() -> bool:
+            return "bytes from" in console.shell(f"ping -c 1 -W 2 {NETWORK_HOST}", status=None)
+
+        take_address("52:54:00:aa:bb:77")
+        check(not answers() and not answers(), "what is not of the card's address stays out")
+        take_address(mac)
+        wait_for("the network to answer", answers, 20)
+        domain.destroy()
+        check(tap not in command("ebtables", "-t", "nat", "-L"), "the filter went with the domain")
+
+
+def busy_share(pid: int, seconds: float = 1) -> float:
+    """How much of a processor a process uses."""
+
+    def used() -> int:
+        return sum(int(path.read_text().split()[0]) for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+    start = used()
+    time.sleep(seconds)
+    return (used() - start) / seconds / 1e9
+
+
+@test(limit=180)
+def the_host_side_goes() -> None:
+    """A tap in process, one with vhost and passt, which go: the guest, and its other card, live on."""
+    with Lab() as lab:
+        cards = [network_xml(f"52:54:00:aa:bb:2{number}").replace("</interface>", f"<driver name='{name}'/></interface>")
+                 for number, name in enumerate(("qemu", "vhost", "qemu"))]
+        passt_card = passt_xml().replace("<model", "<mac address='52:54:00:aa:bb:23'/><model")
+        domain, console = lab.boot("".join(cards) + passt_card)
+        pid = monitor_pid(domain)
+        address(console, "eth2")
+        address(console, "eth3")
+        console.shell("ip link set eth0 up; ip link set eth1 up; ip address add 198.51.100.1/24 dev eth0; "
+                      "ip address add 198.51.101.1/24 dev eth1")
+        for number in range(2):
+            command("ip", "link", "delete", tap_of(domain, number))
+        command("pkill", "passt")
+        for target in ("198.51.100.2", "198.51.101.2", OUTSIDE):
+            console.shell(f"ping -c 2 -W 1 {target}", status=1)
+        console.shell(f"ping -I eth2 -c 3 -W 5 {NETWORK_HOST}")
+        check(busy_share(pid) < 0.5, "nothing turns in circles")
+        for number, xml in ((0, cards[0]), (1, cards[1]), (3, passt_card)):
+            domain.detachDevice(xml)
+            wait_for("the card left the guest",
+                     lambda gone=f"eth{number}": gone not in console.shell("ls /sys/class/net"), 20)
+        console.shell(f"ping -c 3 -W 5 {NETWORK_HOST}")
+        check(domain.isActive() == 1 and monitor_pid(domain) == pid, "the process is the same")
