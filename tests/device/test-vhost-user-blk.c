@@ -20,6 +20,7 @@
 
 #define DISK_SIZE (1u << 20)
 #define SECTOR	  512u
+#define PATIENCE_MS 30000
 #define BIT(n)	  (1ULL << (n))
 #define FEATURES  (BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_MQ) | BIT(VIRTIO_BLK_F_CONFIG_WCE))
 #define PLAIN                                                                        \
@@ -170,7 +171,7 @@ static void test_config(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(virtio_driver_read_config(driver, offsetof(VirtioBlkConfig, num_queues), 2),
 			 ==, 2);
 	back_end_change_config(fixture->back_end, 77);
-	g_assert_true(fake_machine_run_until(fixture->fake, config_is_told, fixture, 5000));
+	g_assert_true(fake_machine_run_until(fixture->fake, config_is_told, fixture, PATIENCE_MS));
 	g_assert_true(virtio_driver_wait_interrupt(driver, 0));
 }
 

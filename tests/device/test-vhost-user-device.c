@@ -21,6 +21,7 @@
 
 #define DISK_SIZE (1u << 20)
 #define SECTOR	  512u
+#define PATIENCE_MS 30000
 #define BIT(n)	  (1ULL << (n))
 #define FEATURES  (BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_MQ) | BIT(50))
 #define PROTOCOL                                                                            \
@@ -157,7 +158,7 @@ static void test_config(Fixture *fixture, gconstpointer data)
 	fake_machine_iterate(fixture->fake);
 	g_assert_cmpuint(back_end_count(fixture->back_end, VHOST_USER_SET_CONFIG), ==, 1);
 	back_end_change_config(fixture->back_end, 77);
-	g_assert_true(fake_machine_run_until(fixture->fake, config_is_told, fixture, 5000));
+	g_assert_true(fake_machine_run_until(fixture->fake, config_is_told, fixture, PATIENCE_MS));
 	g_assert_true(virtio_driver_wait_interrupt(&fixture->driver, 0));
 }
 

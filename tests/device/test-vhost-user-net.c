@@ -18,6 +18,7 @@
 #include "vmm/vhost/vhost_user_message.h"
 #include "vmm/virtio/virtio_net.h"
 
+#define PATIENCE_MS 30000
 #define BIT(n)	    (1ULL << (n))
 #define F_CSUM	    BIT(0)
 #define F_MTU	    BIT(3)
@@ -193,14 +194,14 @@ static void test_pairs(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(back_end_running(fixture->back_end), ==, 2);
 	check_frame(fixture, 0, 0, 1);
 	g_assert_cmpuint(control(fixture, "\4\0\2\0", 4), ==, 0);
-	g_assert_true(fake_machine_run_until(fixture->fake, runs_four, fixture, 5000));
+	g_assert_true(fake_machine_run_until(fixture->fake, runs_four, fixture, PATIENCE_MS));
 	check_frame(fixture, 0, 1, 2);
 	check_frame(fixture, 1, 0, 3);
 	virtio_device_pause(fixture->device);
 	virtio_device_resume(fixture->device);
 	check_frame(fixture, 1, 1, 4);
 	g_assert_cmpuint(control(fixture, "\4\0\1\0", 4), ==, 0);
-	g_assert_true(fake_machine_run_until(fixture->fake, runs_two, fixture, 5000));
+	g_assert_true(fake_machine_run_until(fixture->fake, runs_two, fixture, PATIENCE_MS));
 	check_frame(fixture, 0, 2, 5);
 	/* After a reset it is one again. */
 	start(fixture);
@@ -251,10 +252,10 @@ static void test_reconnect(Fixture *fixture, gconstpointer data)
 	(void)data;
 	check_frame(fixture, 0, 0, 1);
 	back_end_free(fixture->back_end);
-	g_assert_true(fake_machine_run_until(fixture->fake, link_is_down, fixture, 5000));
+	g_assert_true(fake_machine_run_until(fixture->fake, link_is_down, fixture, PATIENCE_MS));
 	g_assert_true(virtio_driver_wait_interrupt(&fixture->driver, 0));
 	fixture->back_end = back_end_new_switch(fixture->path, FEATURES, PROTOCOL);
-	g_assert_true(fake_machine_run_until(fixture->fake, link_is_up, fixture, 5000));
+	g_assert_true(fake_machine_run_until(fixture->fake, link_is_up, fixture, PATIENCE_MS));
 	check_frame(fixture, 0, 1, 2);
 	g_assert_false(virtio_driver_status(&fixture->driver) & VIRTIO_STATUS_NEEDS_RESET);
 }
@@ -264,7 +265,7 @@ static void test_fewer_features(Fixture *fixture, gconstpointer data)
 {
 	(void)data;
 	back_end_free(fixture->back_end);
-	g_assert_true(fake_machine_run_until(fixture->fake, link_is_down, fixture, 5000));
+	g_assert_true(fake_machine_run_until(fixture->fake, link_is_down, fixture, PATIENCE_MS));
 	fixture->back_end = back_end_new_switch(fixture->path, FEATURES & ~F_CSUM, PROTOCOL);
 	g_assert_true(virtio_driver_wait_needs_reset(&fixture->driver));
 }
@@ -299,7 +300,7 @@ static void test_lies(Fixture *fixture, gconstpointer data)
 		virtio_driver_start(&fixture->driver, UINT64_MAX);
 		g_assert_true(virtio_driver_wait_needs_reset(&fixture->driver));
 		back_end_set_lie(fixture->back_end, requests[i], BACK_END_HONEST);
-		g_assert_true(fake_machine_run_until(fixture->fake, link_is_up, fixture, 5000));
+		g_assert_true(fake_machine_run_until(fixture->fake, link_is_up, fixture, PATIENCE_MS));
 		start(fixture);
 		check_frame(fixture, 0, 0, 1);
 	}

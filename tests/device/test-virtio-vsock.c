@@ -17,6 +17,7 @@
 #include "vmm/base/socket.h"
 #include "vmm/virtio/virtio_vsock_internal.h"
 
+#define PATIENCE_MS 30000
 #define CID	    7u
 #define BUFFERS	    16u
 #define BUFFER_SIZE 4096u
@@ -315,7 +316,7 @@ static void test_guest_connects(Fixture *fixture, gconstpointer data)
 	give_buffers(fixture);
 	g_assert_cmpint(listener, >=, 0);
 	send_op(fixture, VSOCK_OP_REQUEST, 9000, 77);
-	g_assert_true(fake_machine_run_until(fixture->fake, has_packet, fixture, 5000));
+	g_assert_true(fake_machine_run_until(fixture->fake, has_packet, fixture, PATIENCE_MS));
 	g_assert_cmpuint(expect(fixture, VSOCK_OP_RESPONSE, NULL).destination_port, ==, 9000);
 	fd = accept(listener, NULL, NULL);
 	g_assert_cmpint(fd, >=, 0);
@@ -330,7 +331,7 @@ static void test_guest_connects(Fixture *fixture, gconstpointer data)
 	close(fd);
 	/* And where nobody listens. */
 	send_op(fixture, VSOCK_OP_REQUEST, 9001, 78);
-	g_assert_true(fake_machine_run_until(fixture->fake, has_packet, fixture, 5000));
+	g_assert_true(fake_machine_run_until(fixture->fake, has_packet, fixture, PATIENCE_MS));
 	g_assert_cmpuint(expect(fixture, VSOCK_OP_RST, NULL).destination_port, ==, 9001);
 	/* The guest changes its mind before the host's side is there. */
 	send_op(fixture, VSOCK_OP_REQUEST, 9002, 77);
