@@ -273,7 +273,8 @@ dist_noinst_SCRIPTS += tests/run tests/install-deps tests/bench/startup tests/be
 	tests/kvm-host/run tests/kvm-host/build-emulator tests/kvm-host/guest-kit \
 	tests/system/run tests/system/inside \
 	tests/system/main.py
-EXTRA_DIST += .ci/run tests/bench/report.py tests/bench/host.py tests/bench/guest_load.c tests/kvm-host/lib.sh \
+EXTRA_DIST += .ci/run tests/clients/run tests/clients/main.py tests/clients/desktop.py \
+	tests/clients/test_virt_manager.py tests/bench/report.py tests/bench/guests.py tests/bench/host.py tests/bench/guest_load.c tests/kvm-host/lib.sh \
 	tests/kvm-host/host-init tests/kvm-host/guest-init \
 	tests/kvm-host/guest-rc tests/system/lib/__init__.py tests/system/lib/console.py \
 	tests/system/lib/daemon.py tests/system/lib/guest.py tests/system/lib/harness.py \

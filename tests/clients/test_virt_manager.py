@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""virt-manager and virt-viewer in their windows."""
+
+import json
+import xml.etree.ElementTree as ET
+
+import libvirt
+
+from desktop import Application, Widget, screenshot, type_text
+from lib.console import Console
+from lib.guest import KIT, Lab, wait_for_state
+from lib.harness import check, command, say, test, wait_for
+
+URI = "vireo:///system"
+# In QEMU's place virt-manager chooses virtio devices for a new guest by itself.
+QEMU_URI = "qemu:///system?socket=/run/libvirt/virtvireod-sock"
+SCREEN = "<graphics type='vnc'/><video><model type='virtio'/></video><input type='tablet' bus='virtio'/>"
+
+
+def viewers(domain: libvirt.virDomain) -> int:
+    """How many VNC clients the guest's screen has."""
+    answer = command("virsh", "-q", "-c", URI, "qemu-monitor-command", domain.name(), '{"execute":"query-vnc"}')
+    return len(json.loads(answer)["return"]["clients"])
+
+
+def wait_for_viewer(domain: libvirt.virDomain) -> None:
+    wait_for("a viewer of the screen", lambda: viewers(domain) == 1, 40, 1)
+
+
+def check_typing(window: Widget, shell: Console, word: str) -> None:
+    """What is typed into the window arrives at the guest's first terminal."""
+    shell.shell("rm -f /tmp/typed; (read line </dev/tty1; echo $line >/tmp/typed) >/dev/null 2>&1 & true")
+    window.click()
+    type_text(word)
+    wait_for(f"{word} to be read", lambda: shell.shell("cat /tmp/typed 2>/dev/null", status=None).endswith(word), 20, 1)
+
+
+@test(limit=240)
+def a_guest_is_seen_and_used() -> None:
+    """virt-manager lists a guest, shows its screen, types into it, pauses it and shuts it down"""
+    with Lab() as lab:
+        domain, shell = lab.boot(SCREEN, screen=True, memory=320)
+        name = domain.name()
+        shell.shell("printf '\\033[44m\\033[2Ja screen of Vireo' >/dev/tty1")
+        with Application("virt-manager", ["virt-manager", "--connect", URI, "--no-fork"]) as app:
+            manager = app.find("Virtual Machine Manager", "frame", 60)
+            guest = manager.find(f"{name}\nRunning", "cell")
+            screenshot("1-guests")
+            guest.click()
+            manager.find("Open", "push button").click()
+            window = app.find(f"{name} on", "frame")
+            wait_for_viewer(domain)
+            check_typing(window, shell, "hello")
+            screenshot("2-console")
+            window.find("Pause", "toggle button").click()
+            wait_for_state(domain, libvirt.VIR_DOMAIN_PAUSED)
+            manager.find(f"{name}\nPaused", "cell")
+            window.find("Pause", "toggle button").click()
+            wait_for_state(domain, libvirt.VIR_DOMAIN_RUNNING)
+            window.find("Shut Down", "push button").click()
+            check(wait_for_state(domain, libvirt.VIR_DOMAIN_SHUTOFF, 60) == libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN,
+                  "the guest shut itself down")
+            manager.find(f"{name}\nShutoff", "cell")
+            screenshot("3-shut-down")
+
+
+def create_by_wizard(app: Application, name: str, disk: str) -> None:
+    app.find("New", "push button", 60).click()
+    wizard = app.find("New VM", "frame")
+    wizard.find("Import existing disk image", "radio button").click()
+    wizard.find("Forward", "push button").click()
+    wizard.find("import-entry").set_text(disk)
+    system = wizard.find("oslist-entry")
+    system.click()
+    system.set_text("debian11")
+    app.find("(debian11)", "cell").click()
+    wizard.find("Forward", "push button").click()
+    wizard.find("cpus", "spin button")
+    wizard.find_unnamed("spin button").set_value(384)
+    screenshot("4-wizard-memory")
+    wizard.find("Forward", "push button").click()
+    wizard.find("Ready to begin")
+    wizard.find("Name:", "text").set_text(name)
+    screenshot("5-wizard-end")
+    wizard.find("Finish", "push button").click()
+    # The first network of the list is the distribution's, which nobody has started yet.
+    app.find("Virtual Network 'default' is not active", "label")
+    app.find("Yes", "push button").click()
+
+
+def change_hardware(app: Application, window: Widget, domain: libvirt.virDomain) -> None:
+    """Memory of a guest that is off, and a device more."""
+    window.find("Details", "radio button").click()
+    window.find("Memory", "cell").click()
+    window.find("Max Memory Select", "spin button").set_value(400)
+    window.find("config-apply").click()
+    wait_for("the new memory", lambda: domain.maxMemory() == 400 << 10, 20)
+    screenshot("8-memory")
+    window.find("add-hardware").click()
+    more = app.find("Add New Virtual Hardware", "frame")
+    more.find("VirtIO VSOCK", "cell").click()
+    screenshot("9-add-hardware")
+    more.find("Finish", "push button").click()
+    wait_for("a vsock device", lambda: ET.fromstring(domain.XMLDesc()).find("./devices/vsock") is not None, 20)
+
+
+@test(limit=300)
+def a_guest_is_made_by_the_wizard() -> None:
+    """A new guest from a disk image by the wizard, in QEMU's place: it boots by firmware onto its screen"""
+    with Lab() as lab:
+        disk, name = f"{lab.directory}/disk.img", lab.name()
+        command("cp", "--sparse=always", f"{KIT}/screen.img", disk)
+        with Application("virt-manager", ["virt-manager", "--connect", QEMU_URI, "--no-fork"]) as app:
+            create_by_wizard(app, name, disk)
+            window = app.find(f"{name} on", "frame", 90)
+            domain = lab.connection.lookupByName(name)
+            check(domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING, "it runs")
+            tree = ET.fromstring(domain.XMLDesc())
+            say(ET.tostring(tree, encoding="unicode"))
+            check(domain.maxMemory() == 384 << 10, "the memory that was asked for")
+            for path, key, value in (("disk/target", "bus", "virtio"), ("disk/source", "file", disk),
+                                     ("interface/source", "network", "default"), ("interface/model", "type", "virtio"),
+                                     ("video/model", "type", "virtio"), ("graphics", "type", "vnc")):
+                found = tree.find(f"./devices/{path}")
+                check(found is not None and found.get(key) == value, f"{path} has {key} {value}")
+            wait_for_viewer(domain)
+            shell = lab.console(domain)
+            shell.login(120)
+            check_typing(window, shell, "made")
+            screenshot("6-made")
+            window.find("Shut Down", "push button").click()
+            wait_for_state(domain, libvirt.VIR_DOMAIN_SHUTOFF, 60)
+            change_hardware(app, window, domain)
+
+
+@test(limit=200)
+def virt_viewer_shows_a_guest() -> None:
+    """virt-viewer finds a guest's screen, and keys go through it"""
+    with Lab() as lab:
+        domain, shell = lab.boot(SCREEN, screen=True, memory=320)
+        with Application("virt-viewer", ["virt-viewer", "--connect", URI, "--attach", domain.name()]) as app:
+            window = app.find(domain.name(), "frame", 60)
+            wait_for_viewer(domain)
+            check_typing(window, shell, "viewer")
+            screenshot("7-virt-viewer")
+            domain.destroy()
+            wait_for("the viewer to end", lambda: app.process.poll() is not None, 30)
