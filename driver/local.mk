@@ -80,6 +80,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_qmp.c \
 	driver/vireo_reconnect.c \
 	driver/vireo_rx_filter.c \
+	driver/vireo_scsi.c \
 	driver/vireo_snapshot.c \
 	driver/vireo_snapshot_disk.c \
 	driver/vireo_stats.c \
@@ -131,6 +132,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_process.h \
 	driver/vireo_qmp.h \
 	driver/vireo_rx_filter.h \
+	driver/vireo_scsi.h \
 	driver/vireo_snapshot.h \
 	driver/vireo_stats.h \
 	driver/vireo_storage.h \

@@ -16,6 +16,7 @@
 #include "virerror.h"
 
 #include "vireo_address.h"
+#include "vireo_scsi.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -67,6 +68,7 @@ vireoAddressConnectFlags(const virDomainDeviceDef *dev)
         if (vireoAddressIsRootPort(dev->data.controller))
             return VIR_PCI_CONNECT_TYPE_PCIE_ROOT_PORT;
         if (dev->data.controller->type == VIR_DOMAIN_CONTROLLER_TYPE_VIRTIO_SERIAL ||
+            dev->data.controller->type == VIR_DOMAIN_CONTROLLER_TYPE_SCSI ||
             vireoAddressIsUSB(dev->data.controller))
             return fixed;
         return 0;
@@ -414,10 +416,26 @@ vireoAddressAssign(virDomainDef *def)
 {
     /* Ports may add a virtio-serial controller, which then needs a slot. */
     if (vireoAddressAssignVirtioSerial(def) < 0 ||
+        vireoScsiAddressAssign(def) < 0 ||
         vireoAddressAssignUSB(def) < 0)
         return -1;
 
     return vireoAddressAssignPCI(def);
+}
+
+/* A disk's SCSI address came from its target; whether it is free the monitor knows. */
+static int
+vireoAddressCheckDrive(const virDomainDef *def,
+                       const virDomainDiskDef *disk)
+{
+    if (virDomainControllerFind(def, VIR_DOMAIN_CONTROLLER_TYPE_SCSI,
+                                disk->info.addr.drive.controller) < 0) {
+        virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
+                       _("the running domain has no SCSI controller %u to attach disk '%s' to"),
+                       disk->info.addr.drive.controller, disk->dst);
+        return -1;
+    }
+    return 0;
 }
 
 int
@@ -439,6 +457,9 @@ vireoAddressAssignDevice(virDomainDef *def,
             return 0;
         return virDomainVirtioSerialAddrAutoAssign(def, info, false);
     }
+
+    if (dev->type == VIR_DOMAIN_DEVICE_DISK && vireoScsiIsDisk(dev->data.disk))
+        return vireoAddressCheckDrive(def, dev->data.disk);
 
     if (!(set = vireoAddressSetNew(def)))
         return -1;

@@ -10,6 +10,7 @@
 #include "virutil.h"
 
 #include "vireo_alias.h"
+#include "vireo_scsi.h"
 
 typedef struct {
     const char *alias;
@@ -74,7 +75,9 @@ vireoAliasAssignDevice(virDomainDef *def,
     case VIR_DOMAIN_DEVICE_DISK: {
         int idx = virDiskNameToIndex(dev->data.disk->dst);
 
-        if (idx >= 0)
+        if (vireoScsiIsDisk(dev->data.disk))
+            info->alias = vireoScsiAlias(dev->data.disk);
+        else if (idx >= 0)
             info->alias = g_strdup_printf("virtio-disk%d", idx);
         break;
     }

@@ -137,8 +137,10 @@ vireoDomainCapabilitiesFillDevices(virDomainCaps *domcaps)
     domcaps->disk.diskDevice.report = true;
     domcaps->disk.bus.report = true;
     domcaps->disk.model.report = true;
-    VIR_DOMAIN_CAPS_ENUM_SET(domcaps->disk.diskDevice, VIR_DOMAIN_DISK_DEVICE_DISK);
-    VIR_DOMAIN_CAPS_ENUM_SET(domcaps->disk.bus, VIR_DOMAIN_DISK_BUS_VIRTIO);
+    VIR_DOMAIN_CAPS_ENUM_SET(domcaps->disk.diskDevice,
+                             VIR_DOMAIN_DISK_DEVICE_DISK, VIR_DOMAIN_DISK_DEVICE_CDROM);
+    VIR_DOMAIN_CAPS_ENUM_SET(domcaps->disk.bus,
+                             VIR_DOMAIN_DISK_BUS_SCSI, VIR_DOMAIN_DISK_BUS_VIRTIO);
     VIR_DOMAIN_CAPS_ENUM_SET(domcaps->disk.model,
                              VIR_DOMAIN_DISK_MODEL_VIRTIO,
                              VIR_DOMAIN_DISK_MODEL_VIRTIO_NON_TRANSITIONAL);

@@ -15,6 +15,7 @@
 #include "vireo_command.h"
 #include "vireo_cpu.h"
 #include "vireo_device_props.h"
+#include "vireo_disk.h"
 #include "vireo_firmware.h"
 #include "vireo_graphics.h"
 #include "vireo_memory.h"
@@ -195,6 +196,24 @@ vireoCommandAddActions(virCommand *cmd,
 }
 
 static int
+vireoCommandAddIOThreads(virCommand *cmd,
+                         const virDomainDef *def)
+{
+    size_t i;
+
+    for (i = 0; i < def->niothreadids; i++) {
+        virJSONValue *props = NULL;
+        g_autofree char *id = vireoAliasIOThread(def->iothreadids[i]->iothread_id);
+
+        if (virJSONValueObjectAdd(&props, "s:qom-type", "iothread", "s:id", id, NULL) < 0 ||
+            vireoCommandAddJSON(cmd, "-object", props) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+static int
 vireoCommandAddControllers(virCommand *cmd,
                            virDomainDef *def,
                            bool buses)
@@ -287,15 +306,6 @@ vireoCommandAddDisks(virCommand *cmd,
 {
     size_t i;
 
-    for (i = 0; i < def->niothreadids; i++) {
-        virJSONValue *props = NULL;
-        g_autofree char *id = vireoAliasIOThread(def->iothreadids[i]->iothread_id);
-
-        if (virJSONValueObjectAdd(&props, "s:qom-type", "iothread", "s:id", id, NULL) < 0 ||
-            vireoCommandAddJSON(cmd, "-object", props) < 0)
-            return -1;
-    }
-
     for (i = 0; i < def->ndisks; i++) {
         virDomainDiskDef *disk = def->disks[i];
 
@@ -305,7 +315,8 @@ vireoCommandAddDisks(virCommand *cmd,
             if (!disk->src->vhostuser)
                 vireoStorageSetSocket(disk, dir);
             vireoCommandAddChardev(cmd, chardev, disk->src->vhostuser);
-        } else if (vireoCommandAddJSON(cmd, "-blockdev", vireoDevicePropsBlockNode(disk)) < 0) {
+        } else if (!vireoDiskIsEmpty(disk) &&
+                   vireoCommandAddJSON(cmd, "-blockdev", vireoDevicePropsBlockNode(disk)) < 0) {
             return -1;
         }
         if (vireoCommandAddJSON(cmd, "-device", vireoDevicePropsDisk(def, disk)) < 0)
@@ -512,6 +523,7 @@ vireoCommandBuild(virDomainDef *def,
     if (vireoFirmwareAddArgs(cmd, def) < 0 ||
         vireoSysinfoAddArgs(cmd, def) < 0 ||
         vireoCommandAddControllers(cmd, def, true) < 0 ||
+        vireoCommandAddIOThreads(cmd, def) < 0 ||
         vireoCommandAddControllers(cmd, def, false) < 0 ||
         vireoCommandAddDisks(cmd, def, inputs->dir) < 0 ||
         vireoCommandAddFSs(cmd, def, inputs->dir) < 0 ||

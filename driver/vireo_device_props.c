@@ -14,6 +14,7 @@
 #include "vireo_device_props.h"
 #include "vireo_firmware.h"
 #include "vireo_memory.h"
+#include "vireo_scsi.h"
 #include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -100,6 +101,8 @@ vireoDevicePropsDisk(const virDomainDef *def,
 {
     if (vireoVhostIsDisk(disk))
         return vireoVhostDiskProps(def, disk);
+    if (vireoScsiIsDisk(disk))
+        return vireoScsiDiskProps(def, disk);
 
     g_autoptr(virJSONValue) props = vireoDevicePropsVirtio(def, "virtio-blk-pci",
                                                            &disk->info, disk->virtio);
@@ -554,6 +557,8 @@ vireoDevicePropsController(const virDomainDef *def,
 {
     *props = NULL;
 
+    if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_SCSI)
+        return (*props = vireoScsiControllerProps(def, controller)) ? 0 : -1;
     if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_VIRTIO_SERIAL) {
         if (!(*props = vireoDevicePropsVirtio(def, "virtio-serial-pci",
                                               &controller->info, controller->virtio)))

@@ -19,6 +19,12 @@
 
 VIR_LOG_INIT("vireo.vireo_disk");
 
+bool
+vireoDiskIsEmpty(const virDomainDiskDef *disk)
+{
+    return disk->device == VIR_DOMAIN_DISK_DEVICE_CDROM && virStorageSourceIsEmpty(disk->src);
+}
+
 int
 vireoDiskPrepare(virDomainObj *vm,
                  virDomainDiskDef *disk)
@@ -32,7 +38,7 @@ vireoDiskPrepare(virDomainObj *vm,
         virDomainDiskSetFormat(disk, VIR_STORAGE_FILE_RAW);
     if (vireoStorageServes(disk))
         return vireoStoragePrepareDisk(vm, disk);
-    if (vireoVhostIsDisk(disk))
+    if (vireoVhostIsDisk(disk) || vireoDiskIsEmpty(disk))
         return 0;
 
     path = virDomainDiskGetSource(disk);

@@ -8,6 +8,10 @@
 
 #include "vireo_domain.h"
 
+/* Whether it is a drive without a medium. */
+bool
+vireoDiskIsEmpty(const virDomainDiskDef *disk);
+
 /**
  * vireoDiskPrepare:
  *

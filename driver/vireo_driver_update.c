@@ -16,15 +16,18 @@
 #include "vireo_graphics.h"
 #include "vireo_memory_device.h"
 #include "vireo_qmp.h"
+#include "vireo_scsi.h"
 #include "vireo_storage.h"
 #include "vireo_update.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
-/* Of a running domain, links go up and down; the rest is the monitor's for good. */
+/* Of a running domain, links go up and down, and media are changed; the rest is the monitor's for
+ * good. */
 static int
 vireoDomainUpdateLive(virDomainObj *vm,
-                      const char *xml)
+                      const char *xml,
+                      bool force)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
     g_autoptr(virDomainDeviceDef) dev = vireoUpdateParse(vm->def, priv->driver->xmlopt, xml);
@@ -33,6 +36,8 @@ vireoDomainUpdateLive(virDomainObj *vm,
 
     if (!dev)
         return -1;
+    if (dev->type == VIR_DOMAIN_DEVICE_DISK)
+        return vireoScsiChangeMedium(vm, dev->data.disk, force);
     if (dev->type == VIR_DOMAIN_DEVICE_MEMORY)
         return vireoMemoryDeviceUpdate(vm, dev->data.memory);
     if (dev->type == VIR_DOMAIN_DEVICE_GRAPHICS)
@@ -67,8 +72,9 @@ vireoDomainUpdateDeviceFlags(virDomainPtr dom,
     virDomainObj *vm;
     int ret = -1;
 
-    /* VIR_DOMAIN_DEVICE_MODIFY_FORCE is for drives with a tray. */
-    virCheckFlags(VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG, -1);
+    virCheckFlags(VIR_DOMAIN_AFFECT_LIVE |
+                  VIR_DOMAIN_AFFECT_CONFIG |
+                  VIR_DOMAIN_DEVICE_MODIFY_FORCE, -1);
 
     if (!(vm = vireoDomainObjFromDomain(dom)))
         return -1;
@@ -76,7 +82,8 @@ vireoDomainUpdateDeviceFlags(virDomainPtr dom,
     if (virDomainUpdateDeviceFlagsEnsureACL(dom->conn, vm->def, flags) >= 0 &&
         vireoChangeBegin(&change, vm, flags) == 0) {
         if ((!change.config || vireoUpdateConfig(change.config, driver->xmlopt, xml) == 0) &&
-            (!change.live || vireoDomainUpdateLive(vm, xml) == 0))
+            (!change.live ||
+             vireoDomainUpdateLive(vm, xml, flags & VIR_DOMAIN_DEVICE_MODIFY_FORCE) == 0))
             ret = 0;
         ret = vireoChangeEnd(&change, ret);
     }

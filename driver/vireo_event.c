@@ -24,6 +24,7 @@
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 #include "vireo_rx_filter.h"
+#include "vireo_scsi.h"
 #include "vireo_storage.h"
 #include "vireo_watchdog.h"
 
@@ -472,6 +473,17 @@ vireoEventVncDisconnected(virDomainObj *vm,
 }
 
 static void
+vireoEventTrayMoved(virDomainObj *vm,
+                    virJSONValue *data)
+{
+    const char *alias = data ? virJSONValueObjectGetString(data, "id") : NULL;
+    bool open;
+
+    if (alias && virJSONValueObjectGetBoolean(data, "tray-open", &open) == 0)
+        vireoScsiTrayMoved(vm, alias, open);
+}
+
+static void
 vireoEventWatchdog(virDomainObj *vm,
                    virJSONValue *data)
 {
@@ -614,6 +626,7 @@ static const struct {
     { "BLOCK_IO_ERROR", vireoEventIOError },
     { "DEVICE_DELETED", vireoEventDeviceDeleted },
     { "DEVICE_UNPLUG_GUEST_ERROR", vireoEventUnplugError },
+    { "DEVICE_TRAY_MOVED", vireoEventTrayMoved },
     { "GUEST_PANICKED", vireoEventPanicked },
     { "MEMORY_DEVICE_SIZE_CHANGE", vireoEventMemorySize },
     { "NIC_RX_FILTER_CHANGED", vireoEventRxFilter },

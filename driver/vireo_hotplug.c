@@ -63,9 +63,10 @@ vireoHotplugRemoveDisk(virDomainObj *vm,
 
     if (vireoVhostIsDisk(disk))
         vireoHotplugUndo(vm, "chardev-remove", "id", chardev);
-    else
+    else if (!vireoDiskIsEmpty(disk))
         vireoHotplugUndo(vm, "blockdev-del", "node-name", node);
-    vireoDiskRelease(vm, disk);
+    if (!vireoDiskIsEmpty(disk))
+        vireoDiskRelease(vm, disk);
 }
 
 /* What is behind the device: a chardev to another process, or a node of our own. */
@@ -75,6 +76,8 @@ vireoHotplugAddDiskSource(virDomainObj *vm,
 {
     g_autofree char *chardev = vireoVhostChardevAlias(disk->info.alias);
 
+    if (vireoDiskIsEmpty(disk))
+        return 0;
     if (!vireoVhostIsDisk(disk))
         return vireoQmpAdd(vm, "blockdev-add", vireoDevicePropsBlockNode(disk));
 
@@ -85,7 +88,8 @@ static int
 vireoHotplugAttachDisk(virDomainObj *vm,
                        virDomainDiskDef *disk)
 {
-    if (vireoDiskPrepare(vm, disk) < 0 || vireoDiskAcquire(vm, disk) < 0)
+    if (vireoDiskPrepare(vm, disk) < 0 ||
+        (!vireoDiskIsEmpty(disk) && vireoDiskAcquire(vm, disk) < 0))
         return -1;
 
     if (vireoHotplugAddDiskSource(vm, disk) < 0) {

@@ -10,6 +10,8 @@
 
 #include "vireo_iotune.h"
 #include "vireo_blockdev.h"
+#include "vireo_disk.h"
+#include "vireo_scsi.h"
 #include "vireo_storage.h"
 #include "vireo_validate.h"
 #include "vireo_vhost.h"
@@ -64,7 +66,7 @@ vireoValidateDiskSource(const virDomainDiskDef *disk)
           src->type != VIR_STORAGE_TYPE_NETWORK,
           "a <disk type> other than file, block, network, volume or vhostuser" },
         { (src->type == VIR_STORAGE_TYPE_FILE || src->type == VIR_STORAGE_TYPE_BLOCK) &&
-          !src->path, "a <disk> without <source>" },
+          !src->path && !vireoDiskIsEmpty(disk), "a <disk> without <source>" },
         { src->fdgroup != NULL, "<source fdgroup>" },
         { src->auth != NULL, "<disk><auth>" },
         { src->pr != NULL, "<source><reservations>" },
@@ -144,19 +146,24 @@ vireoValidateDisk(const virDomainDiskDef *disk,
                   const virDomainDef *def)
 {
     const vireoValidateRefusal refusals[] = {
-        { disk->device != VIR_DOMAIN_DISK_DEVICE_DISK, "a <disk device> other than 'disk'" },
-        { disk->bus != VIR_DOMAIN_DISK_BUS_VIRTIO, "a disk <target bus> other than 'virtio'" },
+        { disk->device != VIR_DOMAIN_DISK_DEVICE_DISK && disk->device != VIR_DOMAIN_DISK_DEVICE_CDROM,
+          "a <disk device> other than 'disk' and 'cdrom'" },
+        { disk->device == VIR_DOMAIN_DISK_DEVICE_CDROM && !vireoScsiIsDisk(disk),
+          "a <disk device='cdrom'> with a <target bus> other than 'scsi'" },
+        { disk->bus != VIR_DOMAIN_DISK_BUS_VIRTIO && !vireoScsiIsDisk(disk),
+          "a disk <target bus> other than 'virtio' and 'scsi'" },
         { disk->model == VIR_DOMAIN_DISK_MODEL_VIRTIO_TRANSITIONAL,
           "<disk model='virtio-transitional'>" },
         { disk->driverName && STRNEQ(disk->driverName, "qemu") &&
           STRNEQ(disk->driverName, "vireo"), "a disk <driver name> other than 'qemu' or 'vireo'" },
         { disk->mirror != NULL, "<mirror>" },
         { disk->wwn != NULL, "<wwn>" },
-        { disk->vendor != NULL, "<vendor>" },
-        { disk->product != NULL, "<product>" },
+        { disk->vendor != NULL && !vireoScsiIsDisk(disk), "<vendor> of a disk that is not SCSI" },
+        { disk->product != NULL && !vireoScsiIsDisk(disk), "<product> of a disk that is not SCSI" },
         { disk->geometry.cylinders > 0 ||
           disk->geometry.trans != VIR_DOMAIN_DISK_TRANS_DEFAULT, "<geometry>" },
-        { disk->rotation_rate > 0, "<target rotation_rate>" },
+        { disk->rotation_rate > 0 && !vireoScsiIsDisk(disk),
+          "<target rotation_rate> of a disk that is not SCSI" },
         { disk->removable != VIR_TRISTATE_SWITCH_ABSENT, "<target removable>" },
         { disk->transient, "<transient>" },
         { disk->copy_on_read == VIR_TRISTATE_SWITCH_ON, "<driver copy_on_read='on'>" },
@@ -175,11 +182,12 @@ vireoValidateDisk(const virDomainDiskDef *disk,
         vireoValidateDiskSource(disk) < 0 ||
         vireoIoTuneCheck(&disk->blkdeviotune) < 0 ||
         vireoValidateVirtio(disk->virtio) < 0 ||
+        (vireoScsiIsDisk(disk) && vireoScsiValidateDisk(disk) < 0) ||
         (disk->src->type == VIR_STORAGE_TYPE_VHOST_USER && vireoValidateDiskVhost(disk, def) < 0) ||
         (vireoStorageServes(disk) && vireoValidateDiskServed(disk, def) < 0))
         return -1;
 
-    if (disk->serial && strlen(disk->serial) > 20) {
+    if (disk->serial && strlen(disk->serial) > 20 && !vireoScsiIsDisk(disk)) {
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
                        _("the <serial> of disk '%s' is longer than virtio's 20 bytes"), disk->dst);
         return -1;
@@ -395,11 +403,14 @@ vireoValidateUSBController(const virDomainControllerDef *controller)
 }
 
 static int
-vireoValidateController(const virDomainControllerDef *controller)
+vireoValidateController(const virDomainControllerDef *controller,
+                        const virDomainDef *def)
 {
+    bool scsi = controller->type == VIR_DOMAIN_CONTROLLER_TYPE_SCSI;
     const vireoValidateRefusal refusals[] = {
-        { controller->queues > 0, "controller <driver queues>" },
-        { controller->iothread > 0, "controller <driver iothread>" },
+        { controller->queues > 0 && !scsi, "<driver queues> of a controller that is not SCSI" },
+        { controller->iothread > 0 && !scsi,
+          "<driver iothread> of a controller that is not SCSI" },
         { controller->ioeventfd == VIR_TRISTATE_SWITCH_OFF, "<driver ioeventfd='off'>" },
     };
 
@@ -407,6 +418,8 @@ vireoValidateController(const virDomainControllerDef *controller)
         vireoValidateVirtio(controller->virtio) < 0)
         return -1;
 
+    if (scsi)
+        return vireoScsiValidateController(controller, def);
     if (controller->type == VIR_DOMAIN_CONTROLLER_TYPE_USB)
         return vireoValidateUSBController(controller);
 
@@ -507,7 +520,7 @@ vireoValidateDeviceDef(const virDomainDeviceDef *dev,
     case VIR_DOMAIN_DEVICE_CHR:
         return vireoValidateChr(dev->data.chr, def);
     case VIR_DOMAIN_DEVICE_CONTROLLER:
-        return vireoValidateController(dev->data.controller);
+        return vireoValidateController(dev->data.controller, def);
     case VIR_DOMAIN_DEVICE_FS:
         if (vireoValidateVirtio(dev->data.fs->virtio) < 0)
             return -1;

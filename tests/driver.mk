@@ -21,6 +21,7 @@ driver_test_data = \
 	namespace \
 	numa \
 	rng-panic-balloon \
+	scsi \
 	storage \
 	usb \
 	vhost-user \

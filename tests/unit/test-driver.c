@@ -205,7 +205,12 @@ static const testRefusal testRefusals[] = {
       DISK("type='file'", "<driver type='qcow2'/>" VDA), "private" },
     { "disk-sata", "", "", DISK("type='file'", "<target dev='sda' bus='sata'/>"), "virtio" },
     { "disk-cdrom", "", "", DISK("type='file' device='cdrom'", "<target dev='sda' bus='sata'/>"),
-      "<disk device>" },
+      "device='cdrom'" },
+    { "disk-scsi-qcow2", "", "", "<disk type='file'><driver name='qemu' type='qcow2'/><source file='/d'/>"
+      "<target dev='sda' bus='scsi'/></disk>", "not raw" },
+    { "disk-scsi-policy", "", "", "<disk type='file'><driver name='qemu' type='raw' error_policy='stop'/>"
+      "<source file='/d'/><target dev='sda' bus='scsi'/></disk>", "error_policy" },
+    { "controller-scsi", "", "", "<controller type='scsi' model='lsilogic'/>", "virtio-scsi" },
     { "disk-network", "", "", "<disk type='network'><driver type='raw'/><source protocol='rbd' name='p/x'>"
       "<host name='h'/></source>" VDA "</disk>", "rbd" },
     { "disk-iotune", "", "", DISK("type='file'", VDA "<iotune><total_iops_sec>9</total_iops_sec>"
@@ -253,7 +258,6 @@ static const testRefusal testRefusals[] = {
     { "usb", "", "", "<controller type='usb' model='piix3-uhci'/>", "only 'qemu-xhci' and 'none'" },
     { "usb-ports", "", "", "<controller type='usb' model='qemu-xhci' ports='16'/>", "more than 15 ports" },
     { "usb-hub", "", "", "<controller type='usb'/><hub type='usb'/>", "<hub>" },
-    { "scsi", "", "", "<controller type='scsi' model='virtio-scsi'/>", "<controller type='scsi'>" },
     { "input-evdev", "", "", "<input type='evdev'><source dev='/dev/input/event0'/></input>",
       "<input>" },
     { "input-ps2-alone", "", "", "<input type='keyboard' bus='ps2'/>", "without <video>" },
