@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Disks whose images are not raw: the storage daemon, backing chains, pools, and what may go wrong."""
 
+import base64
+import http.server
 import os
+import re
 import signal
+import ssl
+import subprocess
+import threading
 
 import libvirt
 
@@ -143,3 +149,117 @@ def bad_images() -> None:
         check(console.shell("dd if=/dev/vda bs=3 count=1 2>/dev/null") == "QFI", "the header is data")
         check(chain(domain) == [liar], "nothing behind it")
         check(not os.path.exists(f"/run/libvirt/vireo/{domain.name()}.storage-pid"), "no storage daemon for that")
+
+
+class Ranges(http.server.BaseHTTPRequestHandler):
+    """Parts of one file, over HTTP."""
+
+    file = ""
+
+    def do_HEAD(self) -> None:
+        self.answer(200, b"", os.path.getsize(self.file))
+
+    def do_GET(self) -> None:
+        with open(self.file, "rb") as file:
+            data = file.read()
+        match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        part = data[int(match[1]):int(match[2]) + 1] if match else data
+        self.answer(206 if match else 200, part, len(part))
+
+    def answer(self, status: int, data: bytes, size: int) -> None:
+        self.send_response(status)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def https_server(directory: str, file: str) -> http.server.ThreadingHTTPServer:
+    """One that this host trusts, on a port of its own."""
+    key, certificate = f"{directory}/key.pem", f"{directory}/certificate.pem"
+    command("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate)
+    with open("/etc/ssl/certs/ca-certificates.crt", "a", encoding="ascii") as trusted, \
+            open(certificate, encoding="ascii") as own:
+        trusted.write(own.read())
+    Ranges.file = file
+    server = http.server.ThreadingHTTPServer(("localhost", 0), Ranges)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@test(limit=240)
+def secrets_and_networks() -> None:
+    """LUKS with a secret of libvirt's, and images on other machines: by nbd, https and http."""
+    with Lab() as lab:
+        directory = lab.directory
+        phrase = f"data={base64.b64encode(b'open sesame').decode()},format=base64"
+        luks, inside = f"{directory}/luks.img", f"{directory}/inside.qcow2"
+        for path, kind, prefix in ((luks, "luks", ""), (inside, "qcow2", "encrypt.")):
+            encrypted = ["-o", "encrypt.format=luks"] if prefix else []
+            command("qemu-img", "create", "-q", "-f", kind, "--object", f"secret,id=s,{phrase}", *encrypted, "-o",
+                    f"{prefix}key-secret=s,{prefix}iter-time=10", path, "16M")
+        plain = create(f"{directory}/plain.qcow2", pattern=0x31)
+        raw = create(f"{directory}/raw.img", kind="raw", pattern=0x32)
+        server = https_server(directory, raw)
+        socket = f"{directory}/nbd.sock"
+        nbd = subprocess.Popen(["qemu-nbd", "-t", "-x", "export", "-f", "qcow2", "-k", socket, plain])
+        secret = lab.connection.secretDefineXML("<secret ephemeral='yes' private='yes'/>")
+        try:
+            encryption = f"<encryption format='luks'><secret type='passphrase' uuid='{secret.UUIDString()}'/></encryption>"
+
+            def luks_xml(path: str, target: str, kind: str) -> str:
+                return (f"<disk type='file'><driver type='{kind}'/><source file='{path}'>{encryption}</source>"
+                        f"<target dev='{target}' bus='virtio'/></disk>")
+
+            wait_for("the nbd server", lambda: os.path.exists(socket), 10)
+            os.chmod(socket, 0o777)
+            devices = (luks_xml(luks, "vda", "raw") + luks_xml(inside, "vdb", "qcow2") +
+                       "<disk type='network'><driver type='raw'/><source protocol='nbd' name='export'>"
+                       f"<host transport='unix' socket='{socket}'/></source><target dev='vdc' bus='virtio'/></disk>"
+                       "<disk type='network'><driver type='raw'/><source protocol='https' name='/raw.img'>"
+                       f"<host name='localhost' port='{server.server_port}'/></source>"
+                       "<target dev='vdd' bus='virtio'/><readonly/></disk>")
+            domain = lab.define(devices)
+            refused(domain.create, "secret")
+            secret.setValue(b"wrong")
+            refused(domain.create, "password")
+            secret.setValue(b"open sesame")
+            domain.create()
+            console = lab.console(domain)
+            console.login()
+            check("open sesame" not in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE), "no secret in the XML")
+            for target, byte in (("vdc", 0x31), ("vdd", 0x32)):
+                digest = console.shell(f"dd if=/dev/{target} bs=1M skip=1 count=1 2>/dev/null | md5sum | cut -c1-32")
+                check(digest == pattern_sum(byte), f"what {target} holds")
+            check(console.shell("cat /sys/block/vdd/ro") == "1", "what cannot be written is read-only")
+            for target in ("vda", "vdb", "vdc"):
+                console.shell(f"tr '\\0' '\\063' </dev/zero | dd of=/dev/{target} bs=1M seek=2 count=1 "
+                              "iflag=fullblock oflag=direct conv=fsync 2>/dev/null")
+            # The daemon asks for the secret again, for nobody.
+            pid = storage_daemon(domain)
+            os.kill(pid, signal.SIGKILL)
+            another_daemon(domain, pid)
+            for target in ("vda", "vdb", "vdc"):
+                digest = console.shell(f"dd if=/dev/{target} bs=1M skip=2 count=1 iflag=direct 2>/dev/null | md5sum "
+                                       "| cut -c1-32")
+                check(digest == pattern_sum(0x33), f"{target} again")
+            domain.destroy()
+            for path, kind, name in ((luks, "luks", "key-secret"), (inside, "qcow2", "encrypt.key-secret")):
+                said = command("qemu-io", "--object", f"secret,id=s,{phrase}", "-c", "read -P 0x33 2M 1M", "--image-opts",
+                               f"driver={kind},file.filename={path},{name}=s")
+                check("verification failed" not in said, f"what {path} holds")
+                with open(path, "rb") as file:
+                    check(b"\x33" * 4096 not in file.read(), f"{path} is encrypted")
+        finally:
+            secret.undefine()
+            nbd.terminate()
+            nbd.wait()
+            server.shutdown()
+        check(holds(plain, 0x33, "2M"), "what came by nbd")
