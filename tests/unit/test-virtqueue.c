@@ -228,7 +228,40 @@ static void test_indirect(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(element->n_out, ==, 32);
 	g_assert_cmpuint(element->n_in, ==, 32);
 	g_assert_cmpuint(element->head, ==, 1);
+	for (unsigned i = 0; i < 64; i++) {
+		g_assert_true(element->iov[i].iov_base == fixture->first + DATA + i * 8);
+		g_assert_cmpuint(element->iov[i].iov_len, ==, 8);
+	}
 	virtqueue_push(&fixture->queue, element, 0);
+}
+
+/* Short and long chains in flight side by side keep their pieces. */
+static void test_lengths(Fixture *fixture, gconstpointer data)
+{
+	VirtqueueElement *elements[12];
+
+	(void)data;
+	start(fixture, false, true);
+	for (unsigned n = 1; n <= G_N_ELEMENTS(elements); n++) {
+		uint64_t table = 0x8000 + n * 0x100;
+
+		for (unsigned i = 0; i < n; i++)
+			virtio_ring_describe_at(&fixture->ring, table, i, DATA + n * 256 + i * 8, 8,
+						i + 1 < n ? RING_NEXT : 0, i + 1);
+		virtio_ring_describe(&fixture->ring, n, table, n * 16, RING_INDIRECT, 0);
+		virtio_ring_offer(&fixture->ring, n);
+	}
+	for (unsigned n = 1; n <= G_N_ELEMENTS(elements); n++)
+		g_assert_nonnull(elements[n - 1] = virtqueue_pop(&fixture->queue));
+	for (unsigned n = 1; n <= G_N_ELEMENTS(elements); n++) {
+		const VirtqueueElement *element = elements[n - 1];
+
+		g_assert_cmpuint(element->n_out, ==, n);
+		for (unsigned i = 0; i < n; i++)
+			g_assert_true(element->iov[i].iov_base ==
+				      fixture->first + DATA + n * 256 + i * 8);
+		virtqueue_push(&fixture->queue, elements[n - 1], 0);
+	}
 }
 
 /* An indirect table and a buffer that lie in two regions. */
@@ -622,6 +655,7 @@ int main(int argc, char **argv)
 	add("/in-order", test_in_order, NULL);
 	add("/wrap", test_wrap, NULL);
 	add("/indirect", test_indirect, NULL);
+	add("/lengths", test_lengths, NULL);
 	add("/spanning", test_spanning, NULL);
 	for (unsigned i = 0; i < G_N_ELEMENTS(bad_chains); i++)
 		add(bad_chains[i].path, test_bad_chain, &bad_chains[i]);

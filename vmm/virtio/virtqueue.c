@@ -21,11 +21,18 @@
 /* The buffers of one chain may not hold more in all (virtio 1.2 §2.7.5). */
 #define VIRTQUEUE_MAX_CHAIN_BYTES (1ULL << 32)
 
-/* One anonymous mapping: this header, then iovecs. Zero is a valid start for all of it. */
+/* Most elements have no more iovecs: those lie close together, and take few pages. */
+#define FEW_IOVECS 8u
+
+/*
+ * One anonymous mapping: this header, a few iovecs for each slot, then as many as a slot may need,
+ * for elements that do. Zero is a valid start for all of it.
+ */
 struct VirtqueuePool {
 	size_t mapping_size; /* bytes */
 	unsigned iovecs_per_element;
-	unsigned raw_per_element; /* raw descriptors, behind the iovecs; 0: none are kept */
+	struct iovec *many_iovecs; /* by slot, iovecs_per_element each */
+	unsigned raw_per_element;  /* raw descriptors, behind the iovecs; 0: none are kept */
 	uint8_t *raw;
 	unsigned n_touched; /* slots that have been used at all */
 	unsigned n_free;    /* of those, on the stack */
@@ -38,9 +45,9 @@ struct VirtqueuePool {
 static VirtqueuePool *pool_new(unsigned maximum_size, bool packed)
 {
 	unsigned per_element = maximum_size + VIRTQUEUE_SPARE_IOVECS;
+	size_t n_iovecs = (size_t)maximum_size * (FEW_IOVECS + per_element);
 	unsigned raw_per_element = packed ? maximum_size : 0;
-	size_t raw_at =
-		sizeof(VirtqueuePool) + (size_t)maximum_size * per_element * sizeof(struct iovec);
+	size_t raw_at = sizeof(VirtqueuePool) + n_iovecs * sizeof(struct iovec);
 	size_t size = raw_at + (size_t)maximum_size * raw_per_element * DESCRIPTOR_SIZE;
 	VirtqueuePool *pool = mmap(NULL, size, PROT_READ | PROT_WRITE,
 				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -49,6 +56,7 @@ static VirtqueuePool *pool_new(unsigned maximum_size, bool packed)
 		return NULL;
 	pool->mapping_size = size;
 	pool->iovecs_per_element = per_element;
+	pool->many_iovecs = pool->iovecs + (size_t)maximum_size * FEW_IOVECS;
 	pool->raw_per_element = raw_per_element;
 	pool->raw = (uint8_t *)pool + raw_at;
 	return pool;
@@ -67,7 +75,7 @@ static VirtqueueElement *element_take(Virtqueue *queue, uint16_t head)
 	VirtqueueElement *element = &pool->elements[slot];
 
 	*element = (VirtqueueElement){
-		.iov = pool->iovecs + (size_t)slot * pool->iovecs_per_element,
+		.iov = pool->iovecs + (size_t)slot * FEW_IOVECS,
 		.head = head,
 		.slot = slot,
 	};
@@ -199,11 +207,19 @@ void virtqueue_unmap(Virtqueue *queue)
 static bool add_iovec(Virtqueue *queue, VirtqueueElement *element, void *hva, uint64_t size,
 		      bool writable)
 {
+	const VirtqueuePool *pool = queue->pool;
 	unsigned n = element->n_out + element->n_in;
 
-	if (n == queue->pool->iovecs_per_element) {
+	if (n == pool->iovecs_per_element) {
 		virtqueue_set_broken(queue, "a chain has too many pieces");
 		return false;
+	}
+	if (n == FEW_IOVECS) {
+		struct iovec *many =
+			pool->many_iovecs + (size_t)element->slot * pool->iovecs_per_element;
+
+		memcpy(many, element->iov, FEW_IOVECS * sizeof(struct iovec));
+		element->iov = many;
 	}
 	element->iov[n] = (struct iovec){ .iov_base = hva, .iov_len = size };
 	if (writable)
