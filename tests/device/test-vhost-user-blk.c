@@ -18,18 +18,17 @@
 #include "vmm/virtio/vhost_user_blk.h"
 #include "vmm/virtio/virtio_blk_layout.h"
 
-#define DISK_SIZE (1u << 20)
-#define SECTOR	  512u
+#define DISK_SIZE   (1u << 20)
+#define SECTOR	    512u
 #define PATIENCE_MS 30000
-#define BIT(n)	  (1ULL << (n))
-#define FEATURES  (BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_MQ) | BIT(VIRTIO_BLK_F_CONFIG_WCE))
-#define PLAIN                                                                        \
-	(BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |      \
+#define BIT(n)	    (1ULL << (n))
+#define FEATURES    (BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_MQ) | BIT(VIRTIO_BLK_F_CONFIG_WCE))
+#define PLAIN                                                                   \
+	(BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | \
 	 BIT(VHOST_USER_PROTOCOL_F_CONFIG) | BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ))
-#define FULL                                                                                      \
+#define FULL                                                                                     \
 	(PLAIN | BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) | BIT(VHOST_USER_PROTOCOL_F_STATUS) | \
-	 BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |                                         \
-	 BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE))
+	 BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE))
 
 typedef struct Fixture {
 	FakeMachine *fake;
@@ -161,15 +160,15 @@ static void test_config(Fixture *fixture, gconstpointer data)
 
 	(void)data;
 	/* The cache is on where there are flushes, whatever the back end's configuration says. */
-	g_assert_cmpuint(virtio_driver_read_config(
-				 driver, offsetof(VirtioBlkConfig, writeback), 1), ==, 1);
+	g_assert_cmpuint(virtio_driver_read_config(driver, offsetof(VirtioBlkConfig, writeback), 1),
+			 ==, 1);
 	check_io(fixture, 0, 1, 1);
 	g_assert_cmpint(back_end_writeback(fixture->back_end), ==, 1);
 	virtio_driver_write_config(driver, offsetof(VirtioBlkConfig, writeback), 0, 1);
 	fake_machine_iterate(fixture->fake);
 	g_assert_cmpint(back_end_writeback(fixture->back_end), ==, 0);
-	g_assert_cmpuint(virtio_driver_read_config(driver, offsetof(VirtioBlkConfig, num_queues), 2),
-			 ==, 2);
+	g_assert_cmpuint(
+		virtio_driver_read_config(driver, offsetof(VirtioBlkConfig, num_queues), 2), ==, 2);
 	back_end_change_config(fixture->back_end, 77);
 	g_assert_true(fake_machine_run_until(fixture->fake, config_is_told, fixture, PATIENCE_MS));
 	g_assert_true(virtio_driver_wait_interrupt(driver, 0));
@@ -216,8 +215,8 @@ static void test_reset(Fixture *fixture, gconstpointer data)
 }
 
 /*
- * The back end dies with requests taken and not answered; another answers them. Its disk has another
- * size.
+ * The back end dies with requests taken and not answered; another answers them. Its disk has
+ * another size.
  */
 static void test_reconnect(Fixture *fixture, gconstpointer protocol)
 {
@@ -237,7 +236,8 @@ static void test_reconnect(Fixture *fixture, gconstpointer protocol)
 	g_assert_cmpuint(fixture->disk[10 * SECTOR], ==, 0x9a);
 	check_io(fixture, 0, 2, 2);
 	g_assert_true(virtio_driver_wait_interrupt(&fixture->driver, 0));
-	g_assert_cmpuint(virtio_driver_read_config(&fixture->driver, 0, 4), ==, DISK_SIZE / 2 / SECTOR);
+	g_assert_cmpuint(virtio_driver_read_config(&fixture->driver, 0, 4), ==,
+			 DISK_SIZE / 2 / SECTOR);
 	g_assert_false(virtio_driver_status(&fixture->driver) & VIRTIO_STATUS_NEEDS_RESET);
 }
 
@@ -344,9 +344,9 @@ static unsigned count_descriptors(void)
 static void test_lies_at_first(Fixture *fixture, gconstpointer data)
 {
 	static const unsigned requests[] = {
-		VHOST_USER_GET_FEATURES, VHOST_USER_GET_PROTOCOL_FEATURES,
+		VHOST_USER_GET_FEATURES,  VHOST_USER_GET_PROTOCOL_FEATURES,
 		VHOST_USER_GET_QUEUE_NUM, VHOST_USER_GET_MAX_MEM_SLOTS,
-		VHOST_USER_SET_OWNER,	 VHOST_USER_SET_BACKEND_REQ_FD,
+		VHOST_USER_SET_OWNER,	  VHOST_USER_SET_BACKEND_REQ_FD,
 		VHOST_USER_GET_CONFIG,
 	};
 

@@ -1,8 +1,8 @@
 /*
  * test-vhost-user-device.c: a virtio device of any type that another process serves
  *
- * The other process is a thread (tests/vhost-user/back_end.c) with a disk, of which the device knows
- * nothing but its number.
+ * The other process is a thread (tests/vhost-user/back_end.c) with a disk, of which the device
+ * knows nothing but its number.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -19,11 +19,11 @@
 #include "vmm/virtio/virtio_blk_layout.h"
 #include "vmm/virtio/virtio_pci.h"
 
-#define DISK_SIZE (1u << 20)
-#define SECTOR	  512u
+#define DISK_SIZE   (1u << 20)
+#define SECTOR	    512u
 #define PATIENCE_MS 30000
-#define BIT(n)	  (1ULL << (n))
-#define FEATURES  (BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_MQ) | BIT(50))
+#define BIT(n)	    (1ULL << (n))
+#define FEATURES    (BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_MQ) | BIT(50))
 #define PROTOCOL                                                                            \
 	(BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) | \
 	 BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) | BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE))
@@ -64,8 +64,7 @@ static void set_up(Fixture *fixture, gconstpointer protocol)
 static void set_up_started(Fixture *fixture, gconstpointer protocol)
 {
 	set_up(fixture, protocol);
-	fixture->device =
-		fake_machine_add(fixture->fake, &vhost_user_device_type.pci.device, DISK);
+	fixture->device = fake_machine_add(fixture->fake, &vhost_user_device_type.pci.device, DISK);
 	virtio_driver_probe(&fixture->driver, fixture->fake, fixture->device);
 	virtio_driver_start(&fixture->driver, UINT64_MAX);
 	fake_machine_iterate(fixture->fake);

@@ -27,9 +27,9 @@
 #define F_MRG_RXBUF BIT(15)
 #define F_MQ	    BIT(22)
 #define FEATURES    (F_CSUM | F_MTU | F_HOST_TSO4 | F_MRG_RXBUF | F_MQ)
-#define PROTOCOL                                                                  \
-	(BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |   \
-	 BIT(VHOST_USER_PROTOCOL_F_NET_MTU) | BIT(VHOST_USER_PROTOCOL_F_RARP) |   \
+#define PROTOCOL                                                                \
+	(BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | \
+	 BIT(VHOST_USER_PROTOCOL_F_NET_MTU) | BIT(VHOST_USER_PROTOCOL_F_RARP) | \
 	 BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
 #define STATUS	    6 /* of configuration space: its offset */
 #define FRAME_SIZE  80u
@@ -52,7 +52,9 @@ static void add_netdev(Fixture *fixture, const char *id, const char *chardev, in
 	QapiNetdev options = {
 		.id = (char *)id,
 		.type = QAPI_NET_CLIENT_DRIVER_VHOST_USER,
-		.u.vhost_user = { .chardev = (char *)chardev, .has_queues = true, .queues = queues },
+		.u.vhost_user = { .chardev = (char *)chardev,
+				  .has_queues = true,
+				  .queues = queues },
 	};
 	g_autoptr(GError) error = NULL;
 
@@ -300,7 +302,8 @@ static void test_lies(Fixture *fixture, gconstpointer data)
 		virtio_driver_start(&fixture->driver, UINT64_MAX);
 		g_assert_true(virtio_driver_wait_needs_reset(&fixture->driver));
 		back_end_set_lie(fixture->back_end, requests[i], BACK_END_HONEST);
-		g_assert_true(fake_machine_run_until(fixture->fake, link_is_up, fixture, PATIENCE_MS));
+		g_assert_true(
+			fake_machine_run_until(fixture->fake, link_is_up, fixture, PATIENCE_MS));
 		start(fixture);
 		check_frame(fixture, 0, 0, 1);
 	}

@@ -69,8 +69,8 @@ static void set_up(Fixture *fixture, gconstpointer data)
 	fixture->directory = g_dir_make_tmp("vsock-XXXXXX", NULL);
 	fixture->path = g_build_filename(fixture->directory, "v", NULL);
 	fixture->options = g_strdup_printf("guest-cid=%u,path=%s", CID, fixture->path);
-	fixture->device = fake_machine_add(fixture->fake, &virtio_vsock_type.pci.device,
-					   fixture->options);
+	fixture->device =
+		fake_machine_add(fixture->fake, &virtio_vsock_type.pci.device, fixture->options);
 	start(fixture);
 }
 
@@ -267,8 +267,10 @@ static void test_host_connects(Fixture *fixture, gconstpointer data)
 static void test_greeting(Fixture *fixture, gconstpointer data)
 {
 	static const char *const bad[] = {
-		"HELLO\n", "CONNECT\n", "CONNECT x\n", "CONNECT 4294967295\n", "CONNECT -1\n",
-		"CONNECT 000000000000000000000000001\n", "\n",
+		"HELLO\n",	"CONNECT\n",
+		"CONNECT x\n",	"CONNECT 4294967295\n",
+		"CONNECT -1\n", "CONNECT 000000000000000000000000001\n",
+		"\n",
 	};
 	VsockHeader header;
 	int fd;

@@ -47,8 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			       asked[which].with_fd ? &fd : NULL, g_get_monotonic_time() + 1000000,
 			       &error)) {
 		g_assert_cmpuint(size, >=, 1 + sizeof(message.header) + asked[which].size);
-		g_assert_cmpmem(message.bytes, asked[which].size,
-				data + 1 + sizeof(message.header), asked[which].size);
+		g_assert_cmpmem(message.bytes, asked[which].size, data + 1 + sizeof(message.header),
+				asked[which].size);
 		g_assert_cmpuint(message.header.request, ==, asked[which].request);
 	} else {
 		g_assert_nonnull(error);

@@ -24,9 +24,9 @@
 #include "vmm/virtio/virtio_blk_layout.h"
 #include "vmm/virtio/virtqueue.h"
 
-#define REQUESTS 64
+#define REQUESTS    64
 #define BIT(number) (1ULL << (number))
-#define SECTOR 512u
+#define SECTOR	    512u
 
 typedef struct Ring {
 	Virtqueue queue;
@@ -252,8 +252,8 @@ static void start_ring(BackEnd *back_end, Ring *ring)
 	guest_memory_read(back_end->memory, queue->device_area + 2, &used, sizeof(used));
 	queue->next_available = (uint16_t)ring->base;
 	queue->next_used = used;
-	g_assert_true(virtqueue_map(queue, back_end->features & BIT(29),
-				    back_end->features & BIT(28)));
+	g_assert_true(
+		virtqueue_map(queue, back_end->features & BIT(29), back_end->features & BIT(28)));
 	ring->running = true;
 	if (ring->record)
 		serve_again(back_end, ring, used);
@@ -573,8 +573,7 @@ static bool turn(BackEnd *back_end)
 		.events = POLLIN,
 	};
 	for (unsigned i = 0; i < BACK_END_QUEUES; i++)
-		polled[2 + i] =
-			(struct pollfd){ .fd = back_end->rings[i].kick, .events = POLLIN };
+		polled[2 + i] = (struct pollfd){ .fd = back_end->rings[i].kick, .events = POLLIN };
 	if (poll(polled, G_N_ELEMENTS(polled), -1) < 0)
 		return true;
 	fd_event_take(back_end->wake);
@@ -640,10 +639,10 @@ BackEnd *back_end_new_switch(const char *path, uint64_t features, uint64_t proto
 }
 
 /* Change @field of @back_end under its lock, and have the thread look. */
-#define CHANGE(back_end, field, value)          \
-	do {                                    \
-		g_mutex_lock(&back_end->lock);  \
-		back_end->field = (value);      \
+#define CHANGE(back_end, field, value)           \
+	do {                                     \
+		g_mutex_lock(&back_end->lock);   \
+		back_end->field = (value);       \
 		g_mutex_unlock(&back_end->lock); \
 		fd_event_signal(back_end->wake); \
 	} while (0)

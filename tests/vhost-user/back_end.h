@@ -38,8 +38,8 @@ typedef struct BackEnd BackEnd;
 BackEnd *back_end_new(const char *path, uint8_t *disk, size_t size, uint64_t features,
 		      uint64_t protocol);
 /*
- * The same, but as a switch: what a network card sends by its n-th send queue comes back by its n-th
- * receive queue, or is dropped where there is no buffer that it fits in.
+ * The same, but as a switch: what a network card sends by its n-th send queue comes back by its
+ * n-th receive queue, or is dropped where there is no buffer that it fits in.
  */
 BackEnd *back_end_new_switch(const char *path, uint64_t features, uint64_t protocol);
 /* End the thread, and the connection. */
@@ -48,8 +48,8 @@ void back_end_free(BackEnd *back_end);
 /* From now on answer @request with @lie. Any thread. */
 void back_end_set_lie(BackEnd *back_end, unsigned request, BackEndLie lie);
 /*
- * Take the next request and do not answer it, nor say that it was taken but in the record of what is
- * in flight. Any thread.
+ * Take the next request and do not answer it, nor say that it was taken but in the record of what
+ * is in flight. Any thread.
  */
 void back_end_keep_one(BackEnd *back_end);
 /* Do not take requests from rings until told otherwise. Any thread. */

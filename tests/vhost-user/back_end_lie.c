@@ -54,6 +54,5 @@ void back_end_reply(int socket, VhostUserMessage *message, BackEndLie lie, const
 	default:
 		break;
 	}
-	vhost_user_send(socket, message, fds, n_fds, g_get_monotonic_time() + 1000000,
-			NULL);
+	vhost_user_send(socket, message, fds, n_fds, g_get_monotonic_time() + 1000000, NULL);
 }

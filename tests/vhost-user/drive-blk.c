@@ -23,8 +23,8 @@
 #include "vmm/virtio/virtio_blk_layout.h"
 
 #define SECTOR	    512u
-#define DEPTH	    32u	  /* requests at a time */
-#define LENGTH_MAX  16u	  /* sectors of one request */
+#define DEPTH	    32u /* requests at a time */
+#define LENGTH_MAX  16u /* sectors of one request */
 #define DISK_MAX    (8u << 20)
 #define PATIENCE_US 30000000
 #define REPORT	    500u /* requests between lines of progress */

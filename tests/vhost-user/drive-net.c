@@ -4,11 +4,11 @@
  *	drive-net client|server SOCKET PAIRS FRAMES [OPTIONS]
  *
  * It is for back ends that send each frame back by the pair of queues that it came by. Through the
- * same card and rings that a guest would have it sends frames by all of PAIRS, many at a time, until
- * each has come back at least once; whatever comes back must be what was sent. What does not come
- * back is sent again, as the back end may go away and come back meanwhile. Progress and exit status
- * are those of drive-blk. OPTIONS are properties of the card; of a packed ring nobody can tell where a
- * back end that died was, so with packed=on it must stay.
+ * same card and rings that a guest would have it sends frames by all of PAIRS, many at a time,
+ *until each has come back at least once; whatever comes back must be what was sent. What does not
+ *come back is sent again, as the back end may go away and come back meanwhile. Progress and exit
+ *status are those of drive-blk. OPTIONS are properties of the card; of a packed ring nobody can
+ *tell where a back end that died was, so with packed=on it must stay.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -120,7 +120,8 @@ static void use_pairs(Front *front)
 
 static void make_card(Front *front, bool server, const char *path, const char *options)
 {
-	g_autofree char *card = g_strdup_printf("netdev=n0,mq=on%s%s", *options ? "," : "", options);
+	g_autofree char *card =
+		g_strdup_printf("netdev=n0,mq=on%s%s", *options ? "," : "", options);
 	g_autoptr(GError) error = NULL;
 
 	front->fake = fake_machine_new_shared(16 << 20);
@@ -128,8 +129,8 @@ static void make_card(Front *front, bool server, const char *path, const char *o
 	g_assert_no_error(error);
 	fake_machine_set_io_loop(front->fake, "", front->loop);
 	make_netdev(front, server, path);
-	front->device = fake_machine_try_add(front->fake, &virtio_net_type.pci.device, card,
-					     &error);
+	front->device =
+		fake_machine_try_add(front->fake, &virtio_net_type.pci.device, card, &error);
 	if (!front->device)
 		fail(error->message);
 	virtio_driver_probe(&front->driver, front->fake, front->device);

@@ -37,7 +37,7 @@ void inflight_finish(InflightRecord *record, uint16_t head);
 void inflight_end(InflightRecord *record, uint16_t head, uint16_t used_index);
 
 /*
- * Another back end starts with a ring that has @used_index: returns the heads (uint16_t) that are to
- * be served again, in the order they were taken. Free with g_array_unref.
+ * Another back end starts with a ring that has @used_index: returns the heads (uint16_t) that are
+ * to be served again, in the order they were taken. Free with g_array_unref.
  */
 GArray *inflight_recover(InflightRecord *record, uint16_t used_index);

@@ -44,7 +44,8 @@ typedef struct VhostUserDevice {
 	VirtioVhost vhost;
 	/* Device lock: */
 	uint8_t config[VIRTIO_CONFIG_MAX];
-	unsigned written_from, written_to; /* by the driver, and not passed on yet; both 0: nothing */
+	unsigned written_from,
+		written_to; /* by the driver, and not passed on yet; both 0: nothing */
 } VhostUserDevice;
 
 static VhostUserDevice *vhost_user_device(VirtioDevice *device)
@@ -184,8 +185,10 @@ static bool device_setup(VirtioDevice *device, GError **error)
 	VhostUserDevice *any = vhost_user_device(device);
 
 	if (any->virtio_id == VIRTIO_ID_INPUT)
-		return error_fail(error, "input devices (virtio-id %u) cannot be served like this: "
-				  "they answer in configuration space", VIRTIO_ID_INPUT);
+		return error_fail(error,
+				  "input devices (virtio-id %u) cannot be served like this: "
+				  "they answer in configuration space",
+				  VIRTIO_ID_INPUT);
 	if (!virtio_device_add_queues(device, any->num_queues, any->queue_size, error) ||
 	    !connect_back_end(any, error))
 		return false;

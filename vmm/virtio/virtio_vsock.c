@@ -2,12 +2,12 @@
  * virtio_vsock.c: sockets between host and guest, over a unix socket of the host (virtio 1.2 §5.10)
  *
  * For hosts whose kernel does not do that (vhost_vsock.c). Who connects to the socket at "path" and
- * writes "CONNECT PORT\n" is connected with that port of the guest, and is told "OK PORT\n" with one
- * of the host. A guest that connects to PORT of the host gets who listens at "path_PORT". This is
- * how other monitors do it, too.
+ * writes "CONNECT PORT\n" is connected with that port of the guest, and is told "OK PORT\n" with
+ * one of the host. A guest that connects to PORT of the host gets who listens at "path_PORT". This
+ * is how other monitors do it, too.
  *
- * Connections belong to the I/O loop. Only connecting to the host's sockets is the main thread's, as
- * the loop's may not.
+ * Connections belong to the I/O loop. Only connecting to the host's sockets is the main thread's,
+ * as the loop's may not.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -295,7 +295,8 @@ static void send_output(VirtioVsock *vsock)
 {
 	VirtioQueue *queue = &vsock->virtio.queues[QUEUE_RX];
 
-	for (unsigned i = 0; i < queue->ring.size && (vsock->n_resets || vsock->ready.length); i++) {
+	for (unsigned i = 0; i < queue->ring.size && (vsock->n_resets || vsock->ready.length);
+	     i++) {
 		VirtqueueElement *element = next_buffer(queue);
 		VsockHeader header;
 
@@ -366,8 +367,7 @@ static void guest_connects(VirtioVsock *vsock, const VsockHeader *header)
 
 static void take_packet(VirtioVsock *vsock, const VsockHeader *header)
 {
-	VsockConnection *connection =
-		find(vsock, header->destination_port, header->source_port);
+	VsockConnection *connection = find(vsock, header->destination_port, header->source_port);
 
 	/* Neither to somebody else nor from: there is one guest, and it has one address. */
 	if (header->source_cid != vsock->guest_cid || header->destination_cid != VSOCK_CID_HOST)
@@ -561,7 +561,8 @@ static const Property vsock_properties[] = {
 	  .kind = PROPERTY_STRING,
 	  .offset = offsetof(VirtioVsock, path),
 	  .required = true,
-	  .description = "unix socket to connect to the guest by; PATH_PORT is what it connects to" },
+	  .description =
+		  "unix socket to connect to the guest by; PATH_PORT is what it connects to" },
 	PROPERTY_END,
 };
 

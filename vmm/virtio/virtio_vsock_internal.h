@@ -57,17 +57,17 @@ typedef struct VsockConnection {
 	uint32_t host_port, guest_port;
 	gint64 key;	 /* both; 0: it has none yet */
 	uint64_t serial; /* of all that the device ever had */
-	int fd; /* -1: none yet, or no more */
+	int fd;		 /* -1: none yet, or no more */
 	IoWatch *read_watch, *write_watch;
 	char greeting[32];
 	unsigned greeting_size;
 
 	/* To the guest. */
-	unsigned owed;	  /* bit by operation: what it is to be told */
-	uint32_t said;	  /* VSOCK_SHUTDOWN_*: what it is or has been told of */
-	bool readable;	  /* there may be bytes at @fd */
-	bool queued;	  /* in the device's list of those with something for it */
-	uint32_t sent;	  /* bytes, modulo 2^32 */
+	unsigned owed; /* bit by operation: what it is to be told */
+	uint32_t said; /* VSOCK_SHUTDOWN_*: what it is or has been told of */
+	bool readable; /* there may be bytes at @fd */
+	bool queued;   /* in the device's list of those with something for it */
+	uint32_t sent; /* bytes, modulo 2^32 */
 	uint32_t peer_buffer_size, peer_forwarded;
 
 	/* From it. */
@@ -90,8 +90,8 @@ void vsock_connection_stop(VsockConnection *connection);
 void vsock_connection_connected(VsockConnection *connection, int fd);
 
 /*
- * The guest sent @header, with header->length bytes of @data, about @connection: which may be CLOSED
- * and freed after this.
+ * The guest sent @header, with header->length bytes of @data, about @connection: which may be
+ * CLOSED and freed after this.
  */
 void vsock_connection_handle(VsockConnection *connection, const VsockHeader *header,
 			     const uint8_t *data);
