@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "qmp/qmp_event.h"
@@ -491,6 +492,40 @@ static void test_send(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(n_sent(fixture), ==, 11);
 }
 
+static void send_turns(Fixture *fixture, unsigned n, uint32_t size)
+{
+	for (unsigned i = 0; i < n; i++) {
+		send(fixture, 0, size);
+		virtio_driver_wait(&fixture->driver, TX, NULL);
+	}
+}
+
+/* The loop is quick where frames come one by one, and gathers those of a stream. */
+static void test_streams(Fixture *fixture, gconstpointer data)
+{
+	int thread_id = io_loop_thread_id(fixture->loop);
+
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	send_turns(fixture, 100, 100);
+	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_OTHER);
+	for (unsigned i = 0; i < 50; i++) {
+		send_turns(fixture, 1, 9000);
+		send_turns(fixture, 1, 100);
+	}
+	virtio_driver_settle(fixture->loop);
+	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_BATCH);
+	send_turns(fixture, 100, 100);
+	virtio_driver_settle(fixture->loop);
+	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_OTHER);
+	send_turns(fixture, 100, 9000);
+	virtio_driver_settle(fixture->loop);
+	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_BATCH);
+	fixture->device->type->pause(fixture->device);
+	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_OTHER);
+	fixture->device->type->resume(fixture->device);
+}
+
 static bool take_interrupt(Fixture *fixture, unsigned vector)
 {
 	MsiMessage message;
@@ -957,6 +992,7 @@ int main(int argc, char **argv)
 	add("larger-than-queue", test_larger_than_queue, "rx_queue_size=64");
 	add("no-buffers", test_no_buffers, NULL);
 	add("send", test_send, NULL);
+	add("streams", test_streams, NULL);
 	add("spared-interrupts", test_spared_interrupts, NULL);
 	add("filter", test_filter, NULL);
 	add("bad-commands", test_bad_commands, NULL);

@@ -539,6 +539,31 @@ static void init_note(gpointer data)
 	*(int *)data = gettid();
 }
 
+static void start_gathering(gpointer loop)
+{
+	io_loop_gather(loop, true);
+}
+
+static void stop_gathering(gpointer loop)
+{
+	io_loop_gather(loop, false);
+}
+
+/* A loop leaves the processor to the vCPU that wakes it while somebody wants that. */
+static void test_gather(void)
+{
+	g_autoptr(IoLoop) loop = new_loop();
+	int thread_id = io_loop_thread_id(loop);
+
+	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_OTHER);
+	for (int i = 0; i < 2; i++)
+		io_loop_run_sync(loop, start_gathering, loop);
+	io_loop_run_sync(loop, stop_gathering, loop);
+	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_BATCH);
+	io_loop_run_sync(loop, stop_gathering, loop);
+	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_OTHER);
+}
+
 static void test_thread_init(void)
 {
 	g_autoptr(GError) error = NULL;
@@ -547,10 +572,6 @@ static void test_thread_init(void)
 
 	g_assert_no_error(error);
 	g_assert_cmpint(thread_id, ==, io_loop_thread_id(loop));
-	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_OTHER);
-	/* It leaves the processor to the vCPU that wakes it. */
-	io_loop_gather(loop);
-	g_assert_cmpint(sched_getscheduler(thread_id), ==, SCHED_BATCH);
 }
 
 /* A producer that notifies only when asked to, as the driver of a virtqueue. */
@@ -705,6 +726,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/io-loop/start-stop", test_start_stop);
 	g_test_add_func("/io-loop/thread-init", test_thread_init);
+	g_test_add_func("/io-loop/gather", test_gather);
 	g_test_add_func("/io-loop/posts-keep-order", test_posts_keep_order);
 	g_test_add_func("/io-loop/full-ring", test_full_ring);
 	g_test_add_func("/io-loop/deferred", test_deferred);

@@ -382,14 +382,19 @@ IoLoop *io_loop_new(const char *name, IoLoopFunc thread_init, gpointer data, GEr
 	return loop;
 }
 
-void io_loop_gather(IoLoop *loop)
+void io_loop_gather(IoLoop *loop, bool gather)
 {
 	static const struct sched_param none;
+	int policy = sched_getscheduler(0), wanted;
 
+	loop->n_gathering += gather ? 1 : -1;
+	wanted = loop->n_gathering > 0 ? SCHED_BATCH : SCHED_OTHER;
 	/* Unless somebody wants something special. */
-	if (sched_getscheduler(loop->thread_id) == SCHED_OTHER &&
-	    sched_setscheduler(loop->thread_id, SCHED_BATCH, &none) < 0)
-		g_message("I/O thread '%s' interrupts vCPUs: %s", loop->name, g_strerror(errno));
+	if (policy == wanted || (policy != SCHED_OTHER && policy != SCHED_BATCH))
+		return;
+	if (sched_setscheduler(0, wanted, &none) < 0)
+		g_message("I/O thread '%s' cannot be scheduled otherwise: %s", loop->name,
+			  g_strerror(errno));
 }
 
 typedef struct PollingChange {

@@ -65,10 +65,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(IoLoop, io_loop_free)
 int io_loop_thread_id(const IoLoop *loop);
 
 /*
- * Rather than to be quick, serve much at a time, from now on: for streams, of which one item alone
- * is of no use. Main thread.
+ * @gather: rather than to be quick, serve much at a time, for a stream, of which one item alone is
+ * of no use. The loop does while anybody wants it, each of whom takes it back once. Loop thread.
  */
-void io_loop_gather(IoLoop *loop);
+void io_loop_gather(IoLoop *loop, bool gather);
 
 /* Whether the caller is the loop thread. */
 bool io_loop_is_current(const IoLoop *loop);

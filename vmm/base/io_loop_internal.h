@@ -44,6 +44,7 @@ struct IoLoop {
 	bool pollers_begun;
 	IoDeferred *deferred; /* the last one deferred is the first in the list */
 	unsigned n_submissions;
+	unsigned n_gathering; /* who want it to gather */
 	uint64_t free_files; /* a bit for each free place in the table of files */
 };
 

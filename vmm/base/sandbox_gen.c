@@ -63,7 +63,11 @@ static const char *const every_thread[] = {
 };
 
 static const char *const io_thread[] = { "accept4", "fdatasync", "fsync",   "io_uring_enter",
-					 "preadv2", "pwritev2",	 "shutdown" };
+					 "preadv2", "pwritev2",	 "sched_getscheduler",
+					 "shutdown" };
+
+/* io_loop_gather() */
+static const int io_thread_policies[] = { SCHED_OTHER, SCHED_BATCH };
 
 static const char *const main_thread[] = {
 	"access",
@@ -119,7 +123,6 @@ static const char *const main_thread[] = {
 	"rt_sigsuspend",
 	"sched_getaffinity",
 	"sched_getparam",
-	"sched_getscheduler",
 	"sched_setaffinity",
 	"seccomp",
 	"sendmmsg",
@@ -233,8 +236,6 @@ static void allow_main(scmp_filter_ctx filter)
 {
 	for (size_t i = 0; i < N_ELEMENTS(main_thread_ioctls); i++)
 		allow_if(filter, "ioctl", 1, UINT32_MAX, main_thread_ioctls[i]);
-	/* For I/O threads, of devices that come at any time. */
-	allow_if(filter, "sched_setscheduler", 1, UINT32_MAX, SCHED_BATCH);
 	for (size_t i = 0; i < N_ELEMENTS(main_thread_prctls); i++)
 		allow_if(filter, "prctl", 0, UINT32_MAX, main_thread_prctls[i]);
 	for (size_t i = 0; i < N_ELEMENTS(main_thread_families); i++)
@@ -245,6 +246,12 @@ static void allow_main(scmp_filter_ctx filter)
 	check(seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS),
 			       seccomp_syscall_resolve_name("clone3"), 0),
 	      "clone3");
+}
+
+static void allow_io(scmp_filter_ctx filter)
+{
+	for (size_t i = 0; i < N_ELEMENTS(io_thread_policies); i++)
+		allow_if(filter, "sched_setscheduler", 1, UINT32_MAX, io_thread_policies[i]);
 }
 
 static void allow_all(scmp_filter_ctx filter, const char *const *names, size_t n_names)
@@ -296,6 +303,8 @@ static void make_filter(const char *name, bool is_main, bool is_io, bool has_vnc
 	allow_all(filter, every_thread, N_ELEMENTS(every_thread));
 	if (is_io || is_main)
 		allow_all(filter, io_thread, N_ELEMENTS(io_thread));
+	if (is_io || is_main)
+		allow_io(filter);
 	if (is_main)
 		allow_all(filter, main_thread, N_ELEMENTS(main_thread));
 	if (has_vnc)

@@ -230,8 +230,6 @@ static bool net_setup(VirtioDevice *device, GError **error)
 		free_pairs(net);
 		return false;
 	}
-	if (!net->has_vhost)
-		io_loop_gather(device->loop);
 	choose_mac(net);
 	offer_features(net);
 	g_mutex_init(&net->mac_lock);

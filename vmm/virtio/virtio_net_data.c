@@ -7,6 +7,9 @@
  * Should the driver have given less than a frame needs, the tail goes to a spill buffer, and the
  * frame waits there for more chains. Sending hands the chain's iovecs to the netdev.
  *
+ * The loop gathers frames while there is a stream, in either direction, and is quick where frames
+ * come one by one: what was passed on in each turn tells which it is.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
@@ -19,6 +22,28 @@
 
 #define RX_BATCH	64u	/* frames in one turn */
 #define PLAIN_FRAME_MAX 0x2800u /* window where frames are not segmented later: jumbo frames */
+
+/* Turns of so many bytes are a stream's; between them are those of its acknowledgements. */
+#define STREAM_BYTES 4096u
+#define STREAM_STEP  4u
+#define STREAM_LEVEL 32u
+
+static void end_turn(NetPair *pair)
+{
+	bool much = pair->turn_bytes >= STREAM_BYTES;
+	unsigned level = pair->stream_level;
+
+	pair->turn_bytes = 0;
+	if (much)
+		level = MIN(level + STREAM_STEP, STREAM_LEVEL);
+	else if (level > 0)
+		level--;
+	pair->stream_level = level;
+	if (pair->streams ? level > 0 : level < STREAM_LEVEL)
+		return;
+	pair->streams = !pair->streams;
+	io_loop_gather(pair->net->virtio.loop, pair->streams);
+}
 
 /* Receiving */
 
@@ -99,6 +124,7 @@ static void rx_deliver(NetPair *pair, uint64_t size)
 	uint64_t left = size;
 	uint16_t n_buffers = 0;
 
+	pair->turn_bytes += size;
 	for (uint64_t covered = 0; covered < size; n_buffers++)
 		covered += pair->window[pair->first + n_buffers]->in_size;
 	/* §5.1.6.4: the header says how many chains there are, also where it is always one. */
@@ -195,6 +221,7 @@ static void rx_run(NetPair *pair)
 		virtio_pci_notify_queue(queue);
 		interrupt_moderation_spare(&pair->tx_moderation);
 	}
+	end_turn(pair);
 }
 
 /* Whether the rings of @pair may be touched. */
@@ -238,6 +265,7 @@ static bool handle_tx(VirtioQueue *queue, VirtqueueElement *element)
 		virtqueue_unpop(&queue->ring, element);
 		return false; /* virtio_net_data_writable() goes on */
 	}
+	net->pairs[number].turn_bytes += element->out_size;
 	virtqueue_push(&queue->ring, element, 0);
 	return true;
 }
@@ -250,6 +278,7 @@ void virtio_net_data_tx_ready(NetPair *pair)
 	interrupt_moderation_decide(&pair->tx_moderation);
 	virtio_queue_take(pair->tx, handle_tx);
 	interrupt_moderation_publish(&pair->tx_moderation);
+	end_turn(pair);
 }
 
 void virtio_net_data_writable(void *opaque, unsigned queue)
@@ -268,6 +297,10 @@ void virtio_net_data_start(VirtioNet *net)
 static void stop_pair(NetPair *pair)
 {
 	interrupt_moderation_stop(&pair->tx_moderation);
+	if (pair->streams)
+		io_loop_gather(pair->net->virtio.loop, false);
+	pair->streams = false;
+	pair->stream_level = 0;
 	netdev_watch_readable(pair->net->netdev, pair->number, false);
 	while (pair->n)
 		virtqueue_unpop(&pair->rx->ring, pair->window[pair->first + --pair->n]);

@@ -65,6 +65,10 @@ typedef struct NetPair {
 	uint64_t spilled_from;		      /* of which those from here on are in the spill */
 
 	InterruptModeration tx_moderation;
+
+	uint64_t turn_bytes; /* passed on in this turn of either queue */
+	unsigned stream_level;
+	bool streams; /* the loop gathers for it */
 } NetPair;
 
 struct VirtioNet {
