@@ -295,6 +295,7 @@ cli_scripts = \
 	tests/cli/test-block \
 	tests/cli/test-chardev \
 	tests/cli/test-cpu-hotplug \
+	tests/cli/test-media \
 	tests/cli/test-descriptors \
 	tests/cli/test-display \
 	tests/cli/test-internal-error \
