@@ -6,7 +6,7 @@ import time
 
 import libvirt
 
-from lib.guest import Lab, device_count, disk_xml, network_xml
+from lib.guest import Lab, device_count, disk_xml, network_xml, refused
 from lib.harness import check, test, wait_for
 
 
@@ -144,3 +144,57 @@ def limited_speed() -> None:
         domain.setBlockIoTune("vdb", {"total_iops_sec": 20}, libvirt.VIR_DOMAIN_AFFECT_LIVE)
         check(domain.blockIoTune("vda", libvirt.VIR_DOMAIN_AFFECT_LIVE)["total_iops_sec"] == 20,
               "a limit of the group is everybody's")
+
+
+def medium_xml(path: str) -> str:
+    source = f"<source file='{path}'/>" if path else ""
+    return f"<disk type='file' device='cdrom'>{source}<target dev='sdb' bus='scsi'/></disk>"
+
+
+@test(limit=240)
+def scsi() -> None:
+    """Disks on a SCSI controller come and go; a CD is changed, ejected by either side, and locked by the guest."""
+    with Lab() as lab:
+        paths = [lab.empty_disk(2), lab.empty_disk(1), lab.empty_disk(4), lab.empty_disk(8)]
+        for number, path in enumerate(paths):
+            with open(path, "r+b") as file:
+                file.write(b"medium %d\n" % number)
+        disk = paths[3]
+        domain, console = lab.boot(disk_xml(lab.root_disk()) + medium_xml(paths[0]) +
+                                   disk_xml(disk, "sda").replace("bus='virtio'", "bus='scsi'"), root=True)
+        console.shell("while read -r m; do insmod $m; done </lib/modules/scsi")
+        wait_for("disk and drive", lambda: console.shell("ls /sys/block | grep -c '^s[dr]'", status=None) == "2")
+
+        console.shell("dd if=/dev/urandom of=/dev/sda bs=64k seek=1 count=32 conv=fsync")
+        inside = console.shell("dd if=/dev/sda bs=64k skip=1 count=32 2>/dev/null | sha256sum").split()[0]
+        with open(disk, "rb") as file:
+            file.seek(65536)
+            check(hashlib.sha256(file.read(32 * 65536)).hexdigest() == inside, "the file has what the guest wrote")
+        check(domain.blockStats("sda")[3] >= 32 * 65536, "and it was counted")
+
+        def first_line() -> str:
+            return console.shell("head -n 1 /dev/sr0", status=None)
+
+        check(first_line() == "medium 0", "the medium it started with")
+        for number in (1, 2):
+            domain.updateDeviceFlags(medium_xml(paths[number]), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            wait_for("the next medium", lambda n=number: first_line() == f"medium {n}")
+        check(int(console.shell("cat /sys/block/sr0/size")) == 8192, "and its size")
+        refused(lambda: domain.updateDeviceFlags(medium_xml("/nonexistent")), "/nonexistent")
+        wait_for("the medium that was there", lambda: first_line() == "medium 2")
+
+        # A file system that is mounted locks the tray.
+        console.shell("exec 9</dev/sr0")
+        refused(lambda: domain.updateDeviceFlags(medium_xml("")), "locked")
+        domain.updateDeviceFlags(medium_xml(""), libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE)
+        console.shell("exec 9<&-; true")
+        check("No medium" in first_line() and paths[2] not in domain.XMLDesc(), "no medium")
+        domain.updateDeviceFlags(medium_xml(paths[0]))
+        wait_for("a medium again", lambda: first_line() == "medium 0")
+
+        extra = disk_xml(paths[1], "sdc").replace("bus='virtio'", "bus='scsi'")
+        domain.attachDevice(extra)
+        wait_for("another disk", lambda: console.shell("ls /sys/block | grep -c '^sd'") == "2")
+        check(console.shell("head -n 1 /dev/sdb") == "medium 1", "what is on it")
+        domain.detachDevice(extra)
+        wait_for("one disk", lambda: console.shell("ls /sys/block | grep -c '^sd'") == "1")
