@@ -131,12 +131,15 @@ vireoCommandAddCPU(virCommand *cmd,
     unsigned int fixed = vireoVcpuCountFixed(def);
     unsigned int max = virDomainDefGetVcpusMax(def);
     const virCPUDef *cpu = def->cpu;
+    g_autofree char *model = vireoCPUFormat(cpu);
+    g_auto(virBuffer) argument = VIR_BUFFER_INITIALIZER;
     g_auto(virBuffer) smp = VIR_BUFFER_INITIALIZER;
     size_t i;
 
-    g_autofree char *model = vireoCPUFormat(cpu);
-
-    virCommandAddArgList(cmd, "-cpu", model, NULL);
+    virBufferAdd(&argument, model, -1);
+    vireoCPUFormatHyperv(&argument, def);
+    virCommandAddArg(cmd, "-cpu");
+    virCommandAddArgBuffer(cmd, &argument);
 
     virBufferAsprintf(&smp, "%u", fixed);
     if (fixed < max)

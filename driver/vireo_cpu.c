@@ -299,6 +299,36 @@ vireoCPUModelName(const virCPUDef *cpu)
     }
 }
 
+/* The names are QEMU's: libvirt's with hyphens. */
+void
+vireoCPUFormatHyperv(virBuffer *buf,
+                     const virDomainDef *def)
+{
+    size_t i;
+
+    for (i = 0; i < def->clock.ntimers; i++) {
+        if (def->clock.timers[i]->name == VIR_DOMAIN_TIMER_NAME_HYPERVCLOCK &&
+            def->clock.timers[i]->present != VIR_TRISTATE_BOOL_NO)
+            virBufferAddLit(buf, ",hv-time=on");
+    }
+    for (i = 0; i < VIR_DOMAIN_HYPERV_LAST; i++) {
+        g_autofree char *name = g_strdup(virDomainHypervTypeToString(i));
+
+        if (def->hyperv_features[i] != VIR_TRISTATE_SWITCH_ON)
+            continue;
+        g_strdelimit(name, "_", '-');
+        virBufferAsprintf(buf, ",hv-%s=", name);
+        if (i == VIR_DOMAIN_HYPERV_SPINLOCKS)
+            virBufferAsprintf(buf, "0x%x", def->hyperv_spinlocks);
+        else if (i == VIR_DOMAIN_HYPERV_VENDOR_ID)
+            virBufferAdd(buf, def->hyperv_vendor_id, -1);
+        else
+            virBufferAddLit(buf, "on");
+    }
+    if (def->hyperv_stimer_direct == VIR_TRISTATE_SWITCH_ON)
+        virBufferAddLit(buf, ",hv-stimer-direct=on");
+}
+
 char *
 vireoCPUFormat(const virCPUDef *cpu)
 {

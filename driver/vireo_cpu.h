@@ -96,3 +96,12 @@ vireoCPUUpdateLive(virDomainObj *vm);
  */
 char *
 vireoCPUFormat(const virCPUDef *cpu);
+
+/**
+ * vireoCPUFormatHyperv:
+ *
+ * Adds to @buf, the argument of -cpu, the Hyper-V enlightenments of @def.
+ */
+void
+vireoCPUFormatHyperv(virBuffer *buf,
+                     const virDomainDef *def);

@@ -150,6 +150,19 @@ vireoValidateTuning(const virDomainDef *def)
 }
 
 static int
+vireoValidateHyperv(const virDomainDef *def)
+{
+    const vireoValidateRefusal refusals[] = {
+        { def->features[VIR_DOMAIN_FEATURE_HYPERV] == VIR_DOMAIN_HYPERV_MODE_PASSTHROUGH,
+          "<hyperv mode='passthrough'>" },
+        { def->hyperv_features[VIR_DOMAIN_HYPERV_EVMCS] == VIR_TRISTATE_SWITCH_ON, "<hyperv><evmcs>" },
+        { def->hyperv_features[VIR_DOMAIN_HYPERV_AVIC] == VIR_TRISTATE_SWITCH_ON, "<hyperv><avic>" },
+    };
+
+    return vireoValidateRefuse(refusals);
+}
+
+static int
 vireoValidateFeatures(const virDomainDef *def)
 {
     size_t i;
@@ -164,6 +177,10 @@ vireoValidateFeatures(const virDomainDef *def)
             if (def->features[i] == VIR_DOMAIN_IOAPIC_KVM)
                 continue;
             break;
+        case VIR_DOMAIN_FEATURE_HYPERV:
+            if (vireoValidateHyperv(def) < 0)
+                return -1;
+            continue;
         case VIR_DOMAIN_FEATURE_SMM:
         case VIR_DOMAIN_FEATURE_VMPORT:
         case VIR_DOMAIN_FEATURE_VMCOREINFO:
@@ -193,9 +210,12 @@ vireoValidateTimer(const virDomainTimerDef *timer)
 
     switch (timer->name) {
     case VIR_DOMAIN_TIMER_NAME_HPET:
-    case VIR_DOMAIN_TIMER_NAME_HYPERVCLOCK:
         if (plain && timer->present == VIR_TRISTATE_BOOL_NO)
             return 0;       /* there is none */
+        break;
+    case VIR_DOMAIN_TIMER_NAME_HYPERVCLOCK:
+        if (plain)
+            return 0;
         break;
     case VIR_DOMAIN_TIMER_NAME_KVMCLOCK:
         if (plain && timer->present != VIR_TRISTATE_BOOL_NO)

@@ -69,6 +69,7 @@ libvmm_a_SOURCES += \
 	vmm/x86/boot_elf.c vmm/x86/boot_linux.c vmm/x86/boot_multiboot.c vmm/x86/boot_pvh.c \
 	vmm/x86/cpu_features.c vmm/x86/cpu_features.h \
 	vmm/x86/cpu_models.c vmm/x86/cpu_models.h \
+	vmm/x86/hyperv.c vmm/x86/hyperv.h \
 	vmm/x86/cpuid.c vmm/x86/cpuid.h \
 	vmm/x86/memory_map.c vmm/x86/memory_map.h \
 	vmm/x86/smbios.c vmm/x86/smbios.h

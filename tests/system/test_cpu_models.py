@@ -4,7 +4,7 @@
 import xml.etree.ElementTree as ET
 
 import libvirt
-from lib.guest import Lab, URI, domain_xml
+from lib.guest import Lab, URI, disk_xml, domain_xml
 from lib.harness import check, command, test
 
 NAMED = """<cpu mode='custom' match='exact' check='partial'>
@@ -15,8 +15,15 @@ NAMED = """<cpu mode='custom' match='exact' check='partial'>
 </cpu>"""
 
 
-def with_cpu(lab: Lab, cpu: str) -> str:
-    return domain_xml(lab.name()).replace("<cpu mode='host-passthrough'/>", cpu)
+HYPERV = """<features><acpi/><apic/><hyperv>
+  <relaxed state='on'/><vapic state='on'/><spinlocks state='on' retries='8191'/><vpindex state='on'/>
+  <runtime state='on'/><synic state='on'/><stimer state='on'/><reset state='on'/><frequencies state='on'/>
+  <tlbflush state='on'/><ipi state='on'/>
+</hyperv></features>"""
+
+
+def with_cpu(lab: Lab, cpu: str, devices: str = "", **options: object) -> str:
+    return domain_xml(lab.name(), devices, **options).replace("<cpu mode='host-passthrough'/>", cpu)
 
 
 @test(limit=150)
@@ -39,6 +46,23 @@ def named_model() -> None:
         check(policies["cx16"] == "disable" and policies["popcnt"] == "require", "as it was asked for")
         check(policies["sse4a"] in ("disable", "require"), "nothing is optional any more")
         check(policies["x2apic"] == "require", "and what the monitor adds is shown")
+
+
+@test(limit=120)
+def hyperv_enlightenments() -> None:
+    """A guest finds Hyper-V's leaves where it looks first, and Linux still finds KVM behind them"""
+    with Lab() as lab:
+        xml = with_cpu(lab, "<cpu mode='host-passthrough'/>", disk_xml(lab.root_disk()), root=True)
+        xml = xml.replace("<features><acpi/><apic/></features>", HYPERV)
+        xml = xml.replace("</features>", "</features><clock offset='utc'><timer name='hypervclock'/></clock>", 1)
+        domain = lab.connection.createXML(xml)
+        console = lab.console(domain)
+        console.login()
+        console.shell("insmod $(grep /cpuid.ko /lib/modules/extra)")
+        for leaf, name in ((0x40000000, "Microsoft Hv"), (0x40000100, "KVMKVMKVM")):
+            said = console.shell(f"dd if=/dev/cpu/0/cpuid bs=16 skip={leaf // 16} count=1 2>/dev/null | tail -c 12")
+            check(name in said, f"{name} at {leaf:#x}: {said!r}")
+        check("KVM" in console.shell("dmesg | grep 'Hypervisor detected'"), "the kernel has found KVM")
 
 
 @test(limit=90)

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "vmm/x86/cpuid.h"
+#include "vmm/x86/hyperv.h"
 
 #include <string.h>
 
@@ -15,15 +16,24 @@ static struct kvm_cpuid2 *new_supported(uint32_t vendor_ebx)
 	static const struct kvm_cpuid_entry2 entries[] = {
 		{ .function = 0, .eax = 0xd },
 		{ .function = 1, .ebx = 0xffff0800, .ecx = 0x00200001, .edx = 0x10000001 },
-		{ .function = 4, .index = 0, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+		{ .function = 4,
+		  .index = 0,
+		  .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
 		  .eax = 0xfc000121 },
-		{ .function = 4, .index = 3, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+		{ .function = 4,
+		  .index = 3,
+		  .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
 		  .eax = 0xfc004163 },
 		{ .function = 4, .index = 4, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX },
-		{ .function = 7, .index = 0, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+		{ .function = 7,
+		  .index = 0,
+		  .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
 		  .ebx = 1u << 5 },
-		{ .function = 0xb, .index = 0, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
-		  .eax = 7, .edx = 99 },
+		{ .function = 0xb,
+		  .index = 0,
+		  .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+		  .eax = 7,
+		  .edx = 99 },
 		{ .function = 0x40000000, .ebx = 0x4b4d564b },
 		{ .function = 0x40000001, .eax = 0x01000000 },
 		{ .function = 0x80000001, .ecx = 2 },
@@ -45,7 +55,7 @@ static struct kvm_cpuid2 *new_cpuid(uint32_t vendor_ebx, const CpuTopology *topo
 	g_autofree struct kvm_cpuid2 *supported = new_supported(vendor_ebx);
 	CpuDescription from = { .cpuid = supported }, to;
 
-	cpu_description_copy(&to, &from, CPUID_EXTRA_ENTRIES);
+	cpu_description_copy(&to, &from, CPUID_EXTRA_ENTRIES + HYPERV_ENTRIES);
 	cpuid_set_machine(to.cpuid, topology, tsc_khz);
 	return to.cpuid;
 }
@@ -55,6 +65,62 @@ static CpuTopology topology_of(unsigned sockets, unsigned dies, unsigned cores, 
 	unsigned cpus = sockets * dies * cores * threads;
 
 	return (CpuTopology){ cpus, cpus, sockets, dies, cores, threads };
+}
+
+/* What an older KVM has of Hyper-V: no synthetic timers. */
+static struct kvm_cpuid2 *new_hyperv(void)
+{
+	struct kvm_cpuid2 *cpuid = g_malloc0(sizeof(*cpuid) + 2 * sizeof(cpuid->entries[0]));
+
+	cpuid->nent = 2;
+	cpuid->entries[0] = (struct kvm_cpuid_entry2){ .function = 0x40000003,
+						       .eax = 0x2a77,
+						       .edx = 0x00000500 };
+	cpuid->entries[1] = (struct kvm_cpuid_entry2){ .function = 0x40000004, .eax = 0xc2c };
+	return cpuid;
+}
+
+static void test_hyperv(void)
+{
+	CpuTopology topology = topology_of(1, 1, 1, 1);
+	g_autofree struct kvm_cpuid2 *cpuid = new_cpuid(0x756e6547, &topology, 2000000);
+	g_autofree struct kvm_cpuid2 *supported = new_hyperv();
+	HypervConfig hyperv = { 0 };
+	g_autoptr(GError) error = NULL;
+	const struct kvm_cpuid_entry2 *leaf;
+	uint32_t before = cpuid->nent;
+
+	g_assert_false(hyperv_is_wanted(&hyperv));
+	hyperv.tlbflush = true;
+	g_assert_true(hyperv_is_wanted(&hyperv));
+	g_assert_false(hyperv_add_leaves(cpuid, &hyperv, supported, &error));
+	g_assert_cmpstr(error->message, ==, "hv-tlbflush needs hv-vpindex");
+	g_clear_error(&error);
+	hyperv.vpindex = hyperv.synic = hyperv.stimer = true;
+	g_assert_false(hyperv_add_leaves(cpuid, &hyperv, supported, &error));
+	g_assert_cmpstr(error->message, ==, "this host's KVM has no hv-stimer");
+	g_clear_error(&error);
+	g_assert_cmpuint(cpuid->nent, ==, before);
+
+	hyperv.stimer = false;
+	hyperv.relaxed = hyperv.time = true;
+	hyperv.spinlocks = 0x1fff;
+	g_assert_true(hyperv_add_leaves(cpuid, &hyperv, supported, &error));
+	g_assert_no_error(error);
+	leaf = cpuid_find(cpuid, 0x40000000, 0);
+	g_assert_cmphex(leaf->eax, ==, 0x40000005);
+	g_assert_cmpmem(&leaf->ebx, 12, "Microsoft Hv", 12);
+	leaf = cpuid_find(cpuid, 0x40000003, 0);
+	g_assert_cmphex(leaf->eax, ==, 0x266); /* hypercalls, vpindex, time, synic */
+	leaf = cpuid_find(cpuid, 0x40000004, 0);
+	g_assert_cmphex(leaf->eax, ==, 0x824);
+	g_assert_cmphex(leaf->ebx, ==, 0x1fff);
+	/* KVM's own are still there, its frequency leaf included. */
+	leaf = cpuid_find(cpuid, 0x40000100, 0);
+	g_assert_cmphex(leaf->eax, ==, 0x40000110);
+	g_assert_cmphex(leaf->ebx, ==, 0x4b4d564b);
+	g_assert_cmphex(cpuid_find(cpuid, 0x40000101, 0)->eax, ==, 0x01000000);
+	g_assert_cmphex(cpuid_find(cpuid, 0x40000110, 0)->eax, ==, 2000000);
 }
 
 static void test_apic_ids(void)
@@ -142,5 +208,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/cpuid/topology", test_topology);
 	g_test_add_func("/cpuid/amd", test_amd);
 	g_test_add_func("/cpuid/hypervisor", test_hypervisor);
+	g_test_add_func("/cpuid/hyperv", test_hyperv);
 	return g_test_run();
 }

@@ -87,6 +87,14 @@ typedef enum VmHelp {
 	VM_HELP_OBJECT,	     /* -object help */
 } VmHelp;
 
+/* -cpu ...,hv-NAME: what hyperv.h has. */
+typedef struct HypervConfig {
+	bool relaxed, vapic, vpindex, runtime, crash, time, synic, stimer, stimer_direct, reset;
+	bool frequencies, reenlightenment, tlbflush, ipi;
+	uint32_t spinlocks; /* how often a guest tries before it says so; 0: not given */
+	char *vendor_id;    /* NULL: Microsoft's */
+} HypervConfig;
+
 typedef struct VmConfig {
 	VmHelp help;
 	char *help_argument;
@@ -110,6 +118,7 @@ typedef struct VmConfig {
 	GPtrArray *cpu_features; /* CpuFeatureSetting * */
 	bool cpu_check;		 /* warn of what the host lacks of the model */
 	bool cpu_enforce;	 /* or do not start then */
+	HypervConfig hyperv;
 
 	char *kernel, *initrd, *append; /* NULL if not given */
 

@@ -121,8 +121,35 @@ static bool parse_cpu_feature(VmConfig *config, const char *text, GError **error
 	return true;
 }
 
+#define HYPERV(text_name, field)                                                                  \
+	{                                                                                         \
+		.name = text_name, .kind = PROPERTY_BOOL, .offset = offsetof(VmConfig, hyperv.field) \
+	}
+
 /* What of -cpu is about the model as a whole. */
 static const Property cpu_properties[] = {
+	HYPERV("hv-relaxed", relaxed),
+	HYPERV("hv-vapic", vapic),
+	HYPERV("hv-vpindex", vpindex),
+	HYPERV("hv-runtime", runtime),
+	HYPERV("hv-crash", crash),
+	HYPERV("hv-time", time),
+	HYPERV("hv-synic", synic),
+	HYPERV("hv-stimer", stimer),
+	HYPERV("hv-stimer-direct", stimer_direct),
+	HYPERV("hv-reset", reset),
+	HYPERV("hv-frequencies", frequencies),
+	HYPERV("hv-reenlightenment", reenlightenment),
+	HYPERV("hv-tlbflush", tlbflush),
+	HYPERV("hv-ipi", ipi),
+	{ .name = "hv-spinlocks",
+	  .kind = PROPERTY_UINT32,
+	  .offset = offsetof(VmConfig, hyperv.spinlocks),
+	  .minimum = 0xfff,
+	  .maximum = UINT32_MAX },
+	{ .name = "hv-vendor-id",
+	  .kind = PROPERTY_STRING,
+	  .offset = offsetof(VmConfig, hyperv.vendor_id) },
 	{ .name = "check", .kind = PROPERTY_BOOL, .offset = offsetof(VmConfig, cpu_check) },
 	{ .name = "enforce", .kind = PROPERTY_BOOL, .offset = offsetof(VmConfig, cpu_enforce) },
 	PROPERTY_END,
@@ -133,10 +160,14 @@ static bool parse_cpu_part(VmConfig *config, const char *text, GError **error)
 {
 	const char *equals = strchr(text, '=');
 	g_autofree char *name = equals ? g_strndup(text, (gsize)(equals - text)) : g_strdup(text);
-	const Property *property = property_find(cpu_properties, name);
+	const Property *property;
 	json_object *value;
 	bool done;
 
+	/* QEMU has both spellings. */
+	if (g_str_has_prefix(name, "hv_"))
+		g_strdelimit(name, "_", '-');
+	property = property_find(cpu_properties, name);
 	if (!property)
 		return parse_cpu_feature(config, text, error);
 	value = json_object_new_string(equals ? equals + 1 : "on");

@@ -188,24 +188,43 @@ static void kvm_complete_cpuid(Kvm *kvm)
 	}
 }
 
-const struct kvm_cpuid2 *kvm_supported_cpuid(Kvm *kvm, GError **error)
+/* The list of leaves that @command gives; to be freed. */
+static struct kvm_cpuid2 *get_cpuid(const Kvm *kvm, unsigned long command, const char *name,
+				    GError **error)
 {
 	/* E2BIG until there is room; no CPU has more leaves than this. */
-	for (unsigned room = 128; !kvm->supported_cpuid && room <= 1024; room *= 2) {
+	for (unsigned room = 128; room <= 1024; room *= 2) {
 		g_autofree struct kvm_cpuid2 *cpuid =
 			g_malloc0(sizeof(*cpuid) + room * sizeof(cpuid->entries[0]));
 
 		cpuid->nent = room;
-		if (kvm_ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, cpuid) == 0) {
-			kvm->supported_cpuid = g_steal_pointer(&cpuid);
-			kvm_complete_cpuid(kvm);
-		} else if (errno != E2BIG) {
+		if (kvm_ioctl(kvm->fd, command, cpuid) == 0)
+			return g_steal_pointer(&cpuid);
+		if (errno != E2BIG)
 			break;
-		}
 	}
-	if (!kvm->supported_cpuid)
-		error_fail_errno(error, errno, "KVM_GET_SUPPORTED_CPUID");
+	error_fail_errno(error, errno, "%s", name);
+	return NULL;
+}
+
+const struct kvm_cpuid2 *kvm_supported_cpuid(Kvm *kvm, GError **error)
+{
+	if (!kvm->supported_cpuid) {
+		kvm->supported_cpuid = get_cpuid(kvm, KVM_GET_SUPPORTED_CPUID,
+						 "KVM_GET_SUPPORTED_CPUID", error);
+		if (kvm->supported_cpuid)
+			kvm_complete_cpuid(kvm);
+	}
 	return kvm->supported_cpuid;
+}
+
+struct kvm_cpuid2 *kvm_supported_hyperv_cpuid(const Kvm *kvm, GError **error)
+{
+	if (kvm_check(kvm, KVM_CAP_SYS_HYPERV_CPUID) <= 0) {
+		error_fail(error, "this host's KVM has no Hyper-V enlightenments");
+		return NULL;
+	}
+	return get_cpuid(kvm, KVM_GET_SUPPORTED_HV_CPUID, "KVM_GET_SUPPORTED_HV_CPUID", error);
 }
 
 uint64_t kvm_feature_msr(const Kvm *kvm, uint32_t index)

@@ -45,6 +45,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Kvm, kvm_free)
 const struct kvm_cpuid2 *kvm_supported_cpuid(Kvm *kvm, GError **error);
 
 /*
+ * The leaves of Hyper-V that KVM has (KVM_GET_SUPPORTED_HV_CPUID, KVM API §4.118), to be freed. NULL
+ * and @error where it has none. Main thread.
+ */
+struct kvm_cpuid2 *kvm_supported_hyperv_cpuid(const Kvm *kvm, GError **error);
+
+/*
  * What KVM can give of the MSR @index, which lists features (KVM API §4.126); 0 where it does not
  * say. Any thread.
  */

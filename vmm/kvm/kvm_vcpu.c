@@ -240,6 +240,13 @@ bool kvm_vcpu_set_state(KvmVcpu *vcpu, const KvmVcpuState *state, GError **error
 	       KVM_CALL(vcpu->fd, KVM_SET_VCPU_EVENTS, &state->events, error);
 }
 
+bool kvm_vcpu_enable_synic(KvmVcpu *vcpu, GError **error)
+{
+	struct kvm_enable_cap capability = { .cap = KVM_CAP_HYPERV_SYNIC2 };
+
+	return KVM_CALL(vcpu->fd, KVM_ENABLE_CAP, &capability, error);
+}
+
 void kvm_vcpu_state_free(KvmVcpuState *state)
 {
 	if (!state)

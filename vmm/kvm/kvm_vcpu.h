@@ -74,6 +74,12 @@ bool kvm_vcpu_set_mp_state(KvmVcpu *vcpu, uint32_t mp_state, GError **error);
  */
 void kvm_vcpu_set_msrs(KvmVcpu *vcpu, const struct kvm_msr_entry *entries, unsigned n);
 
+/*
+ * Give it Hyper-V's synthetic interrupt controller, which leaves the pages of messages alone when it
+ * is switched on (KVM_CAP_HYPERV_SYNIC2, KVM API §6.83). False and @error.
+ */
+bool kvm_vcpu_enable_synic(KvmVcpu *vcpu, GError **error);
+
 /* Read all state into a new KvmVcpuState. NULL and @error. */
 KvmVcpuState *kvm_vcpu_get_state(KvmVcpu *vcpu, GError **error);
 bool kvm_vcpu_set_state(KvmVcpu *vcpu, const KvmVcpuState *state, GError **error);

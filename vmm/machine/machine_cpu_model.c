@@ -9,6 +9,7 @@
 #include "vmm/base/error.h"
 #include "vmm/x86/cpu_models.h"
 #include "vmm/x86/cpuid.h"
+#include "vmm/x86/hyperv.h"
 
 bool machine_host_cpu(Machine *machine, CpuDescription *host, GError **error)
 {
@@ -67,8 +68,30 @@ static bool describe_cpu(Machine *machine, GError **error)
 
 	return model && machine_host_cpu(machine, &host, error) &&
 	       check_model(config, model, &host, error) &&
-	       cpu_model_describe(model, config->cpu_features, &host, CPUID_EXTRA_ENTRIES,
+	       cpu_model_describe(model, config->cpu_features, &host, CPUID_EXTRA_ENTRIES + HYPERV_ENTRIES,
 				  &machine->cpu, error);
+}
+
+static bool add_hyperv(Machine *machine, GError **error)
+{
+	const HypervConfig *hyperv = &machine->config->hyperv;
+	g_autofree struct kvm_cpuid2 *supported = NULL;
+
+	if (!hyperv_is_wanted(hyperv))
+		return true;
+	supported = kvm_supported_hyperv_cpuid(machine->kvm, error);
+	return supported && hyperv_add_leaves(machine->cpu.cpuid, hyperv, supported, error);
+}
+
+/* What Hyper-V's leaves promise of this vCPU and KVM does not do by itself. */
+static bool enable_hyperv(const HypervConfig *hyperv, KvmVcpu *vcpu, unsigned index,
+			  GError **error)
+{
+	struct kvm_msr_entry number = { .index = HYPERV_MSR_VP_INDEX, .data = index };
+
+	if (hyperv->vpindex)
+		kvm_vcpu_set_msrs(vcpu, &number, 1);
+	return !hyperv->synic || kvm_vcpu_enable_synic(vcpu, error);
 }
 
 bool machine_describe_cpu(Machine *machine, unsigned tsc_khz, GError **error)
@@ -80,6 +103,10 @@ bool machine_describe_cpu(Machine *machine, unsigned tsc_khz, GError **error)
 		return false;
 	}
 	cpuid_set_machine(machine->cpu.cpuid, &config->cpu_topology, tsc_khz);
+	if (!add_hyperv(machine, error)) {
+		g_prefix_error(error, "-cpu: ");
+		return false;
+	}
 	return true;
 }
 
@@ -104,5 +131,5 @@ bool machine_set_cpu_model(Machine *machine, KvmVcpu *vcpu, unsigned index, GErr
 	if (!kvm_vcpu_set_cpuid(vcpu, machine->cpu.cpuid, error))
 		return false;
 	set_feature_msrs(&machine->cpu, vcpu);
-	return true;
+	return enable_hyperv(&machine->config->hyperv, vcpu, index, error);
 }

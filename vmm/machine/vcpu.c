@@ -26,6 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define HYPERV_INVALID_HYPERCALL 2 /* HV_STATUS_INVALID_HYPERCALL_CODE */
 #define MSR_IA32_MISC_ENABLE	0x1a0u
 #define MSR_IA32_MTRR_DEF_TYPE	0x2ffu
 #define MISC_ENABLE_FAST_STRING 1u
@@ -135,6 +136,10 @@ static VcpuVerdict vcpu_handle_exit(MachineCpu *cpu)
 	case KVM_EXIT_SHUTDOWN: /* a triple fault: PCs reset then */
 		machine_request(cpu->machine, RUN_REQUEST_GUEST_RESET);
 		return VCPU_STUCK;
+	case KVM_EXIT_HYPERV: /* pages of messages and events, which nobody sends; hypercalls */
+		if (run->hyperv.type == KVM_EXIT_HYPERV_HCALL)
+			run->hyperv.u.hcall.result = HYPERV_INVALID_HYPERCALL;
+		return VCPU_CONTINUE;
 	case KVM_EXIT_SYSTEM_EVENT:
 		return vcpu_handle_system_event(cpu, run);
 	case KVM_EXIT_INTERNAL_ERROR:
