@@ -463,6 +463,9 @@ vireoCommandAddOthers(virCommand *cmd,
         vireoCommandAddJSON(cmd, "-device", vireoWatchdogProps(def, def->watchdog)) < 0)
         return -1;
 
+    if (def->genidRequested &&
+        vireoCommandAddJSON(cmd, "-device", vireoDevicePropsGeneration(def)) < 0)
+        return -1;
     for (i = 0; i < def->npanics; i++) {
         if (vireoCommandAddJSON(cmd, "-device", vireoDevicePropsPanic(def->panics[i])) < 0)
             return -1;

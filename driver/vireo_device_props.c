@@ -9,6 +9,7 @@
 #include "viralloc.h"
 #include "virerror.h"
 #include "virnetdevip.h"
+#include "viruuid.h"
 
 #include "vireo_alias.h"
 #include "vireo_device_props.h"
@@ -329,6 +330,23 @@ vireoDevicePropsMemory(const virDomainDef *def,
                               "U:block-size", mem->blocksize * 1024,
                               "U:requested-size", mem->requestedsize * 1024,
                               "B:prealloc", prealloc,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+virJSONValue *
+vireoDevicePropsGeneration(const virDomainDef *def)
+{
+    g_autoptr(virJSONValue) props = NULL;
+    char guid[VIR_UUID_STRING_BUFLEN];
+
+    virUUIDFormat(def->genid, guid);
+    if (virJSONValueObjectAdd(&props,
+                              "s:driver", "vmgenid",
+                              "s:id", "vmgenid0",
+                              "s:guid", guid,
                               NULL) < 0)
         return NULL;
 

@@ -61,6 +61,8 @@ virJSONValue *
 vireoDevicePropsChr(const virDomainDef *def,
                     virDomainChrDef *chr);
 virJSONValue *
+vireoDevicePropsGeneration(const virDomainDef *def);
+virJSONValue *
 vireoDevicePropsPanic(virDomainPanicDef *panic);
 virJSONValue *
 vireoDevicePropsVideo(const virDomainDef *def,

@@ -304,7 +304,6 @@ vireoValidateRest(const virDomainDef *def)
         perf |= def->perf.events[i] == VIR_TRISTATE_BOOL_YES;
 
     const vireoValidateRefusal refusals[] = {
-        { def->genidRequested, "<genid>" },
         { def->onLockFailure != VIR_DOMAIN_LOCK_FAILURE_DEFAULT, "<on_lockfailure>" },
         { def->pm.s3 == VIR_TRISTATE_BOOL_YES, "<pm><suspend-to-mem enabled='yes'>" },
         { def->pm.s4 == VIR_TRISTATE_BOOL_YES, "<pm><suspend-to-disk enabled='yes'>" },

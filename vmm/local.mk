@@ -177,6 +177,7 @@ libvmm_a_SOURCES += \
 	vmm/chipset/port92.c \
 	vmm/chipset/ps2.c vmm/chipset/ps2.h \
 	vmm/chipset/pvpanic.c \
+	vmm/chipset/vmgenid.c \
 	vmm/chipset/rom.c \
 	vmm/chipset/rtc_cmos.c \
 	vmm/chipset/serial_16550.c

@@ -10,6 +10,7 @@
 #include "tests/device/fake_chardev.h"
 #include "tests/device/fake_machine.h"
 #include "vmm/chipset/chipset.h"
+#include "vmm/x86/acpi_layout.h"
 
 typedef struct Fixture {
 	FakeMachine *fake;
@@ -196,6 +197,26 @@ static void test_pvpanic(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	fake_machine_remove(fake, device);
 }
 
+static void test_vmgenid(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	FakeMachine *fake = fixture->fake;
+	g_autoptr(GError) error = NULL;
+	Device *device;
+
+	g_assert_null(fake_machine_try_add(fake, &vmgenid_type, "guid=1-2-3", &error));
+	g_assert_nonnull(strstr(error->message, "guid=1-2-3 is neither"));
+	device = fake_machine_add(fake, &vmgenid_type,
+				  "guid=00112233-4455-6677-8899-aabbccddeeff");
+	g_assert_cmphex(fake_read(fake, ACPI_GENERATION_BASE, 8), ==, 0x6677445500112233);
+	g_assert_cmphex(fake_read(fake, ACPI_GENERATION_BASE + 8, 8), ==, 0xffeeddccbbaa9988);
+	fake_write(fake, ACPI_GENERATION_BASE, 0, 8);
+	g_assert_cmphex(fake_read(fake, ACPI_GENERATION_BASE, 8), ==, 0x6677445500112233);
+	fake_machine_remove(fake, device);
+	device = fake_machine_add(fake, &vmgenid_type, "guid=auto");
+	g_assert_true(g_uuid_string_is_valid(vmgenid_guid(device)));
+	fake_machine_remove(fake, device);
+}
+
 int main(int argc, char **argv)
 {
 #define ADD(name, function) g_test_add("/board/" name, Fixture, NULL, setup, function, teardown)
@@ -206,5 +227,6 @@ int main(int argc, char **argv)
 	ADD("debug-exit", test_debug_exit);
 	ADD("debug-console", test_debug_console);
 	ADD("pvpanic", test_pvpanic);
+	ADD("vmgenid", test_vmgenid);
 	return g_test_run();
 }

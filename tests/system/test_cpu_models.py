@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """CPU models, from libvirt's XML to what the guest's kernel finds."""
 
+import uuid
 import xml.etree.ElementTree as ET
 
 import libvirt
@@ -49,11 +50,13 @@ def named_model() -> None:
 
 
 @test(limit=120)
-def hyperv_enlightenments() -> None:
-    """A guest finds Hyper-V's leaves where it looks first, and Linux still finds KVM behind them"""
+def what_windows_asks_for() -> None:
+    """Hyper-V's leaves are where a guest looks first, and Linux still finds KVM behind them; a generation"""
+    generation = uuid.uuid4()
     with Lab() as lab:
         xml = with_cpu(lab, "<cpu mode='host-passthrough'/>", disk_xml(lab.root_disk()), root=True)
         xml = xml.replace("<features><acpi/><apic/></features>", HYPERV)
+        xml = xml.replace("<memory", f"<genid>{generation}</genid><memory", 1)
         xml = xml.replace("</features>", "</features><clock offset='utc'><timer name='hypervclock'/></clock>", 1)
         domain = lab.connection.createXML(xml)
         console = lab.console(domain)
@@ -63,6 +66,9 @@ def hyperv_enlightenments() -> None:
             said = console.shell(f"dd if=/dev/cpu/0/cpuid bs=16 skip={leaf // 16} count=1 2>/dev/null | tail -c 12")
             check(name in said, f"{name} at {leaf:#x}: {said!r}")
         check("KVM" in console.shell("dmesg | grep 'Hypervisor detected'"), "the kernel has found KVM")
+        # The device of the generation, and what begins where its method ADDR says.
+        check("VM_GEN_COUNTER" in console.shell("cat /sys/bus/acpi/devices/VIRE0001:00/modalias"), "its device")
+        check(console.shell("devmem 0xfed50000 32").lower() == f"0x{str(generation)[:8]}", "the generation")
 
 
 @test(limit=90)

@@ -188,7 +188,6 @@ static const testRefusal testRefusals[] = {
     { "timer-hpet", "", "<clock offset='utc'><timer name='hpet' present='yes'/></clock>", "", "hpet" },
     { "crash-dump", "", "<on_crash>coredump-destroy</on_crash>", "", "<on_crash>" },
     { "suspend-to-mem", "", "<pm><suspend-to-mem enabled='yes'/></pm>", "", "<suspend-to-mem" },
-    { "genid", "", "<genid/>", "", "<genid>" },
     { "sev", "", "<launchSecurity type='sev'><policy>0x1</policy><cbitpos>47</cbitpos>"
       "<reducedPhysBits>1</reducedPhysBits></launchSecurity>", "", "<launchSecurity>" },
     { "disk-format", "", "", DISK("type='file'", "<driver name='qemu' type='dmg'/>" VDA), "dmg" },

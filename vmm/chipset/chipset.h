@@ -41,6 +41,7 @@ extern const DeviceType serial_16550_type;  /* "isa-serial" */
 extern const DeviceType debug_exit_type;    /* "isa-debug-exit" */
 extern const DeviceType debug_console_type; /* "isa-debugcon" */
 extern const DeviceType pvpanic_type;	    /* "pvpanic" */
+extern const DeviceType vmgenid_type;	    /* "vmgenid" */
 
 /* On PCI, as the user asks. */
 extern const PciDeviceType i6300esb_type; /* "i6300esb" */
@@ -80,6 +81,9 @@ int serial_16550_com(const Device *serial);
 
 /* Whether a keyboard and a mouse are on @i8042 (since its last reset). Main thread. */
 bool i8042_is_plugged(const Device *i8042);
+
+/* The generation that @vmgenid, a vmgenid_type device, tells, as text; borrowed. Main thread. */
+const char *vmgenid_guid(const Device *vmgenid);
 
 /* The I/O port of a pvpanic_type device. Main thread. */
 uint16_t pvpanic_port(const Device *pvpanic);

@@ -7,6 +7,7 @@
 
 #include "qapi-commands.h"
 #include "vmm/base/error.h"
+#include "vmm/chipset/chipset.h"
 #include "vmm/machine/machine.h"
 
 QapiNameInfo *qmp_query_name(QmpContext *ctx, G_GNUC_UNUSED GError **error)
@@ -30,6 +31,30 @@ QapiUuidInfo *qmp_query_uuid(QmpContext *ctx, G_GNUC_UNUSED GError **error)
 		g_string_append_printf(text, "%02x", uuid[i]);
 	}
 	info->UUID = g_string_free(text, FALSE);
+	return info;
+}
+
+static void find_vmgenid(Device *device, gpointer data)
+{
+	const Device **found = data;
+
+	if (device->type == &vmgenid_type)
+		*found = device;
+}
+
+QapiGuidInfo *qmp_query_vm_generation_id(QmpContext *ctx, GError **error)
+{
+	const Device *vmgenid = NULL;
+	QapiGuidInfo *info;
+
+	device_tree_foreach(machine_devices(qmp_context_machine(ctx)), false, find_vmgenid,
+			    &vmgenid);
+	if (!vmgenid) {
+		error_fail(error, "VM Generation ID device not found");
+		return NULL;
+	}
+	info = g_new0(QapiGuidInfo, 1);
+	info->guid = g_strdup(vmgenid_guid(vmgenid));
 	return info;
 }
 

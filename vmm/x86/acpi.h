@@ -39,7 +39,7 @@ typedef struct AcpiConfig {
 	unsigned n_memory;
 	unsigned n_nodes;
 	const uint8_t *distances; /* n_nodes rows of n_nodes; NULL: not known */
-	/* ACPI_INFO_COM1 to 4, ACPI_INFO_PVPANIC, ACPI_INFO_PS2: which of these devices exist. */
+	/* ACPI_INFO_COM1 to 4, ACPI_INFO_PVPANIC, ..._PS2, ..._VMGENID: which of these exist. */
 	uint32_t devices;
 	uint16_t pvpanic_port; /* with ACPI_INFO_PVPANIC */
 	uint64_t area_end; /* guest-physical: acpi_build()'s tables end before that; 0: no matter */

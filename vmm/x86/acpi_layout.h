@@ -30,5 +30,10 @@
 #define ACPI_INFO_COM4	  0x8
 #define ACPI_INFO_PVPANIC 0x10
 #define ACPI_INFO_PS2	  0x20
+#define ACPI_INFO_VMGENID 0x40
+
+/* The page of the guest's generation: among the chipset's own, where no BAR goes. */
+#define ACPI_GENERATION_BASE 0xfed50000
+#define ACPI_GENERATION_SIZE 0x1000
 
 #endif

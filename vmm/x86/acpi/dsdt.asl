@@ -39,6 +39,21 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIREO ", "VIREOQ35", 1)
 
 	Scope (\_SB)
 	{
+		Device (VGEN)
+		{
+			Name (_HID, "VIRE0001")
+			Name (_CID, "VM_Gen_Counter")
+			Name (_DDN, "VM_Gen_Counter")
+			Method (_STA, 0, NotSerialized)
+			{
+				Return (STAF (ACPI_INFO_VMGENID))
+			}
+			Method (ADDR, 0, NotSerialized)
+			{
+				Return (Package () { ACPI_GENERATION_BASE, 0 })
+			}
+		}
+
 		Device (PCI0)
 		{
 			Name (_HID, EisaId ("PNP0A08"))
