@@ -371,6 +371,15 @@ vireoDomainMakeDir(vireoDriver *driver,
 }
 
 int
+vireoDomainLabelDir(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    return virSecurityManagerDomainSetPathLabel(priv->driver->securityManager, vm->def, priv->dir,
+                                                true);
+}
+
+int
 vireoDomainPrepareChannel(virDomainObj *vm,
                           virDomainChrDef *chr)
 {

@@ -121,6 +121,16 @@ vireoDomainMakeDir(vireoDriver *driver,
                    const char *path);
 
 /**
+ * vireoDomainLabelDir:
+ *
+ * Lets the processes of the domain, which has its label, use the sockets in its
+ * run-time directory. A security driver may forget that when a device goes, so this is
+ * for each that comes. Returns 0, or -1 with an error reported.
+ */
+int
+vireoDomainLabelDir(virDomainObj *vm);
+
+/**
  * vireoDomainPrepareChannel:
  * @vm: an active domain, locked
  * @chr: its alias is assigned

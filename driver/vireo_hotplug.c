@@ -447,8 +447,10 @@ vireoHotplugAttach(virDomainObj *vm,
         return -1;
     }
 
+    /* The sockets of what is attached are in the domain's directory. */
     if (vireoHotplugCheckTarget(vm->def, dev) < 0 ||
-        vireoAddressAssignDevice(vm->def, dev) < 0)
+        vireoAddressAssignDevice(vm->def, dev) < 0 ||
+        vireoDomainLabelDir(vm) < 0)
         return -1;
     vireoAliasAssignDevice(vm->def, dev);
 

@@ -220,6 +220,7 @@ vireoProcessLaunch(virDomainObj *vm,
         vireoCgroupSetup(vm) < 0 ||
         vireoCgroupSetupEmulator(vm, vm->pid) < 0 ||
         virSecurityManagerSetAllLabel(priv->driver->securityManager, vm->def, NULL, false, false) < 0 ||
+        vireoDomainLabelDir(vm) < 0 ||
         vireoStorageStart(vm) < 0)
         return -1;
 

@@ -10,6 +10,8 @@ import libvirt_qemu
 from lib.daemon import daemon
 from lib.guest import Lab, disk_xml, monitor_pid, network_xml, passt_xml
 from lib.harness import Skipped, check, command, test, wait_for
+from lib.images import create, qcow2_xml
+from test_vhost import SHARED, answers, no_kernel_vsock, start_agent
 
 SECURITY = pathlib.Path("/sys/kernel/security")
 PROFILES = SECURITY / "apparmor/profiles"
@@ -74,3 +76,34 @@ def guest_confined() -> None:
         wait_for("the second disk's end", lambda: "vdb" not in console.shell("ls /dev"), 30)
         domain.destroy()
         wait_for("the profile's end", lambda: profile not in PROFILES.read_text("ascii"), 10)
+
+
+@test(limit=200, alone=True)
+def helpers_confined() -> None:
+    """What reaches the guest through sockets: a storage daemon, virtiofsd, vsock; also after an unplug."""
+    with Confinement(), no_kernel_vsock(), Lab() as lab:
+        lab.reconnect()
+        shared = pathlib.Path(lab.directory, "shared")
+        shared.mkdir()
+        pathlib.Path(shared, "file").write_text("hello\n", encoding="ascii")
+        filesystem = (f"<filesystem type='mount'><driver type='virtiofs'/><source dir='{shared}'/>"
+                      "<target dir='shared'/></filesystem>")
+        served = qcow2_xml(create(f"{lab.directory}/served.qcow2"), "vdb")
+        domain, console = lab.boot(disk_xml(lab.root_disk()) + served + filesystem + "<vsock/>", root=True, body=SHARED)
+        check("enforce" in confinement(monitor_pid(domain)), "the process is confined")
+        start_agent(console)
+        socket, = pathlib.Path("/run/libvirt/vireo").glob(f"*-{domain.name()}/vsock.sock")
+        wait_for("the agent answers", lambda: answers(str(socket)), 10)
+        console.shell("dd if=/dev/zero of=/dev/vdb bs=4k count=1 conv=fsync")
+        console.shell("mkdir -p /mnt && mount -t virtiofs shared /mnt")
+        check(console.shell("cat /mnt/file") == "hello", "the host's file")
+        console.shell("umount /mnt")
+        domain.detachDevice(served)
+        wait_for("the disk's end", lambda: "vdb" not in console.shell("ls /dev"), 30)
+        domain.detachDevice(filesystem)
+        wait_for("the file system's end", lambda: "virtiofs" not in domain.XMLDesc(), 30)
+        domain.attachDevice(filesystem)
+        wait_for("it is back", lambda: console.shell("mount -t virtiofs shared /mnt", status=None) == "", 20, 1)
+        domain.attachDevice(served)
+        wait_for("the disk is back", lambda: "vdb" in console.shell("ls /dev"), 20)
+        console.shell("dd if=/dev/zero of=/dev/vdb bs=4k count=1 conv=fsync")
