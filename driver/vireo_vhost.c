@@ -50,6 +50,10 @@ vireoVhostDiskProps(const virDomainDef *def,
     g_autoptr(virJSONValue) props = vireoDevicePropsVirtio(def, "vhost-user-blk-pci",
                                                            &disk->info, disk->virtio);
     g_autofree char *chardev = vireoVhostChardevAlias(disk->info.alias);
+    virTristateSwitch writeback;
+    virTristateBool direct;
+
+    vireoDevicePropsCacheMode(disk->cachemode, &writeback, &direct);
 
     /* Without a number the back end must have a queue for each vCPU, which few offer unasked. */
     if (!props ||
@@ -58,6 +62,9 @@ vireoVhostDiskProps(const virDomainDef *def,
                               "u:num-queues", disk->queues ? disk->queues : 1,
                               "p:queue-size", disk->queue_size,
                               "p:bootindex", vireoFirmwareBootIndex(def, &disk->info),
+                              /* else the guest decides, and it likes a cache */
+                              "T:config-wce", writeback == VIR_TRISTATE_SWITCH_OFF ?
+                              VIR_TRISTATE_BOOL_NO : VIR_TRISTATE_BOOL_ABSENT,
                               NULL) < 0)
         return NULL;
 

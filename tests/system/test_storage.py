@@ -151,6 +151,46 @@ def bad_images() -> None:
         check(not os.path.exists(f"/run/libvirt/vireo/{domain.name()}.storage-pid"), "no storage daemon for that")
 
 
+@test(limit=240)
+def killed_under_load() -> None:
+    """The guest sees a pause and no error; what is written through is all there. What XML says of chains holds.
+
+    Without writethrough what was answered and not flushed may go with the storage daemon.
+    """
+    with Lab() as lab:
+        directory = lab.directory
+        image = create(f"{directory}/load.qcow2", "64M", backing=create(f"{directory}/base.qcow2", "64M"))
+        secret = create(f"{directory}/secret.img", kind="raw", pattern=0x77)
+        ends = create(f"{directory}/ends.qcow2", backing=secret, backing_kind="raw")
+        liar = create(f"{directory}/liar.img", backing=secret, backing_kind="raw")
+        os.truncate(liar, 16 * MIB)
+        above = create(f"{directory}/above.qcow2", backing=liar, backing_kind="raw")
+        load = qcow2_xml(image).replace("type='qcow2'/>", "type='qcow2' cache='writethrough'/>")
+        domain, console = lab.boot(load + qcow2_xml(ends, "vdb", "<backingStore/>") + qcow2_xml(above, "vdc"))
+
+        check(chain(domain, "vdb") == [ends], "the chain that the XML ends")
+        check(console.shell("dd if=/dev/vdb bs=1M skip=1 count=1 2>/dev/null | md5sum | cut -c1-32") == pattern_sum(0),
+              "what the header names is not read")
+        check(chain(domain, "vdc") == [above, liar], f"raw is the end: {chain(domain, 'vdc')}")
+        check(console.shell("dd if=/dev/vdc bs=3 count=1 2>/dev/null") == "QFI", "its header is data")
+
+        console.shell("(i=1; while [ $i -lt 60 ]; do tr '\\0' '\\125' </dev/zero | dd of=/dev/vda bs=1M seek=$i count=1 "
+                      "iflag=fullblock oflag=direct conv=fsync 2>>/dd || echo $i >>/failed; echo $i >/done; "
+                      "i=$((i+1)); done) & true")
+        for _ in range(3):
+            before = int(console.shell("cat /done 2>/dev/null || echo 0"))
+            wait_for("the load", lambda: int(console.shell("cat /done 2>/dev/null || echo 0")) > before, 30)
+            pid = storage_daemon(domain)
+            os.kill(pid, signal.SIGKILL)
+            another_daemon(domain, pid)
+        wait_for("the end of the load", lambda: int(console.shell("cat /done")) == 59, 60)
+        console.shell("[ ! -e /failed ]")
+        check("error" not in console.shell("dmesg | grep vda || true").lower(), "no error is seen")
+        domain.destroy()
+        check(all(holds(image, 0x55, f"{i}M") for i in range(1, 60)), "all of it is there")
+        check("No errors" in command("qemu-img", "check", image), "the image is whole")
+
+
 class Ranges(http.server.BaseHTTPRequestHandler):
     """Parts of one file, over HTTP."""
 
