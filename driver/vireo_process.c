@@ -46,6 +46,7 @@
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 #include "vireo_snapshot.h"
+#include "vireo_scsi.h"
 #include "vireo_storage.h"
 #include "vireo_vcpu.h"
 #include "vireo_virtiofs.h"
@@ -349,6 +350,9 @@ vireoProcessConfigure(virDomainObj *vm)
             vireoIoTuneApply(vm, disk, &disk->blkdeviotune) < 0)
             return -1;
     }
+
+    if (vireoScsiOpenTrays(vm) < 0)
+        return -1;
 
     if (virDomainDefHasMemballoon(vm->def) && balloon < virDomainDefGetMemoryInitial(vm->def))
         return vireoQmpSetBalloon(vm, balloon);

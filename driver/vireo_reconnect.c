@@ -22,6 +22,7 @@
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 #include "vireo_rx_filter.h"
+#include "vireo_scsi.h"
 #include "vireo_storage.h"
 #include "vireo_vcpu.h"
 
@@ -102,6 +103,8 @@ vireoReconnectDomain(virDomainObj *vm)
         vireoReconnectChannels(vm) < 0)
         return -1;
 
+    if (vireoScsiReconnect(vm) < 0)
+        return -1;
     vireoVcpuReconnect(vm);
     vireoInterfaceReconnect(vm);
     vireoGraphicsReconnect(vm);

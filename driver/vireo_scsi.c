@@ -205,6 +205,21 @@ vireoScsiAddressAssign(virDomainDef *def)
     return 0;
 }
 
+/* The disk called @alias, or NULL. */
+static virDomainDiskDef *
+vireoScsiFind(const virDomainDef *def,
+              const char *alias)
+{
+    size_t i;
+
+    for (i = 0; i < def->ndisks; i++) {
+        if (STREQ_NULLABLE(def->disks[i]->info.alias, alias))
+            return def->disks[i];
+    }
+
+    return NULL;
+}
+
 /* Media */
 
 static int
@@ -347,24 +362,61 @@ vireoScsiChangeMedium(virDomainObj *vm,
     return 0;
 }
 
+int
+vireoScsiOpenTrays(virDomainObj *vm)
+{
+    size_t i;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        const virDomainDiskDef *disk = vm->def->disks[i];
+
+        if (disk->device == VIR_DOMAIN_DISK_DEVICE_CDROM &&
+            disk->tray_status == VIR_DOMAIN_DISK_TRAY_OPEN &&
+            vireoScsiTray(vm, "blockdev-open-tray", disk, true) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+int
+vireoScsiReconnect(virDomainObj *vm)
+{
+    g_autoptr(virJSONValue) blocks = NULL;
+    size_t i;
+
+    if (vireoQmpCommand(vm, "query-block", NULL, &blocks) < 0)
+        return -1;
+    if (!virJSONValueIsArray(blocks))
+        return vireoQmpReportShape("query-block");
+
+    for (i = 0; i < virJSONValueArraySize(blocks); i++) {
+        virJSONValue *block = virJSONValueArrayGet(blocks, i);
+        const char *alias = virJSONValueObjectGetString(block, "qdev");
+        virDomainDiskDef *disk = alias ? vireoScsiFind(vm->def, alias) : NULL;
+        bool open;
+
+        if (disk && virJSONValueObjectGetBoolean(block, "tray_open", &open) == 0)
+            disk->tray_status = open ? VIR_DOMAIN_DISK_TRAY_OPEN : VIR_DOMAIN_DISK_TRAY_CLOSED;
+    }
+
+    return 0;
+}
+
 void
 vireoScsiTrayMoved(virDomainObj *vm,
                    const char *alias,
                    bool open)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    size_t i;
+    virDomainDiskDef *disk = vireoScsiFind(vm->def, alias);
+    int reason = open ? VIR_DOMAIN_EVENT_TRAY_CHANGE_OPEN : VIR_DOMAIN_EVENT_TRAY_CHANGE_CLOSE;
 
-    for (i = 0; i < vm->def->ndisks; i++) {
-        virDomainDiskDef *disk = vm->def->disks[i];
+    if (!disk)
+        return;
 
-        if (STRNEQ_NULLABLE(disk->info.alias, alias))
-            continue;
-        disk->tray_status = open ? VIR_DOMAIN_DISK_TRAY_OPEN : VIR_DOMAIN_DISK_TRAY_CLOSED;
-        virObjectEventStateQueue(priv->driver->domainEventState,
-                                 virDomainEventTrayChangeNewFromObj(vm, alias,
-                                                                    open ? VIR_DOMAIN_EVENT_TRAY_CHANGE_OPEN :
-                                                                    VIR_DOMAIN_EVENT_TRAY_CHANGE_CLOSE));
-        vireoDomainSaveStatus(vm);
-    }
+    disk->tray_status = open ? VIR_DOMAIN_DISK_TRAY_OPEN : VIR_DOMAIN_DISK_TRAY_CLOSED;
+    virObjectEventStateQueue(priv->driver->domainEventState,
+                             virDomainEventTrayChangeNewFromObj(vm, alias, reason));
+    vireoDomainSaveStatus(vm);
 }

@@ -54,6 +54,15 @@ vireoScsiChangeMedium(virDomainObj *vm,
                       virDomainDiskDef *wanted,
                       bool force);
 
+/* Opens the trays that are open in the definition of @vm, which has just been started.
+ * Returns 0, or -1 with an error reported. */
+int
+vireoScsiOpenTrays(virDomainObj *vm);
+
+/* Finds out which trays are open by now. Returns 0, or -1 with an error reported. */
+int
+vireoScsiReconnect(virDomainObj *vm);
+
 /* The tray of the drive @alias was opened or closed. @vm locked. */
 void
 vireoScsiTrayMoved(virDomainObj *vm,

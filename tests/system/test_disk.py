@@ -6,7 +6,8 @@ import time
 
 import libvirt
 
-from lib.guest import Lab, device_count, disk_xml, network_xml, refused
+from lib.daemon import daemon
+from lib.guest import Lab, device_count, disk_xml, network_xml, refused, wait_for_state
 from lib.harness import check, test, wait_for
 
 
@@ -188,6 +189,15 @@ def scsi() -> None:
         refused(lambda: domain.updateDeviceFlags(medium_xml("")), "locked")
         domain.updateDeviceFlags(medium_xml(""), libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE)
         console.shell("exec 9<&-; true")
+        wait_for("an open tray", lambda: "tray='open'" in domain.XMLDesc())
+        name = domain.name()
+        daemon.restart()
+        lab.reconnect()
+        domain = lab.connection.lookupByName(name)
+        wait_for_state(domain, libvirt.VIR_DOMAIN_RUNNING)
+        check("tray='open'" in domain.XMLDesc(), "still open to another daemon")
+        console = lab.console(domain)
+        console.login()
         check("No medium" in first_line() and paths[2] not in domain.XMLDesc(), "no medium")
         domain.updateDeviceFlags(medium_xml(paths[0]))
         wait_for("a medium again", lambda: first_line() == "medium 0")
