@@ -98,6 +98,10 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_validate_device.c \
 	driver/vireo_validate_graphics.c \
 	driver/vireo_address.h \
+	driver/vireo_cpu.h \
+	driver/vireo_memory.h \
+	driver/vireo_memory_device.h \
+	driver/vireo_stats_queue.h \
 	driver/vireo_agent.h \
 	driver/vireo_agent_reply.h \
 	driver/vireo_alias.h \

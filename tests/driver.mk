@@ -11,6 +11,9 @@ driver_test_data = \
 	graphics-socket \
 	graphics-virtio \
 	filesystem \
+	firmware-bios \
+	firmware-efi \
+	firmware-loader \
 	hugepages \
 	interfaces \
 	iothreads \
@@ -23,10 +26,18 @@ driver_test_data = \
 	rng-panic-balloon \
 	scsi \
 	storage \
+	sysinfo \
 	usb \
 	vhost-user \
 	vsock
 EXTRA_DIST += $(foreach name,$(driver_test_data),tests/unit/driver-data/$(name).xml tests/unit/driver-data/$(name).args)
+driver_test_firmware = \
+	10-secure.json \
+	20-other.json \
+	30-qcow2.json \
+	60-plain.json \
+	70-broken.json
+EXTRA_DIST += $(foreach name,$(driver_test_firmware),tests/unit/driver-data/firmware/$(name))
 EXTRA_DIST += tests/unit/test-driver-lint tests/unit/test-domain-schema
 
 if DRIVER

@@ -267,27 +267,70 @@ tests_device_test_pci_root_port_SOURCES = tests/device/test-pci-root-port.c
 tests_device_test_pci_root_port_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_pci_root_port_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 
-# What runs the layers, and the layers that are not built
-dist_noinst_SCRIPTS += tests/run tests/install-deps tests/bench/startup tests/bench/scale \
+# What runs the layers, and the layers that are not built; one to a line, in order
+dist_noinst_SCRIPTS += \
 	tests/bench/datapath \
-	tests/kvm-host/run tests/kvm-host/build-emulator tests/kvm-host/guest-kit \
-	tests/system/run tests/system/inside \
-	tests/system/main.py
-EXTRA_DIST += .ci/run tests/clients/run tests/clients/main.py tests/clients/desktop.py \
-	tests/clients/test_virt_manager.py tests/bench/report.py tests/bench/guests.py tests/bench/host.py tests/bench/guest_load.c tests/kvm-host/lib.sh \
-	tests/kvm-host/host-init tests/kvm-host/guest-init \
-	tests/kvm-host/guest-rc tests/system/lib/__init__.py tests/system/lib/console.py \
-	tests/system/lib/daemon.py tests/system/lib/guest.py tests/system/lib/harness.py \
-	tests/system/lib/agent.py tests/system/lib/images.py tests/system/test_blockjob.py \
-	tests/system/test_snapshot.py \
-	tests/system/lib/monitor.py tests/system/hosts.py tests/system/test_apparmor.py tests/system/test_session.py \
-	tests/system/test_systemd.py tests/system/test_bad_xml.py \
+	tests/bench/scale \
+	tests/bench/startup \
+	tests/clients/run \
+	tests/install-deps \
+	tests/kvm-host/boot-disk \
+	tests/kvm-host/build-emulator \
+	tests/kvm-host/guest-kit \
+	tests/kvm-host/host-init \
+	tests/kvm-host/run \
+	tests/kvm-host/stock-image \
+	tests/run \
+	tests/system/inside \
+	tests/system/main.py \
+	tests/system/run
+EXTRA_DIST += \
+	.ci/run \
+	tests/bench/guest_load.c \
+	tests/bench/guests.py \
+	tests/bench/host.py \
+	tests/bench/report.py \
+	tests/bench/results/datapath-block.txt \
+	tests/clients/desktop.py \
+	tests/clients/main.py \
+	tests/clients/test_virt_manager.py \
+	tests/kvm-host/guest-init \
+	tests/kvm-host/guest-rc \
+	tests/kvm-host/lib.sh \
+	tests/system/hosts.py \
+	tests/system/lib/__init__.py \
+	tests/system/lib/agent.py \
+	tests/system/lib/console.py \
+	tests/system/lib/daemon.py \
+	tests/system/lib/guest.py \
+	tests/system/lib/harness.py \
+	tests/system/lib/images.py \
+	tests/system/lib/monitor.py \
+	tests/system/test_agent.py \
+	tests/system/test_apparmor.py \
+	tests/system/test_bad_xml.py \
+	tests/system/test_blockjob.py \
+	tests/system/test_clients.py \
 	tests/system/test_cpu_models.py \
-	tests/system/test_datapath.py tests/system/test_disk.py \
-	tests/system/test_lifecycle.py tests/system/test_memory.py tests/system/test_monitor.py \
-	tests/system/test_network.py tests/system/test_processors.py \
-	tests/system/test_recovery.py tests/system/test_scale.py tests/system/test_settings.py \
-	tests/system/test_vhost.py tests/system/test_virtio.py tests/system/test_display.py tests/system/test_stock.py tests/kvm-host/stock-image
+	tests/system/test_datapath.py \
+	tests/system/test_disk.py \
+	tests/system/test_display.py \
+	tests/system/test_firmware.py \
+	tests/system/test_lifecycle.py \
+	tests/system/test_memory.py \
+	tests/system/test_monitor.py \
+	tests/system/test_network.py \
+	tests/system/test_processors.py \
+	tests/system/test_recovery.py \
+	tests/system/test_scale.py \
+	tests/system/test_session.py \
+	tests/system/test_settings.py \
+	tests/system/test_snapshot.py \
+	tests/system/test_stock.py \
+	tests/system/test_storage.py \
+	tests/system/test_systemd.py \
+	tests/system/test_vhost.py \
+	tests/system/test_virtio.py
 
 # The built command as a whole: scripts.
 cli_scripts = \
