@@ -290,6 +290,7 @@ EXTRA_DIST += \
 	tests/bench/guests.py \
 	tests/bench/host.py \
 	tests/bench/report.py \
+	tests/bench/results/block-inprocess.txt \
 	tests/bench/results/datapath-block.txt \
 	tests/clients/desktop.py \
 	tests/clients/main.py \
