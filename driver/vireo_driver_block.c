@@ -91,34 +91,6 @@ vireoDomainBlockPull(virDomainPtr dom,
     return ret;
 }
 
-int
-vireoDomainBlockRebase(virDomainPtr dom,
-                       const char *path,
-                       const char *base,
-                       unsigned long bandwidth,
-                       unsigned int flags)
-{
-    virDomainObj *vm;
-    unsigned long long speed;
-    int ret = -1;
-
-    /* Copies by the newer call, virDomainBlockCopy, only. */
-    virCheckFlags(VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES, -1);
-
-    if (vireoDomainBlockSpeed(bandwidth, flags & VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES, &speed) < 0 ||
-        !(vm = vireoDomainObjFromDomain(dom)))
-        return -1;
-
-    if (virDomainBlockRebaseEnsureACL(dom->conn, vm->def) >= 0 &&
-        vireoDomainBeginActiveJob(vm, VIR_JOB_MODIFY) == 0) {
-        ret = vireoDomainPull(vm, path, base, speed);
-        virDomainObjEndJob(vm);
-    }
-
-    virDomainObjEndAPI(&vm);
-    return ret;
-}
-
 static int
 vireoDomainCommit(virDomainObj *vm,
                   const char *path,
@@ -255,6 +227,71 @@ vireoDomainCopy(virDomainObj *vm,
     if (isFile && !existing)
         vireoImageRemove(target);
     return -1;
+}
+
+/* The older call says less of the target than XML does. */
+static int
+vireoDomainRebaseCopy(virDomainObj *vm,
+                      const char *path,
+                      const char *base,
+                      unsigned long long speed,
+                      unsigned int flags)
+{
+    virDomainDiskDef *disk = vireoBlockJobFindDisk(vm, path);
+    vireoDomainCopyParams params = { .speed = speed };
+    unsigned int copyFlags = 0;
+    virStorageSource *target;
+
+    if (!disk)
+        return -1;
+
+    target = virStorageSourceNew();
+    target->type = flags & VIR_DOMAIN_BLOCK_REBASE_COPY_DEV ? VIR_STORAGE_TYPE_BLOCK : VIR_STORAGE_TYPE_FILE;
+    target->path = g_strdup(base);
+    if (flags & VIR_DOMAIN_BLOCK_REBASE_COPY_RAW)
+        target->format = VIR_STORAGE_FILE_RAW;
+    if (flags & VIR_DOMAIN_BLOCK_REBASE_SHALLOW)
+        copyFlags |= VIR_DOMAIN_BLOCK_COPY_SHALLOW;
+    if (flags & VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT)
+        copyFlags |= VIR_DOMAIN_BLOCK_COPY_REUSE_EXT;
+
+    return vireoDomainCopy(vm, disk, target, &params, copyFlags);
+}
+
+int
+vireoDomainBlockRebase(virDomainPtr dom,
+                       const char *path,
+                       const char *base,
+                       unsigned long bandwidth,
+                       unsigned int flags)
+{
+    virDomainObj *vm;
+    unsigned long long speed;
+    int ret = -1;
+
+    virCheckFlags(VIR_DOMAIN_BLOCK_REBASE_SHALLOW |
+                  VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT |
+                  VIR_DOMAIN_BLOCK_REBASE_COPY |
+                  VIR_DOMAIN_BLOCK_REBASE_COPY_RAW |
+                  VIR_DOMAIN_BLOCK_REBASE_COPY_DEV |
+                  VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES, -1);
+    VIR_REQUIRE_FLAG_RET(VIR_DOMAIN_BLOCK_REBASE_SHALLOW, VIR_DOMAIN_BLOCK_REBASE_COPY, -1);
+
+    if (vireoDomainBlockSpeed(bandwidth, flags & VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES, &speed) < 0 ||
+        !(vm = vireoDomainObjFromDomain(dom)))
+        return -1;
+
+    if (virDomainBlockRebaseEnsureACL(dom->conn, vm->def) >= 0 &&
+        vireoDomainBeginActiveJob(vm, VIR_JOB_MODIFY) == 0) {
+        if (flags & VIR_DOMAIN_BLOCK_REBASE_COPY)
+            ret = vireoDomainRebaseCopy(vm, path, base, speed, flags);
+        else
+            ret = vireoDomainPull(vm, path, base, speed);
+        virDomainObjEndJob(vm);
+    }
+
+    virDomainObjEndAPI(&vm);
+    return ret;
 }
 
 int

@@ -146,7 +146,7 @@ def copy_and_restarts() -> None:
         raw = create(f"{lab.directory}/raw.img", "1M", kind="raw")
         domain, console = lab.boot(qcow2_xml(paths[0]) + disk_xml(raw, "vdb"))
         events = Events()
-        slow = {libvirt.VIR_DOMAIN_BLOCK_COPY_BANDWIDTH: 1 << 18}
+        slow = {libvirt.VIR_DOMAIN_BLOCK_COPY_BANDWIDTH: 1 << 19}
         refused(lambda: domain.blockPull("vdb", 0, 0), "block jobs only of disks that are not")
         refused(lambda: domain.blockCopy("vda", copy_xml(paths[2]), {}, 0), "exists already")
         refused(lambda: domain.blockJobAbort("vda", 0), "no block job")
@@ -155,7 +155,7 @@ def copy_and_restarts() -> None:
         full = f"{lab.directory}/full.qcow2"
         domain.blockCopy("vda", copy_xml(full), slow, 0)
         info = domain.blockJobInfo("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES)
-        check(info["type"] == COPY and info["cur"] < info["end"] and info["bandwidth"] == 1 << 18, f"progress {info}")
+        check(info["type"] == COPY and info["cur"] < info["end"] and info["bandwidth"] == 1 << 19, f"progress {info}")
         refused(lambda: domain.blockPull("vda", 0, 0), "block job already")
         refused(lambda: domain.blockJobAbort("vda", PIVOT), "not ready")
         name = domain.name()
@@ -177,7 +177,8 @@ def copy_and_restarts() -> None:
 
         # A copy of the top, which the guest goes on with.
         shallow = f"{lab.directory}/shallow.qcow2"
-        domain.blockCopy("vda", copy_xml(shallow), {}, libvirt.VIR_DOMAIN_BLOCK_COPY_SHALLOW)
+        domain.blockRebase("vda", shallow, 0,
+                           libvirt.VIR_DOMAIN_BLOCK_REBASE_COPY | libvirt.VIR_DOMAIN_BLOCK_REBASE_SHALLOW)
         events.expect(COPY, READY)
         until_ready(domain)
         guest_write(console, 0x44, 4)
