@@ -28,7 +28,8 @@ def refusals(lab: Lab, domain: libvirt.virDomain, top: str) -> None:
     refused(lambda: take("", 0), "disks only")
     refused(lambda: take(""), "disk 'vdc' is raw")
     others = "<disk name='vdb' snapshot='no'/><disk name='vdc' snapshot='no'/>"
-    refused(lambda: take(f"<memory snapshot='external' file='{lab.directory}/m'/><disks>{others}</disks>"), "memory")
+    memory = f"<memory snapshot='external' file='{lab.directory}/m'/>"
+    refused(lambda: take(f"{memory}<disks>{others}</disks>"), "memory")
     refused(lambda: take(f"<disks><disk name='vda' snapshot='internal'/>{others}</disks>"), "internal")
     refused(lambda: take(f"<disks><disk name='vda'><source file='{top}'/></disk>{others}</disks>"), "exists")
     refused(lambda: take(f"<disks><disk name='vda'><driver type='raw'/></disk>{others}</disks>"), "")
@@ -36,7 +37,8 @@ def refusals(lab: Lab, domain: libvirt.virDomain, top: str) -> None:
     # The second disk's image cannot be made: the first one's is removed again.
     first = f"{lab.directory}/first.qcow2"
     refused(lambda: take(f"<disks><disk name='vda'><source file='{first}'/></disk><disk name='vdb'>"
-                         f"<source file='{lab.directory}/none/second'/></disk><disk name='vdc' snapshot='no'/></disks>"),
+                         f"<source file='{lab.directory}/none/second'/></disk>"
+                         "<disk name='vdc' snapshot='no'/></disks>"),
             "second")
     check(not os.path.exists(first), "no image is left")
     check(chain(domain)[0] == top and domain.snapshotNum() == 0, "nothing has changed")

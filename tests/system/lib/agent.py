@@ -27,7 +27,8 @@ def wait_for_channel(domain: libvirt.virDomain, state: str) -> None:
     wait_for(f"a channel that is {state}", lambda: channel_state(domain) == state, 20)
 
 
-def boot_with_agent(lab: Lab, extra: str = "", root: str = "", **options: object) -> "tuple[libvirt.virDomain, Console]":
+def boot_with_agent(lab: Lab, extra: str = "", root: str = "",
+                    **options: object) -> "tuple[libvirt.virDomain, Console]":
     """root: the XML of a disk with the test guest's system, if not a raw one."""
     domain, console = lab.boot((root or disk_xml(lab.root_disk())) + CHANNEL + extra, root=True,
                                **options)
