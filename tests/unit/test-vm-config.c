@@ -115,7 +115,7 @@ static void test_refusals(void)
 		{ "-cpu host,enforce=maybe", "enforce" },
 		{ "-uuid 1234", "is no UUID" },
 		{ "-action reboot=explode", "'reboot'" },
-		{ "-action watchdog=none", "there is no 'watchdog' here" },
+		{ "-action watchdog=explode", "'watchdog'" },
 		{ "-sandbox maybe", "use on or off" },
 		{ "-display gtk", "there is only 'none'" },
 		{ "-vga std", "there is only 'none'" },
