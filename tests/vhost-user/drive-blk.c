@@ -1,7 +1,7 @@
 /*
  * drive-blk.c: drives a vhost-user block back end without a guest, and checks every byte
  *
- *	drive-blk SOCKET REQUESTS
+ *	drive-blk SOCKET REQUESTS [DEPTH]
  *
  * It writes and reads random ranges of the back end's disk, many at a time, through the same
  * device and rings that a guest would, and compares what it reads with what it wrote. At the end it
@@ -23,7 +23,7 @@
 #include "vmm/virtio/virtio_blk_layout.h"
 
 #define SECTOR	    512u
-#define DEPTH	    32u /* requests at a time */
+#define DEPTH	    32u /* requests at a time, at most */
 #define LENGTH_MAX  16u /* sectors of one request */
 #define DISK_MAX    (8u << 20)
 #define PATIENCE_US 30000000
@@ -42,6 +42,7 @@ typedef struct Front {
 	Chardevs *chardevs;
 	Device *device;
 	VirtioDriver driver;
+	unsigned depth;
 	Request requests[DEPTH];
 	uint8_t *expected; /* the disk as it should be */
 	bool *locked;	   /* sectors that a request is about */
@@ -175,7 +176,7 @@ static void take_answers(Front *front, bool wait)
 
 static Request *free_request(Front *front, unsigned *index)
 {
-	for (unsigned i = 0; i < DEPTH; i++) {
+	for (unsigned i = 0; i < front->depth; i++) {
 		if (!front->requests[i].busy) {
 			*index = i;
 			return &front->requests[i];
@@ -221,10 +222,12 @@ static void read_all(Front *front)
 
 int main(int argc, char **argv)
 {
-	Front front = {};
+	Front front = { .depth = DEPTH };
 
-	if (argc != 3) {
-		fputs("usage: drive-blk SOCKET REQUESTS\n", stderr);
+	if (argc == 4)
+		front.depth = (unsigned)strtoul(argv[3], NULL, 10);
+	if (argc < 3 || argc > 4 || front.depth < 1 || front.depth > DEPTH) {
+		fputs("usage: drive-blk SOCKET REQUESTS [DEPTH]\n", stderr);
 		return 2;
 	}
 	connect_front(&front, argv[1]);
