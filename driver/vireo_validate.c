@@ -323,9 +323,10 @@ vireoValidateDomainDef(const virDomainDef *def,
                        void *opaque G_GNUC_UNUSED,
                        void *parseOpaque G_GNUC_UNUSED)
 {
+    /* Tuning first: <numatune> decides on the placement of vCPUs, too. */
     if (vireoValidateOS(def) < 0 ||
-        vireoValidateCPU(def) < 0 ||
         vireoValidateTuning(def) < 0 ||
+        vireoValidateCPU(def) < 0 ||
         vireoValidateFeatures(def) < 0 ||
         vireoValidateClock(def) < 0 ||
         vireoValidateLifecycle(def) < 0)
