@@ -220,7 +220,11 @@ vireoConfigMakeDirs(vireoConfig *config,
     size_t i;
 
     for (i = 0; i < G_N_ELEMENTS(dirs); i++) {
-        if (g_mkdir_with_parents(dirs[i].path, dirs[i].mode) < 0) {
+        g_autofree char *parent = g_path_get_dirname(dirs[i].path);
+
+        /* What is made on the way is not as private: others of these are beside it. */
+        if (g_mkdir_with_parents(parent, 0755) < 0 ||
+            g_mkdir_with_parents(dirs[i].path, dirs[i].mode) < 0) {
             virReportSystemError(errno, _("cannot create directory %s"), dirs[i].path);
             return -1;
         }
