@@ -12,7 +12,7 @@ from lib.harness import check, test
 NVRAM = "/var/lib/libvirt/vireo/nvram"
 TYPE = "<type arch='x86_64' machine='q35'>hvm</type>"
 EFI = f"<os firmware='efi'>{TYPE}<boot dev='hd'/></os>"
-VARIABLE = "/sys/firmware/efi/efivars/VireoTest-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+VARIABLE = "/sys/firmware/efi/efivars/VireoTest-5b1c2f9e-6d3a-4c1f-9a52-3c1e0f7d8b64"
 
 
 def refused(domain: libvirt.virDomain, *words: str, flags: int = 0) -> None:
