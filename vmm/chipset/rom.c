@@ -36,20 +36,6 @@ typedef struct Rom {
 	uint64_t size;
 } Rom;
 
-/* Only writes come here. */
-static uint64_t rom_read(G_GNUC_UNUSED void *opaque, G_GNUC_UNUSED uint64_t offset,
-			 G_GNUC_UNUSED unsigned size)
-{
-	return UINT64_MAX;
-}
-
-static void rom_write(G_GNUC_UNUSED void *opaque, G_GNUC_UNUSED uint64_t offset,
-		      G_GNUC_UNUSED uint64_t value, G_GNUC_UNUSED unsigned size)
-{
-}
-
-static const IoRegionOps rom_ops = { .read = rom_read, .write = rom_write };
-
 static bool rom_map(Rom *rom, int fd, GError **error)
 {
 	struct stat status;
@@ -60,10 +46,9 @@ static bool rom_map(Rom *rom, int fd, GError **error)
 		return error_fail(error, "%s is not a regular file", rom->path);
 	rom->size = (uint64_t)status.st_size;
 	if (rom->size == 0 || rom->size % ROM_UNIT != 0 || rom->size > FLASH_MAXIMUM_SIZE)
-		return error_fail(error,
-				  "%s has %" PRIu64
-				  " bytes: ROM has a multiple of %u, at most %u MiB",
-				  rom->path, rom->size, ROM_UNIT, FLASH_MAXIMUM_SIZE >> 20);
+		return error_fail(
+			error, "%s has %" PRIu64 " bytes: ROM has a multiple of %u, at most %u MiB",
+			rom->path, rom->size, ROM_UNIT, FLASH_MAXIMUM_SIZE >> 20);
 	/* Pages of the host's cache, the same for all guests. */
 	rom->bytes = mmap(NULL, rom->size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (rom->bytes == MAP_FAILED)
@@ -93,11 +78,7 @@ static bool rom_realize(Device *device, GError **error)
 	fd_close(&fd);
 	if (!mapped)
 		return false;
-	rom->region = (IoRegion){ .name = "firmware",
-				  .size = rom->size,
-				  .ops = &rom_ops,
-				  .opaque = rom,
-				  .rom = rom->bytes };
+	rom->region = (IoRegion){ .name = "firmware", .size = rom->size, .rom = rom->bytes };
 	address_space_map(device->services->mmio, &rom->region, ROM_END - rom->size);
 	rom_reset(device);
 	return true;

@@ -25,20 +25,6 @@ typedef struct Vmgenid {
 	uint8_t *page;
 } Vmgenid;
 
-/* Only writes come here. */
-static uint64_t vmgenid_read(G_GNUC_UNUSED void *opaque, G_GNUC_UNUSED uint64_t offset,
-			     G_GNUC_UNUSED unsigned size)
-{
-	return UINT64_MAX;
-}
-
-static void vmgenid_write(G_GNUC_UNUSED void *opaque, G_GNUC_UNUSED uint64_t offset,
-			  G_GNUC_UNUSED uint64_t value, G_GNUC_UNUSED unsigned size)
-{
-}
-
-static const IoRegionOps vmgenid_ops = { .read = vmgenid_read, .write = vmgenid_write };
-
 /* As a GUID is stored: its first three groups of digits are little-endian numbers. */
 static void store_guid(uint8_t *bytes, const char *text)
 {
@@ -73,10 +59,8 @@ static bool vmgenid_realize(Device *device, GError **error)
 		return error_fail_errno(error, errno, "no memory for the generation");
 	vmgenid->page = page;
 	store_guid(vmgenid->page, vmgenid->guid);
-	vmgenid->region = (IoRegion){ .name = "vmgenid",
-				      .size = ACPI_GENERATION_SIZE,
-				      .ops = &vmgenid_ops,
-				      .rom = vmgenid->page };
+	vmgenid->region =
+		(IoRegion){ .name = "vmgenid", .size = ACPI_GENERATION_SIZE, .rom = vmgenid->page };
 	if (address_space_map(device->services->mmio, &vmgenid->region, ACPI_GENERATION_BASE))
 		return true;
 	munmap(vmgenid->page, ACPI_GENERATION_SIZE);

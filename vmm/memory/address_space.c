@@ -237,6 +237,11 @@ static uint64_t region_access(const IoRegion *region, uint64_t offset, uint64_t 
 
 	if (region->ram)
 		return ram_access(region, offset, value, size, write);
+	if (region->rom && (!write || !ops)) {
+		if (!write)
+			memcpy(&result, region->rom + offset, size);
+		return result;
+	}
 	maximum = ops->maximum_size ? ops->maximum_size : 8;
 	if (size > maximum) {
 		for (unsigned done = 0; done < size; done += maximum)
@@ -246,10 +251,6 @@ static uint64_t region_access(const IoRegion *region, uint64_t offset, uint64_t 
 		return result;
 	}
 	value &= all_ones(size);
-	if (region->rom && !write) {
-		memcpy(&result, region->rom + offset, size);
-		return result;
-	}
 	if (ops->aligned_only && (offset & (size - 1)))
 		return all_ones(size);
 	if (size < ops->minimum_size) {

@@ -47,8 +47,8 @@ typedef struct IoRegion {
 	bool log_dirty; /* address_space_log_dirty() */
 	/*
 	 * ROM: where its bytes are in this process, which reads take without a callback (and a vCPU
-	 * without an exit, and it can run code there); only writes are called back. Page-aligned
-	 * like base and size. Changes only while the region is not mapped. NULL: no ROM.
+	 * without an exit, and it can run code there); only writes are called back, to @ops, or
+	 * dropped where that is NULL. Page-aligned like base and size. Changes only while the region is not mapped. NULL: no ROM.
 	 */
 	uint8_t *rom;
 	/* Set by address_space_map(). */

@@ -18,20 +18,6 @@
 #define ROM_UNIT    4096u
 #define ROM_MAXIMUM (16u << 20)
 
-/* Only writes come here. */
-static uint64_t rom_read(G_GNUC_UNUSED void *opaque, G_GNUC_UNUSED uint64_t offset,
-			 G_GNUC_UNUSED unsigned size)
-{
-	return UINT64_MAX;
-}
-
-static void rom_write(G_GNUC_UNUSED void *opaque, G_GNUC_UNUSED uint64_t offset,
-		      G_GNUC_UNUSED uint64_t value, G_GNUC_UNUSED unsigned size)
-{
-}
-
-static const IoRegionOps rom_ops = { .read = rom_read, .write = rom_write };
-
 /* Read the file at @fd into memory as large as the BAR. */
 static bool rom_load(PciRom *rom, int fd, GError **error)
 {
@@ -77,11 +63,7 @@ bool pci_rom_init(PciDevice *pci, PciRom *rom, GError **error)
 		pci_rom_finish(rom);
 		return false;
 	}
-	rom->region = (IoRegion){ .name = "expansion-rom",
-				  .size = rom->size,
-				  .ops = &rom_ops,
-				  .opaque = rom,
-				  .rom = rom->bytes };
+	rom->region = (IoRegion){ .name = "expansion-rom", .size = rom->size, .rom = rom->bytes };
 	pci_device_add_rom_bar(pci, &rom->region);
 	return true;
 }
