@@ -252,13 +252,17 @@ static bool bochs_realize(Device *device, GError **error)
 	void *memory;
 
 	pci_device_init(&bochs->pci);
-	if (!pci_rom_init(&bochs->pci, &bochs->rom, error))
+	if (!pci_rom_init(&bochs->pci, &bochs->rom, error)) {
+		pci_device_finish(&bochs->pci);
 		return false;
+	}
 	memory = mmap(NULL, bochs->memory_size, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED) {
+		error_fail_errno(error, errno, "no memory for the framebuffer");
+		pci_device_finish(&bochs->pci);
 		pci_rom_finish(&bochs->rom);
-		return error_fail_errno(error, errno, "no memory for the framebuffer");
+		return false;
 	}
 	bochs->memory = memory;
 	bochs->n_pages = (uint32_t)(bochs->memory_size / PAGE_SIZE);
