@@ -169,10 +169,7 @@ static void blk_reset(VirtioDevice *device)
 
 static bool connect_back_end(VhostUserBlk *blk, GError **error)
 {
-	VirtioDevice *device = &blk->virtio;
-	DeviceServices *services = virtio_device_services(device);
-	const Device *base = &device->pci.device;
-	VhostUserOptions options = {
+	const VhostUserOptions options = {
 		.n_vrings = blk->num_queues,
 		.vrings_in_unit = 1,
 		.protocol = VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_CONFIG) |
@@ -180,12 +177,9 @@ static bool connect_back_end(VhostUserBlk *blk, GError **error)
 			    VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD),
 		.needed = VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_CONFIG),
 	};
-	Chardev *chardev = services->find_chardev(services, blk->chardev_name);
 
-	if (!chardev)
-		return error_fail(error, "there is no chardev '%s'", blk->chardev_name);
-	blk->user = vhost_user_new(chardev, base->id ? base->id : base->path, &options, &listener,
-				   blk, error);
+	blk->user = virtio_vhost_connect(&blk->virtio, blk->chardev_name, &options, &listener, blk,
+					 error);
 	return blk->user != NULL;
 }
 

@@ -159,24 +159,18 @@ static void device_reset(VirtioDevice *device)
 
 static bool connect_back_end(VhostUserDevice *any, GError **error)
 {
-	VirtioDevice *device = &any->virtio;
-	DeviceServices *services = virtio_device_services(device);
-	const Device *base = &device->pci.device;
 	VhostUserOptions options = {
 		.n_vrings = any->num_queues,
 		.protocol = VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD),
 	};
-	Chardev *chardev = services->find_chardev(services, any->chardev_name);
 
-	if (!chardev)
-		return error_fail(error, "there is no chardev '%s'", any->chardev_name);
 	if (any->config_size > 0) {
 		options.needed = VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_CONFIG);
 		options.protocol |= VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_CONFIG) |
 				    VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_BACKEND_REQ);
 	}
-	any->user = vhost_user_new(chardev, base->id ? base->id : base->path, &options, &listener,
-				   any, error);
+	any->user = virtio_vhost_connect(&any->virtio, any->chardev_name, &options, &listener, any,
+					 error);
 	return any->user != NULL;
 }
 

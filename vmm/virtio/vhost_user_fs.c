@@ -82,11 +82,8 @@ static void fs_reset(VirtioDevice *device)
 static bool fs_setup(VirtioDevice *device, GError **error)
 {
 	VhostUserFs *fs = vhost_user_fs(device);
-	DeviceServices *services = virtio_device_services(device);
-	const Device *base = &device->pci.device;
 	unsigned n_queues = 1u + fs->num_request_queues; /* the first is for urgent requests */
 	const VhostUserOptions connection = { .n_vrings = n_queues };
-	Chardev *chardev = services->find_chardev(services, fs->chardev_name);
 	VhostUser *user;
 	Vhost *carrier;
 	VirtioVhostOptions options = {
@@ -99,12 +96,9 @@ static bool fs_setup(VirtioDevice *device, GError **error)
 
 	if (!fs->tag[0] || strlen(fs->tag) > TAG_SIZE)
 		return error_fail(error, "the tag is not between 1 and %u bytes long", TAG_SIZE);
-	if (!chardev)
-		return error_fail(error, "there is no chardev '%s'", fs->chardev_name);
 	if (!virtio_device_add_queues(device, n_queues, fs->queue_size, error))
 		return false;
-	user = vhost_user_new(chardev, base->id ? base->id : base->path, &connection, &listener, fs,
-			      error);
+	user = virtio_vhost_connect(device, fs->chardev_name, &connection, &listener, fs, error);
 	if (!user)
 		return false;
 	carrier = vhost_user_carrier(user);

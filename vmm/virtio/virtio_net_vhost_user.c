@@ -102,10 +102,6 @@ static uint64_t wanted_features(const VirtioNet *net)
 bool virtio_net_vhost_user_setup(VirtioNet *net, GError **error)
 {
 	VirtioDevice *device = &net->virtio;
-	DeviceServices *services = virtio_device_services(device);
-	const Device *base = &device->pci.device;
-	const char *name = netdev_chardev(net->netdev);
-	Chardev *chardev = services->find_chardev(services, name);
 	const VhostUserOptions connection = {
 		.n_vrings = 2u * net->n_pairs,
 		.vrings_in_unit = 2,
@@ -120,13 +116,12 @@ bool virtio_net_vhost_user_setup(VirtioNet *net, GError **error)
 		.shared = true,
 	};
 
-	if (!chardev)
-		return error_fail(error, "netdev '%s': there is no chardev '%s'",
-				  netdev_id(net->netdev), name);
-	net->user = vhost_user_new(chardev, base->id ? base->id : base->path, &connection,
-				   &listener, net, error);
-	if (!net->user)
+	net->user = virtio_vhost_connect(device, netdev_chardev(net->netdev), &connection,
+					 &listener, net, error);
+	if (!net->user) {
+		g_prefix_error(error, "netdev '%s': ", netdev_id(net->netdev));
 		return false;
+	}
 	carrier = vhost_user_carrier(net->user);
 	if (!virtio_vhost_init(&net->vhost, device, &user_path, &options, wanted_features(net),
 			       error)) {

@@ -14,7 +14,7 @@
 #include "vmm/base/fd.h"
 
 /* Needs nothing from the other side, and what no eventfd can carry. */
-#define OURS		    VIRTIO_FEATURE(VIRTIO_F_RING_RESET)
+#define OURS VIRTIO_FEATURE(VIRTIO_F_RING_RESET)
 
 #define DRAIN_STEP_US 200
 
@@ -268,6 +268,22 @@ void virtio_vhost_stop(VirtioDevice *device)
 }
 
 const VirtioPath virtio_vhost_path = { .start = virtio_vhost_start, .stop = virtio_vhost_stop };
+
+VhostUser *virtio_vhost_connect(VirtioDevice *device, const char *name,
+				const VhostUserOptions *options, const VhostUserListener *listener,
+				void *opaque, GError **error)
+{
+	DeviceServices *services = virtio_device_services(device);
+	const Device *base = &device->pci.device;
+	Chardev *chardev = services->find_chardev(services, name);
+
+	if (!chardev) {
+		error_fail(error, "there is no chardev '%s'", name);
+		return NULL;
+	}
+	return vhost_user_new(chardev, base->id ? base->id : base->path, options, listener, opaque,
+			      error);
+}
 
 void virtio_vhost_reset(VirtioVhost *self)
 {

@@ -11,6 +11,7 @@
 
 #include "vmm/memory/guest_memory.h"
 #include "vmm/vhost/vhost.h"
+#include "vmm/vhost/vhost_user.h"
 #include "vmm/virtio/virtio_device.h"
 
 typedef struct VirtioVhost {
@@ -37,6 +38,14 @@ typedef struct VirtioVhostOptions {
 	bool shared;
 	unsigned drain_ms;
 } VirtioVhostOptions;
+
+/*
+ * The back end at the other side of the chardev @name, connected and negotiated with on behalf of
+ * @device: see vhost_user_new(). In setup. NULL and @error.
+ */
+VhostUser *virtio_vhost_connect(VirtioDevice *device, const char *name,
+				const VhostUserOptions *options, const VhostUserListener *listener,
+				void *opaque, GError **error);
 
 /*
  * Serve queues of @device by @options->carriers, through @path, which calls virtio_vhost_start()
