@@ -141,12 +141,6 @@ Netdev *netdevs_find(Netdevs *netdevs, const char *id)
 	return g_hash_table_lookup(netdevs->by_id, id);
 }
 
-void netdevs_foreach(Netdevs *netdevs, void (*func)(Netdev *, gpointer), gpointer data)
-{
-	for (unsigned i = 0; i < netdevs->in_order->len; i++)
-		func(g_ptr_array_index(netdevs->in_order, i), data);
-}
-
 const char *netdev_id(const Netdev *netdev)
 {
 	return netdev->id;

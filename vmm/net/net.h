@@ -73,9 +73,6 @@ bool netdevs_remove(Netdevs *netdevs, const char *id, GError **error);
 
 /* The netdev @id, or NULL; borrowed. Main thread. */
 Netdev *netdevs_find(Netdevs *netdevs, const char *id);
-/* Call @func with each netdev, in the order they were made. It adds and removes none. Main thread.
- */
-void netdevs_foreach(Netdevs *netdevs, void (*func)(Netdev *, gpointer), gpointer data);
 
 /* Its id; borrowed. Any thread. */
 const char *netdev_id(const Netdev *netdev);

@@ -297,8 +297,7 @@ static void reset_controller(Xhci *xhci)
 	xhci->management = xhci->moderation = xhci->segments = 0;
 	xhci->segment_table = xhci->event_dequeue = 0;
 	xhci->event_size = 0;
-	for (unsigned i = 0; i < XHCI_SLOTS; i++)
-		xhci_slot_clear(xhci, &xhci->slots[i]);
+	memset(xhci->slots, 0, sizeof(xhci->slots));
 	for (unsigned i = 0; i < xhci_n_ports(xhci); i++) {
 		if (i < xhci->ports_2 && xhci->bus.devices[i])
 			usb_device_reset_bus(xhci->bus.devices[i]);

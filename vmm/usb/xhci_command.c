@@ -74,19 +74,6 @@ static unsigned number_of(const Xhci *xhci, const XhciSlot *slot)
 	return (unsigned)(slot - xhci->slots) + 1;
 }
 
-static UsbDevice *device_of(const Xhci *xhci, const XhciSlot *slot)
-{
-	return slot->port >= 1 && slot->port <= xhci->bus.n_ports
-		       ? xhci->bus.devices[slot->port - 1]
-		       : NULL;
-}
-
-void xhci_slot_clear(Xhci *xhci, XhciSlot *slot)
-{
-	(void)xhci;
-	memset(slot, 0, sizeof(*slot));
-}
-
 /* The slot context as it is in memory, changed by @state and the address. */
 static bool store_slot(Xhci *xhci, XhciSlot *slot, Context context)
 {
@@ -142,8 +129,7 @@ static XhciCompletion enable_slot(Xhci *xhci, unsigned *number)
 
 	for (unsigned i = 0; i < n; i++) {
 		if (!xhci->slots[i].enabled) {
-			xhci_slot_clear(xhci, &xhci->slots[i]);
-			xhci->slots[i].enabled = true;
+			xhci->slots[i] = (XhciSlot){ .enabled = true };
 			*number = i + 1;
 			return COMPLETION_SUCCESS;
 		}
@@ -191,7 +177,7 @@ static XhciCompletion address_device(Xhci *xhci, XhciSlot *slot, const XhciTrb *
 	if (slot->state > SLOT_DEFAULT || (block && slot->state != SLOT_ENABLED))
 		return COMPLETION_CONTEXT_STATE;
 	slot->port = (uint8_t)port;
-	if (!device_of(xhci, slot)) {
+	if (!xhci_slot_device(xhci, slot)) {
 		slot->port = 0;
 		return COMPLETION_PARAMETER;
 	}
@@ -279,7 +265,7 @@ static XhciCompletion evaluate_context(Xhci *xhci, XhciSlot *slot, const XhciTrb
 
 static XhciCompletion reset_device(Xhci *xhci, XhciSlot *slot)
 {
-	UsbDevice *usb = device_of(xhci, slot);
+	UsbDevice *usb = xhci_slot_device(xhci, slot);
 	Context context;
 
 	if (slot->state < SLOT_ADDRESSED)
@@ -303,7 +289,7 @@ static XhciCompletion disable_slot(Xhci *xhci, XhciSlot *slot)
 		context[3] = 0;
 		write_context(xhci, output_at(slot, 0), context);
 	}
-	xhci_slot_clear(xhci, slot);
+	*slot = (XhciSlot){ 0 };
 	return COMPLETION_SUCCESS;
 }
 

@@ -162,6 +162,14 @@ static inline unsigned xhci_n_ports(const Xhci *xhci)
 	return xhci->ports_2 + xhci->ports_3;
 }
 
+/* What is plugged in where @slot's device was addressed; NULL if nothing is. */
+static inline UsbDevice *xhci_slot_device(const Xhci *xhci, const XhciSlot *slot)
+{
+	return slot->port >= 1 && slot->port <= xhci->bus.n_ports
+		       ? xhci->bus.devices[slot->port - 1]
+		       : NULL;
+}
+
 static inline unsigned xhci_trb_type(const XhciTrb *trb)
 {
 	return trb->control >> 10 & 0x3f;
@@ -195,8 +203,6 @@ void xhci_interrupt(Xhci *xhci);
 
 /* Work on the command ring while there is something in it and room for its events. */
 void xhci_run_commands(Xhci *xhci);
-/* @slot is what it was at first. */
-void xhci_slot_clear(Xhci *xhci, XhciSlot *slot);
 /* Write state and ring of endpoint @index to its context. */
 bool xhci_endpoint_store(Xhci *xhci, XhciSlot *slot, unsigned index);
 

@@ -25,10 +25,7 @@ typedef struct Transfer {
 
 static UsbDevice *device_of(const Transfer *transfer)
 {
-	const Xhci *xhci = transfer->xhci;
-	unsigned port = transfer->slot->port;
-
-	return port >= 1 && port <= xhci->bus.n_ports ? xhci->bus.devices[port - 1] : NULL;
+	return xhci_slot_device(transfer->xhci, transfer->slot);
 }
 
 static void send_event(const Transfer *transfer, uint64_t parameter, XhciCompletion completion,
