@@ -83,6 +83,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_scsi.c \
 	driver/vireo_snapshot.c \
 	driver/vireo_snapshot_disk.c \
+	driver/vireo_snapshot_offline.c \
 	driver/vireo_stats.c \
 	driver/vireo_stats_queue.c \
 	driver/vireo_storage.c \

@@ -202,6 +202,7 @@ vireoDomainCopy(virDomainObj *vm,
     g_autoptr(virStorageSource) target = source;
     bool shallow = flags & VIR_DOMAIN_BLOCK_COPY_SHALLOW;
     bool existing = flags & VIR_DOMAIN_BLOCK_COPY_REUSE_EXT;
+    virDomainBlockInfo info = { 0 };
     bool isFile;
 
     if (target->format <= VIR_STORAGE_FILE_NONE)
@@ -218,7 +219,8 @@ vireoDomainCopy(virDomainObj *vm,
     virObjectUnref(target->backingStore);
     target->backingStore = shallow && virStorageSourceHasBacking(disk->src) ?
         virObjectRef(disk->src->backingStore) : virStorageSourceNew();
-    if (isFile && !existing && vireoImageCreate(vm, disk, target) < 0)
+    if (isFile && !existing &&
+        (vireoImageGetInfo(vm, disk, &info) < 0 || vireoImageCreate(target, info.capacity) < 0))
         return -1;
 
     if (vireoBlockJobCopy(vm, disk, virObjectRef(target), shallow, existing, params->speed,

@@ -87,7 +87,8 @@ vireoDomainDescribeSnapshot(virDomainObj *vm,
     }
 
     def->memory = VIR_DOMAIN_SNAPSHOT_LOCATION_NO;
-    def->state = VIR_DOMAIN_SNAPSHOT_DISK_SNAPSHOT;
+    def->state = virDomainObjIsActive(vm) ? VIR_DOMAIN_SNAPSHOT_DISK_SNAPSHOT :
+        VIR_DOMAIN_SNAPSHOT_SHUTOFF;
     g_free(def->parent.parent_name);
     def->parent.parent_name = g_strdup(current);
     if (!(def->parent.dom = virDomainDefCopy(vm->def, priv->driver->xmlopt, NULL, true)) ||
@@ -103,8 +104,11 @@ vireoDomainTakeSnapshot(virDomainObj *vm,
                         virDomainSnapshotDef *def,
                         unsigned int flags)
 {
+    bool existing = flags & VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT;
+
     if (vireoDomainDescribeSnapshot(vm, def) < 0 ||
-        vireoSnapshotTakeDisks(vm, def, flags & VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT) < 0)
+        (virDomainObjIsActive(vm) ? vireoSnapshotTakeDisks(vm, def, existing) :
+         vireoSnapshotTakeOffline(vm, def, existing)) < 0)
         return -1;
     if (flags & VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA)
         return 0;
@@ -150,7 +154,8 @@ vireoDomainTakeQuietSnapshot(virDomainObj *vm,
 
     if (quiesce && vireoDomainFreezeForSnapshot(vm) < 0)
         return -1;
-    if (vireoDomainBeginActiveJob(vm, VIR_JOB_MODIFY) == 0) {
+    if ((quiesce ? vireoDomainBeginActiveJob(vm, VIR_JOB_MODIFY) :
+         virDomainObjBeginJob(vm, VIR_JOB_MODIFY)) == 0) {
         ret = vireoDomainTakeSnapshot(vm, def, flags);
         virDomainObjEndJob(vm);
     }

@@ -14,7 +14,9 @@
 #include "virfile.h"
 #include "virlog.h"
 
+#include "vireo_blockdev.h"
 #include "vireo_image.h"
+#include "vireo_stats.h"
 #include "vireo_storage.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -60,12 +62,50 @@ vireoImageRunTool(virStorageSource *src,
 }
 
 int
-vireoImageCreate(virDomainObj *vm,
-                 virDomainDiskDef *disk,
-                 virStorageSource *src)
+vireoImageCheckOverlay(const virDomainDiskDef *disk,
+                       const virStorageSource *image,
+                       bool existing)
 {
-    virDomainBlockInfo info = { 0 };
+    virStorageType type = virStorageSourceGetActualType(image);
 
+    if (vireoBlockdevCheck(image, disk) < 0)
+        return -1;
+    if (image->format != VIR_STORAGE_FILE_QCOW2) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("disk '%s' cannot go on in an image of format '%s', only of 'qcow2'"), disk->dst,
+                       virStorageFileFormatTypeToString(image->format));
+        return -1;
+    }
+    if (existing && type != VIR_STORAGE_TYPE_NETWORK && !virFileExists(image->path)) {
+        virReportSystemError(ENOENT, _("the image '%s' for disk '%s' cannot be reused"), image->path,
+                             disk->dst);
+        return -1;
+    }
+    if (!existing && type != VIR_STORAGE_TYPE_FILE) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("Vireo makes images for disk '%s' only in files: what is not one must exist and be reused"),
+                       disk->dst);
+        return -1;
+    }
+
+    return 0;
+}
+
+int
+vireoImageGetInfo(virDomainObj *vm,
+                  virDomainDiskDef *disk,
+                  virDomainBlockInfo *info)
+{
+    if (virDomainObjIsActive(vm) && vireoStorageServes(disk))
+        return vireoStorageGetInfo(vm, disk, info);
+
+    return vireoStatsGetImage(disk, info);
+}
+
+int
+vireoImageCreate(virStorageSource *src,
+                 unsigned long long bytes)
+{
     if (virFileExists(src->path)) {
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED, _("the image '%s' exists already"), src->path);
         return -1;
@@ -75,9 +115,7 @@ vireoImageCreate(virDomainObj *vm,
         return -1;
     }
 
-    if (vireoStorageGetInfo(vm, disk, &info) < 0)
-        return -1;
-    if (vireoImageRunTool(src, info.capacity) == 0)
+    if (vireoImageRunTool(src, bytes) == 0)
         return 0;
 
     unlink(src->path);

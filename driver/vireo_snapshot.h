@@ -80,3 +80,23 @@ int
 vireoSnapshotTakeDisks(virDomainObj *vm,
                        virDomainSnapshotDef *def,
                        bool existing);
+
+/**
+ * vireoSnapshotTakeOffline:
+ * @vm: not active
+ * @def, @existing: as above
+ *
+ * Makes the images, and has the definition name them. If that fails, it stays what it was, and
+ * images that were made are removed.
+ */
+int
+vireoSnapshotTakeOffline(virDomainObj *vm,
+                         virDomainSnapshotDef *def,
+                         bool existing);
+
+/* For these two: whether Vireo takes what is @wanted of one disk, and the error for no disk at all.
+ * Return 0, or -1 with an error reported. */
+int
+vireoSnapshotCheckDisk(const virDomainSnapshotDiskDef *wanted);
+int
+vireoSnapshotReportNone(void);

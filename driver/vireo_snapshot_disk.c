@@ -8,7 +8,6 @@
 
 #include "viralloc.h"
 #include "virerror.h"
-#include "virfile.h"
 
 #include "vireo_blockdev.h"
 #include "vireo_blockjob.h"
@@ -33,34 +32,23 @@ vireoSnapshotDiskClear(vireoSnapshotDisk *work)
     g_clear_pointer(&work->image, virObjectUnref);
 }
 
-static int
-vireoSnapshotCheckImage(const virDomainDiskDef *disk,
-                        const virStorageSource *image,
-                        bool existing)
+int
+vireoSnapshotCheckDisk(const virDomainSnapshotDiskDef *wanted)
 {
-    virStorageType type = virStorageSourceGetActualType(image);
+    if (wanted->snapshot == VIR_DOMAIN_SNAPSHOT_LOCATION_EXTERNAL)
+        return 0;
 
-    if (vireoBlockdevCheck(image, disk) < 0)
-        return -1;
-    if (image->format != VIR_STORAGE_FILE_QCOW2) {
-        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                       _("disk '%s' cannot go on in an image of format '%s', only of 'qcow2'"), disk->dst,
-                       virStorageFileFormatTypeToString(image->format));
-        return -1;
-    }
-    if (existing && type != VIR_STORAGE_TYPE_NETWORK && !virFileExists(image->path)) {
-        virReportSystemError(ENOENT, _("the image '%s' for disk '%s' cannot be reused"), image->path,
-                             disk->dst);
-        return -1;
-    }
-    if (!existing && type != VIR_STORAGE_TYPE_FILE) {
-        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                       _("Vireo makes images for disk '%s' only in files: what is not one must exist and be reused"),
-                       disk->dst);
-        return -1;
-    }
+    virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                   _("disk '%s': Vireo has no '%s' snapshots, only 'external' ones"), wanted->name,
+                   virDomainSnapshotLocationTypeToString(wanted->snapshot));
+    return -1;
+}
 
-    return 0;
+int
+vireoSnapshotReportNone(void)
+{
+    virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s", _("no disks are selected for the snapshot"));
+    return -1;
 }
 
 /* Sets @work to what @wanted says, if that can be done. */
@@ -74,14 +62,8 @@ vireoSnapshotPlanDisk(virDomainObj *vm,
 
     if (wanted->snapshot == VIR_DOMAIN_SNAPSHOT_LOCATION_NO)
         return 0;
-    if (wanted->snapshot != VIR_DOMAIN_SNAPSHOT_LOCATION_EXTERNAL) {
-        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                       _("disk '%s': Vireo has no '%s' snapshots, only 'external' ones"), wanted->name,
-                       virDomainSnapshotLocationTypeToString(wanted->snapshot));
-        return -1;
-    }
-
-    if (!(disk = vireoBlockJobFindDisk(vm, wanted->name)))
+    if (vireoSnapshotCheckDisk(wanted) < 0 ||
+        !(disk = vireoBlockJobFindDisk(vm, wanted->name)))
         return -1;
     if (vireoBlockJobFind(vm, disk)) {
         virReportError(VIR_ERR_BLOCK_COPY_ACTIVE, _("disk '%s' has a block job"), disk->dst);
@@ -98,7 +80,7 @@ vireoSnapshotPlanDisk(virDomainObj *vm,
         return -1;
     work->disk = disk;
 
-    return vireoSnapshotCheckImage(disk, work->image, existing);
+    return vireoImageCheckOverlay(disk, work->image, existing);
 }
 
 /* Has the image, and the storage daemon have it; nothing behind it yet, as far as that knows. */
@@ -110,8 +92,11 @@ vireoSnapshotPrepareDisk(virDomainObj *vm,
     virStorageSource *image = work->image;
 
     if (!existing) {
+        virDomainBlockInfo info = { 0 };
+
         image->backingStore = virObjectRef(work->disk->src);
-        if (vireoImageCreate(vm, work->disk, image) < 0)
+        if (vireoImageGetInfo(vm, work->disk, &info) < 0 ||
+            vireoImageCreate(image, info.capacity) < 0)
             return -1;
         work->made = true;
         virObjectUnref(image->backingStore);
@@ -185,11 +170,8 @@ vireoSnapshotPlan(virDomainObj *vm,
             return -1;
         any |= works[i].image != NULL;
     }
-    if (any)
-        return 0;
 
-    virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s", _("no disks are selected for the snapshot"));
-    return -1;
+    return any ? 0 : vireoSnapshotReportNone();
 }
 
 int

@@ -44,6 +44,30 @@ def refusals(lab: Lab, domain: libvirt.virDomain, top: str) -> None:
     check(chain(domain)[0] == top and domain.snapshotNum() == 0, "nothing has changed")
 
 
+def offline(lab: Lab, domain: libvirt.virDomain, top: str, data: str, raw: str) -> None:
+    """A domain that does not run goes on in new images, of whatever format its own are."""
+    name = domain.name()
+    first = f"{lab.directory}/first.qcow2"
+    refused(lambda: domain.snapshotCreateXML("<domainsnapshot/>", TAKE | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE),
+            "not running")
+    refused(lambda: domain.snapshotCreateXML("<domainsnapshot/>", 0), "disks only")
+    refused(lambda: domain.snapshotCreateXML(
+        f"<domainsnapshot><disks><disk name='vda'><source file='{first}'/></disk><disk name='vdb'>"
+        f"<source file='{lab.directory}/none/second'/></disk></disks></domainsnapshot>", TAKE), "second")
+    refused(lambda: domain.snapshotCreateXML(
+        f"<domainsnapshot><disks><disk name='vda'><source file='{first}'/></disk></disks></domainsnapshot>",
+        TAKE | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT), "first")
+    check(not os.path.exists(first) and chain(domain) == [top], "nothing has changed")
+
+    virsh("snapshot-create-as", name, "off", "--disk-only", "--diskspec", "vdb,snapshot=no")
+    root = os.path.splitext(top)[0]
+    check(chain(domain) == [f"{root}.off"], f"vda: {chain(domain)}")
+    check(chain(domain, "vdb") == [data], "vdb stays")
+    check(chain(domain, "vdc") == [f"{lab.directory}/raw.off"], f"vdc: {chain(domain, 'vdc')}")
+    check(domain.blockInfo("vdc")[0] == os.path.getsize(raw), "as large as the raw image")
+    check("<state>shutoff</state>" in domain.snapshotCurrent().getXMLDesc(), "what it was like")
+
+
 @test(limit=240)
 def snapshots() -> None:
     """Two disks at one moment, of file systems at rest; a tree of them; what a restart and the end leave."""
@@ -110,10 +134,13 @@ def snapshots() -> None:
         domain.destroy()
         check(holds(data, 0, "1M") and holds(f"{lab.directory}/vdb.s1", 0x11, "1M"), "what is in which image")
         refused(domain.undefine, "1 snapshots")
+        offline(lab, domain, nova, f"{lab.directory}/vdb.s2", raw)
         domain.create()
         console = lab.console(domain)
         console.login()
         check(console.shell("cat /state") == "last", "from the definition")
+        check(chain(domain) == [f"{lab.directory}/nova.off", nova, top, base], f"vda: {chain(domain)}")
+        check(chain(domain, "vdc") == [f"{lab.directory}/raw.off", raw], f"vdc: {chain(domain, 'vdc')}")
         domain.destroy()
         domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
         check(not os.path.exists(f"/var/lib/libvirt/vireo/snapshot/{name}"), "nothing is left")
