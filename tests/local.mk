@@ -114,10 +114,14 @@ tests_unit_test_sandbox_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_sandbox_LDADD = $(TEST_LIBS)
 
 # Memory
-unit_tests += tests/unit/test-rcu tests/unit/test-guest-memory tests/unit/test-address-space
+unit_tests += tests/unit/test-lazy-memory tests/unit/test-rcu tests/unit/test-guest-memory \
+	tests/unit/test-address-space
 tests_unit_test_rcu_SOURCES = tests/unit/test-rcu.c
 tests_unit_test_rcu_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_rcu_LDADD = $(TEST_LIBS)
+tests_unit_test_lazy_memory_SOURCES = tests/unit/test-lazy-memory.c
+tests_unit_test_lazy_memory_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_lazy_memory_LDADD = $(TEST_LIBS)
 tests_unit_test_guest_memory_SOURCES = tests/unit/test-guest-memory.c
 tests_unit_test_guest_memory_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_guest_memory_LDADD = $(TEST_LIBS)

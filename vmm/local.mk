@@ -17,6 +17,7 @@ libvmm_a_SOURCES += \
 	vmm/base/io_workers.c vmm/base/io_workers.h \
 	vmm/base/iov.c vmm/base/iov.h \
 	vmm/base/json.h \
+	vmm/base/lazy_memory.c vmm/base/lazy_memory.h \
 	vmm/base/log.c vmm/base/log.h \
 	vmm/base/process.c vmm/base/process.h \
 	vmm/base/rcu.c vmm/base/rcu.h \

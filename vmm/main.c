@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <glib-unix.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -136,6 +137,8 @@ static bool serve(const VmConfig *config, int *ready_fd, int *status, GError **e
 	if (!machine || !monitor_start(monitor, machine, error))
 		return false;
 	g_unix_fd_add(signal_fd, G_IO_IN, end_by_signal, machine);
+	/* What reading a configuration and images took is not needed again. */
+	malloc_trim(0);
 	done = run(machine, config, ready_fd, status, error);
 	monitor_stop(monitor);
 	return done;
@@ -154,6 +157,7 @@ int main(int argc, char **argv)
 		return print_help(config);
 	if (config->daemonize && !process_daemonize(&ready_fd, &error))
 		return fail(error);
+	process_limit_stacks();
 	sandbox_prepare();
 	if (!log_init(config->log_file, config->log_timestamps, &error))
 		return fail(error);

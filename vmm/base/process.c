@@ -1,5 +1,5 @@
 /*
- * process.c: what a daemon does to itself: background, pid file, user
+ * process.c: what a daemon does to itself: background, pid file, user, memory
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,4 +136,22 @@ bool process_run_as(const char *user, GError **error)
 	if (uid != 0 && setuid(0) == 0)
 		return error_fail(error, "user '%s' can become root again", user);
 	return true;
+}
+
+/* Below the 2 MiB of a huge page. The deepest are TLS of VNC clients and the log's formatting. */
+#ifdef VIREO_SANITIZERS
+#define STACK_SIZE (1024 * 1024)
+#else
+#define STACK_SIZE (512 * 1024)
+#endif
+
+void process_limit_stacks(void)
+{
+	pthread_attr_t attributes;
+
+	if (pthread_attr_init(&attributes) != 0)
+		return;
+	pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	pthread_setattr_default_np(&attributes);
+	pthread_attr_destroy(&attributes);
 }

@@ -1,5 +1,5 @@
 /*
- * process.h: what a daemon does to itself: background, pid file, user
+ * process.h: what a daemon does to itself: background, pid file, user, memory
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -29,3 +29,10 @@ int process_write_pid_file(const char *path, GError **error);
  * none or the process may not.
  */
 bool process_run_as(const char *user, GError **error);
+
+/*
+ * Have threads made from now on take stacks that are large enough for anything of ours, instead of
+ * the host's default. Of that (8 MiB) a host whose transparent_hugepage is "always" may make 2 MiB
+ * present at the first touch, and mlockall() all of it. Before any thread is made.
+ */
+void process_limit_stacks(void);

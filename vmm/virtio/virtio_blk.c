@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "vmm/base/error.h"
+#include "vmm/base/lazy_memory.h"
 #include "vmm/virtio/virtio_blk_internal.h"
 #include "vmm/virtio/virtio_blk_layout.h"
 #include "vmm/virtio/virtio_pci.h"
@@ -188,6 +189,11 @@ static bool attach_node(VirtioBlk *blk, GError **error)
 	return block_node_attach(blk->node, &user, error);
 }
 
+static size_t requests_size(const VirtioBlk *blk)
+{
+	return sizeof(BlkRequest) * blk->queue_size * blk->num_queues;
+}
+
 static bool blk_setup(VirtioDevice *device, GError **error)
 {
 	VirtioBlk *blk = virtio_blk(device);
@@ -208,14 +214,19 @@ static bool blk_setup(VirtioDevice *device, GError **error)
 		return false;
 	if (!virtio_device_add_queues(device, blk->num_queues, blk->queue_size, error))
 		return false;
-	if (!attach_node(blk, error))
+	blk->requests = lazy_memory_new(requests_size(blk));
+	if (!blk->requests)
+		return error_fail_errno(error, ENOMEM, "requests");
+	if (!attach_node(blk, error)) {
+		lazy_memory_free(blk->requests, requests_size(blk));
 		return false;
+	}
 	offer_features(blk);
 	blk->writeback = blk->write_cache != ON_OFF_AUTO_OFF;
 	blk->n_blk_queues = blk->num_queues;
 	blk->queues = g_new0(BlkQueue, blk->num_queues);
 	for (unsigned i = 0; i < blk->num_queues; i++)
-		blk->queues[i].requests = g_new0(BlkRequest, blk->queue_size);
+		blk->queues[i].requests = blk->requests + (size_t)i * blk->queue_size;
 	return true;
 }
 
@@ -224,8 +235,7 @@ static void blk_teardown(VirtioDevice *device)
 	VirtioBlk *blk = virtio_blk(device);
 
 	block_node_detach(blk->node);
-	for (unsigned i = 0; i < blk->n_blk_queues; i++)
-		g_free(blk->queues[i].requests);
+	lazy_memory_free(blk->requests, requests_size(blk));
 	g_clear_pointer(&blk->queues, g_free);
 	blk->n_blk_queues = 0;
 }

@@ -56,6 +56,7 @@ struct VirtioBlk {
 	BlockLimits limits;
 	uint64_t size;	/* bytes; atomic */
 	bool writeback; /* what the driver sees; device lock */
+	BlkRequest *requests; /* of all queues */
 	uint32_t n_blk_queues;
 	BlkQueue *queues;
 	gint held_error; /* atomic: errno of the last one held, 0: none is */

@@ -14,9 +14,11 @@
 
 #include "vmm/virtio/virtio_net.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "vmm/base/error.h"
+#include "vmm/base/lazy_memory.h"
 #include "vmm/virtio/virtio_net_internal.h"
 #include "vmm/virtio/virtio_pci.h"
 
@@ -174,11 +176,13 @@ static void offer_features(VirtioNet *net)
 	net->virtio.offered |= features;
 }
 
-static void add_pairs(VirtioNet *net)
+static bool add_pairs(VirtioNet *net, GError **error)
 {
 	VirtioQueue *queues = net->virtio.queues;
 
-	net->pairs = g_new0(NetPair, net->n_pairs);
+	net->pairs = lazy_memory_new(sizeof(NetPair) * net->n_pairs);
+	if (!net->pairs)
+		return error_fail_errno(error, ENOMEM, "queues");
 	for (unsigned i = 0; i < net->n_pairs; i++) {
 		NetPair *pair = &net->pairs[i];
 
@@ -187,19 +191,18 @@ static void add_pairs(VirtioNet *net)
 		pair->rx = &queues[2 * i];
 		pair->tx = &queues[2 * i + 1];
 		pair->tx_moderation.queue = pair->tx;
-		pair->spill = g_malloc(NET_FRAME_MAX);
 		virtio_queue_set_maximum_size(pair->rx, net->rx_queue_size);
 		virtio_queue_set_maximum_size(pair->tx, net->tx_queue_size);
 	}
 	/* With a driver that knows of one pair only, the second's receive queue is this one. */
 	virtio_queue_set_maximum_size(&queues[2 * net->n_pairs], CTRL_QUEUE_SIZE);
+	return true;
 }
 
 static void free_pairs(VirtioNet *net)
 {
-	for (unsigned i = 0; i < net->n_pairs; i++)
-		g_free(net->pairs[i].spill);
-	g_clear_pointer(&net->pairs, g_free);
+	lazy_memory_free(net->pairs, sizeof(NetPair) * net->n_pairs);
+	net->pairs = NULL;
 }
 
 static bool net_setup(VirtioDevice *device, GError **error)
@@ -219,7 +222,8 @@ static bool net_setup(VirtioDevice *device, GError **error)
 	if (!virtio_device_add_queues(device, 2 * net->n_pairs + 1,
 				      MAX(net->rx_queue_size, net->tx_queue_size), error))
 		return false;
-	add_pairs(net);
+	if (!add_pairs(net, error))
+		return false;
 	if (!netdev_attach(net->netdev, base->id ? base->id : base->path, device->loop,
 			   &netdev_listener, net, error)) {
 		free_pairs(net);

@@ -60,7 +60,6 @@ typedef struct NetPair {
 	unsigned first, n;			      /* of them, in use */
 	uint64_t window_bytes;
 	struct iovec iov[VIRTQUEUE_MAX_SIZE]; /* scratch: the window, then the spill */
-	uint8_t *spill;			      /* NET_FRAME_MAX bytes */
 	uint64_t waiting;		      /* bytes of a frame that needs more chains; 0: none */
 	uint64_t spilled_from;		      /* of which those from here on are in the spill */
 
@@ -69,6 +68,8 @@ typedef struct NetPair {
 	uint64_t turn_bytes; /* passed on in this turn of either queue */
 	unsigned stream_level;
 	bool streams; /* the loop gathers for it */
+
+	uint8_t spill[NET_FRAME_MAX]; /* last: hardly ever used */
 } NetPair;
 
 struct VirtioNet {

@@ -13,10 +13,12 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "qapi-events.h"
 #include "vmm/base/error.h"
+#include "vmm/base/lazy_memory.h"
 #include "vmm/scsi/scsi.h"
 #include "vmm/virtio/virtio_pci.h"
 #include "vmm/virtio/virtio_scsi.h"
@@ -117,7 +119,7 @@ struct VirtioScsi {
 	uint32_t max_cdb_size, max_sense_size;
 
 	/* Loop thread. */
-	ScsiRequest **requests;	 /* by queue and slot; of the event queue there are none */
+	ScsiRequest *requests;	 /* by queue and slot; the event queue uses none */
 	ScsiRequest *functions;	 /* wait for their unit to be idle */
 	bool event_missed;
 	ScsiOutcome outcome; /* of the command at hand */
@@ -306,7 +308,8 @@ static void execute(ScsiRequest *request, const uint8_t lun[8], const uint8_t *c
 static ScsiRequest *request_of(VirtioQueue *queue, VirtqueueElement *element)
 {
 	VirtioScsi *scsi = virtio_scsi(queue->device);
-	ScsiRequest *request = &scsi->requests[queue->ring.index][element->slot];
+	size_t first = (size_t)queue->ring.index * scsi->queue_size;
+	ScsiRequest *request = &scsi->requests[first + element->slot];
 
 	request->scsi = scsi;
 	request->queue = queue;
@@ -601,6 +604,11 @@ static void add_bus(VirtioScsi *scsi)
 	scsi_bus_init(&scsi->bus, name, base);
 }
 
+static size_t requests_size(const VirtioScsi *scsi)
+{
+	return sizeof(ScsiRequest) * scsi->queue_size * (QUEUE_REQUESTS + scsi->num_queues);
+}
+
 static bool scsi_setup(VirtioDevice *device, GError **error)
 {
 	VirtioScsi *scsi = virtio_scsi(device);
@@ -612,11 +620,9 @@ static bool scsi_setup(VirtioDevice *device, GError **error)
 				      error))
 		return false;
 	device->offered |= VIRTIO_FEATURE(F_HOTPLUG) | VIRTIO_FEATURE(F_CHANGE);
-	scsi->requests = g_new0(ScsiRequest *, device->n_queues);
-	for (unsigned i = 0; i < device->n_queues; i++) {
-		if (i != QUEUE_EVENT)
-			scsi->requests[i] = g_new0(ScsiRequest, scsi->queue_size);
-	}
+	scsi->requests = lazy_memory_new(requests_size(scsi));
+	if (!scsi->requests)
+		return error_fail_errno(error, ENOMEM, "requests");
 	scsi_reset(device);
 	add_bus(scsi);
 	return true;
@@ -627,9 +633,7 @@ static void scsi_teardown(VirtioDevice *device)
 	VirtioScsi *scsi = virtio_scsi(device);
 
 	scsi_bus_clear(&scsi->bus);
-	for (unsigned i = 0; i < QUEUE_REQUESTS + (unsigned)scsi->num_queues; i++)
-		g_free(scsi->requests[i]);
-	g_clear_pointer(&scsi->requests, g_free);
+	lazy_memory_free(scsi->requests, requests_size(scsi));
 }
 
 static bool scsi_loaded(void *object, GError **error)

@@ -12,8 +12,8 @@
 #include "vmm/virtio/virtqueue.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
+#include "vmm/base/lazy_memory.h"
 #include "vmm/base/rcu.h"
 #include "vmm/base/trace.h"
 #include "vmm/virtio/virtqueue_ring.h"
@@ -25,7 +25,7 @@
 #define FEW_IOVECS 8u
 
 /*
- * One anonymous mapping: this header, a few iovecs for each slot, then as many as a slot may need,
+ * One piece of memory: this header, a few iovecs for each slot, then as many as a slot may need,
  * for elements that do. Zero is a valid start for all of it.
  */
 struct VirtqueuePool {
@@ -49,10 +49,9 @@ static VirtqueuePool *pool_new(unsigned maximum_size, bool packed)
 	unsigned raw_per_element = packed ? maximum_size : 0;
 	size_t raw_at = sizeof(VirtqueuePool) + n_iovecs * sizeof(struct iovec);
 	size_t size = raw_at + (size_t)maximum_size * raw_per_element * DESCRIPTOR_SIZE;
-	VirtqueuePool *pool = mmap(NULL, size, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	VirtqueuePool *pool = lazy_memory_new(size);
 
-	if (pool == MAP_FAILED)
+	if (!pool)
 		return NULL;
 	pool->mapping_size = size;
 	pool->iovecs_per_element = per_element;
@@ -130,7 +129,7 @@ void virtqueue_reset(Virtqueue *queue)
 {
 	virtqueue_unmap(queue);
 	if (queue->pool)
-		munmap(queue->pool, queue->pool->mapping_size);
+		lazy_memory_free(queue->pool, queue->pool->mapping_size);
 	queue->pool = NULL;
 	queue->n_in_flight = 0;
 	queue->size = queue->maximum_size;
