@@ -78,10 +78,16 @@ vireoBlockdevCheckNetwork(const virStorageSource *src,
                        _("disk '%s': one <source><host> is needed, not %zu"), disk->dst, src->nhosts);
         return -1;
     }
-    if (src->haveTLS == VIR_TRISTATE_BOOL_YES || src->ncookies > 0 || src->readahead > 0 ||
-        src->timeout > 0 || src->sslverify == VIR_TRISTATE_BOOL_NO) {
+    if (src->haveTLS == VIR_TRISTATE_BOOL_YES || src->ncookies > 0) {
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                       _("disk '%s': Vireo does not support <source tls>, <cookies>, <readahead>, <timeout> or <ssl>"),
+                       _("disk '%s': Vireo does not support <source tls> or <cookies>"), disk->dst);
+        return -1;
+    }
+    if ((src->protocol == VIR_STORAGE_NET_PROTOCOL_NBD && (src->readahead > 0 || src->timeout > 0)) ||
+        (src->protocol != VIR_STORAGE_NET_PROTOCOL_HTTPS &&
+         src->sslverify != VIR_TRISTATE_BOOL_ABSENT)) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("disk '%s': <readahead> and <timeout> are for http and https, <ssl> is for https"),
                        disk->dst);
         return -1;
     }
@@ -159,7 +165,13 @@ vireoBlockdevAddNetwork(virJSONValue **props,
     url = g_strdup_printf("%s://%s:%u%s%s%s%s", protocol, host->name, host->port,
                           src->path && src->path[0] == '/' ? "" : "/", NULLSTR_EMPTY(src->path),
                           src->query ? "?" : "", NULLSTR_EMPTY(src->query));
-    return virJSONValueObjectAdd(props, "s:driver", protocol, "s:url", url, NULL);
+    return virJSONValueObjectAdd(props,
+                                 "s:driver", protocol,
+                                 "s:url", url,
+                                 "P:readahead", src->readahead,
+                                 "P:timeout", src->timeout,
+                                 "T:sslverify", src->sslverify,
+                                 NULL);
 }
 
 virJSONValue *

@@ -264,7 +264,7 @@ def secrets_and_networks() -> None:
                        "<disk type='network'><driver type='raw'/><source protocol='nbd' name='export'>"
                        f"<host transport='unix' socket='{socket}'/></source><target dev='vdc' bus='virtio'/></disk>"
                        "<disk type='network'><driver type='raw'/><source protocol='https' name='/raw.img'>"
-                       f"<host name='localhost' port='{server.server_port}'/></source>"
+                       f"<host name='localhost' port='{server.server_port}'/><timeout seconds='60'/></source>"
                        "<target dev='vdd' bus='virtio'/><readonly/></disk>")
             domain = lab.define(devices)
             refused(domain.create, "secret")
