@@ -278,6 +278,7 @@ dist_noinst_SCRIPTS += \
 	tests/bench/startup \
 	tests/clients/run \
 	tests/install-deps \
+	tests/kvm-host/alone \
 	tests/kvm-host/boot-disk \
 	tests/kvm-host/build-emulator \
 	tests/kvm-host/guest-kit \
