@@ -144,14 +144,43 @@ static virDomainXMLPrivateDataCallbacks vireoPrivateDataCallbacks = {
     .parse = vireoDomainObjPrivateParse,
 };
 
+/* Clients put every CD on SATA where the machine is q35, and some leave no choice (virt-install
+ * --cdrom and --cloud-init). On SCSI the guest finds a drive of the same kind, with the same
+ * commands. Returns whether @disk was such a CD. */
+static bool
+vireoDomainMoveCD(virDomainDiskDef *disk)
+{
+    if (disk->device != VIR_DOMAIN_DISK_DEVICE_CDROM || disk->bus != VIR_DOMAIN_DISK_BUS_SATA)
+        return false;
+
+    disk->bus = VIR_DOMAIN_DISK_BUS_SCSI;
+    if (disk->info.type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_DRIVE) {
+        disk->info.type = VIR_DOMAIN_DEVICE_ADDRESS_TYPE_NONE;
+        memset(&disk->info.addr, 0, sizeof(disk->info.addr));
+    }
+
+    return true;
+}
+
 static int
 vireoDomainDefPostParseBasic(virDomainDef *def,
                              void *opaque)
 {
     vireoDriver *driver = opaque;
+    size_t i = 0;
 
     if (!def->emulator)
         def->emulator = g_strdup(driver->config->vireoBinary);
+
+    /* Disks are kept in the order of their names on each bus. None moves twice. */
+    while (i < def->ndisks) {
+        if (vireoDomainMoveCD(def->disks[i])) {
+            virDomainDiskInsert(def, virDomainDiskRemove(def, i));
+            i = 0;
+        } else {
+            i++;
+        }
+    }
 
     return 0;
 }
@@ -248,6 +277,7 @@ vireoDomainDeviceDefPostParse(virDomainDeviceDef *dev,
 {
     switch ((virDomainDeviceType)dev->type) {
     case VIR_DOMAIN_DEVICE_DISK:
+        vireoDomainMoveCD(dev->data.disk);
         vireoDomainDefaultDisk(dev->data.disk);
         break;
     case VIR_DOMAIN_DEVICE_NET:

@@ -204,7 +204,7 @@ static const testRefusal testRefusals[] = {
     { "disk-qcow2-private", "", "<memoryBacking><access mode='private'/></memoryBacking>",
       DISK("type='file'", "<driver type='qcow2'/>" VDA), "private" },
     { "disk-sata", "", "", DISK("type='file'", "<target dev='sda' bus='sata'/>"), "virtio" },
-    { "disk-cdrom", "", "", DISK("type='file' device='cdrom'", "<target dev='sda' bus='sata'/>"),
+    { "disk-cdrom", "", "", DISK("type='file' device='cdrom'", "<target dev='sda' bus='ide'/>"),
       "device='cdrom'" },
     { "disk-scsi-qcow2", "", "", "<disk type='file'><driver name='qemu' type='qcow2'/><source file='/d'/>"
       "<target dev='sda' bus='scsi'/></disk>", "not raw" },
