@@ -103,6 +103,16 @@ tests_fuzz_fuzz_net_stream_CFLAGS = $(TEST_CFLAGS)
 tests_fuzz_fuzz_net_stream_LDFLAGS = $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_net_stream_LDADD = $(TEST_LIBS)
 
+unit_tests += tests/unit/test-vnc-handshake
+tests_unit_test_vnc_handshake_SOURCES = tests/unit/test-vnc-handshake.c
+tests_unit_test_vnc_handshake_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_vnc_handshake_LDADD = $(TEST_LIBS)
+fuzz_tests += tests/fuzz/fuzz-vnc-handshake
+tests_fuzz_fuzz_vnc_handshake_SOURCES = tests/fuzz/fuzz-vnc-handshake.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_vnc_handshake_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_vnc_handshake_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_vnc_handshake_LDADD = $(TEST_LIBS)
+
 unit_tests += tests/unit/test-rng
 tests_unit_test_rng_SOURCES = tests/unit/test-rng.c
 tests_unit_test_rng_CFLAGS = $(TEST_CFLAGS)
@@ -351,7 +361,8 @@ cli_scripts = \
 	tests/cli/test-monitor \
 	tests/cli/test-process \
 	tests/cli/test-qom \
-	tests/cli/test-vnc
+	tests/cli/test-vnc \
+	tests/cli/test-vnc-tls
 TESTS += $(cli_scripts)
 EXTRA_DIST += $(cli_scripts) tests/cli/vireo_cli.py tests/cli/vireo_draw.py tests/cli/vireo_rfb.py
 

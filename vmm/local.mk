@@ -193,13 +193,17 @@ libvmm_a_SOURCES += \
 	vmm/display/input_keys.c vmm/display/input_keys.h \
 	vmm/display/vnc.c vmm/display/vnc.h vmm/display/vnc_internal.h \
 	vmm/display/vnc_connection.c \
+	vmm/display/vnc_handshake.c vmm/display/vnc_handshake.h \
 	vmm/display/vnc_module.h \
 	vmm/display/vnc_options.c
 libvmm_a_CPPFLAGS = $(AM_CPPFLAGS) -DVIREO_MODULE_DIR='"$(pkglibdir)"'
 
 # What speaks VNC, loaded where it is needed: the monitor links none of it.
 pkglib_LTLIBRARIES = vireo-vnc.la
-vireo_vnc_la_SOURCES = vmm/display/vnc_module.c vmm/display/vnc_module.h
+vireo_vnc_la_SOURCES = \
+	vmm/display/vnc_handshake.c vmm/display/vnc_handshake.h \
+	vmm/display/vnc_module.c vmm/display/vnc_module.h \
+	vmm/display/vnc_tls.c vmm/display/vnc_tls.h
 vireo_vnc_la_CFLAGS = $(AM_CFLAGS) $(GLIB_CFLAGS) $(JSON_CFLAGS) $(VNC_CFLAGS)
 vireo_vnc_la_LIBADD = $(GLIB_LIBS) $(VNC_LIBS)
 vireo_vnc_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^vireo_vnc_module$$'

@@ -6,7 +6,8 @@ import socket
 import struct
 
 RAW, DESKTOP_SIZE, EXTENDED_KEY, LAST_RECT = 0, -223, -258, -224
-NONE, VNC = 1, 2
+NONE, VNC, VENCRYPT = 1, 2, 19
+X509_NONE, X509_VNC = 260, 261
 
 
 class Refused(Exception):
@@ -21,22 +22,43 @@ def encrypt(challenge, password):
 
 
 class Client:
-    def __init__(self, sock, password=None, shared=True, limit=60, initialize=True):
+    """Connected by @sock; with @tls, an SSLContext, encrypted. @minor is that of the version it speaks."""
+
+    def __init__(self, sock, password=None, shared=True, limit=60, initialize=True, tls=None, minor=8):
         self.socket = sock
         sock.settimeout(limit)
         self.take(12)
-        sock.sendall(b'RFB 003.008\n')
-        kinds = self.take(self.number('B'))
-        if not kinds:
-            raise Refused(self.reason())
-        self.kinds = list(kinds)
-        sock.sendall(bytes([VNC if password is not None else NONE]))
+        sock.sendall(b'RFB 003.%03d\n' % minor)
+        kind = VENCRYPT if tls else VNC if password is not None else NONE
+        if minor < 7:
+            self.kinds = [self.number('>I')]
+            if self.kinds == [0]:
+                raise Refused(self.reason())
+        else:
+            self.kinds = list(self.take(self.number('B')))
+            if not self.kinds:
+                raise Refused(self.reason())
+            self.socket.sendall(bytes([kind]))
+        if tls:
+            self.secure(tls, X509_VNC if password is not None else X509_NONE)
         if password is not None:
-            sock.sendall(encrypt(self.take(16), password))
-        if self.number('>I') != 0:
-            raise Refused(self.reason())
+            self.socket.sendall(encrypt(self.take(16), password))
+        if (password is not None or minor >= 8) and self.number('>I') != 0:
+            raise Refused(self.reason() if minor >= 8 else 'without a reason')
         if initialize:
             self.initialize(shared)
+
+    def secure(self, tls, kind):
+        """VeNCrypt 0.2, and TLS."""
+        self.version = tuple(self.take(2))
+        self.socket.sendall(bytes([0, 2]))
+        if self.number('B') != 0:
+            raise Refused('the version of VeNCrypt')
+        self.kinds = [self.number('>I') for _ in range(self.number('B'))]
+        self.socket.sendall(struct.pack('>I', kind))
+        if self.number('B') != 1:
+            raise Refused('the type of VeNCrypt')
+        self.socket = tls.wrap_socket(self.socket)
 
     def initialize(self, shared=True):
         self.socket.sendall(bytes([shared]))

@@ -31,6 +31,8 @@
 #define REFRESH_SLOWEST 500u
 /* Connections at once, also those that have not passed yet. */
 #define CONNECTIONS_MAX 32u
+/* How many of them may not have passed. */
+#define STRANGERS_MAX 16u
 
 static const char *module_directory(void)
 {
@@ -143,13 +145,26 @@ static void update_watch(VncServer *server)
 
 /* What clients do, on the main thread. */
 
+/* How clients are authenticated, in QEMU's words. */
+static char *authentication(const VncServer *server)
+{
+	return g_strconcat(server->tls ? "vencrypt+x509+" : "",
+			   server->options.password ? "vnc" : "none", NULL);
+}
+
 static QapiVncServerInfo *server_info(const VncServer *server)
 {
 	QapiVncServerInfo *info = g_new0(QapiVncServerInfo, 1);
 
 	vnc_address_of(server->listen_fd, false, &info->host, &info->service, &info->family);
-	info->auth = g_strdup(server->options.password ? "vnc" : "none");
+	info->auth = authentication(server);
 	return info;
+}
+
+static void hang_up(VncConnection *connection)
+{
+	connection->leaving = true;
+	connection->server->module->close(connection->client);
 }
 
 /*
@@ -163,12 +178,12 @@ static bool share_screen(VncConnection *connection, bool shared)
 
 	connection->exclusive = !shared && server->options.share == VNC_SHARE_ALLOW_EXCLUSIVE;
 	for (unsigned i = 0; i < server->connections->len; i++) {
-		const VncConnection *other = server->connections->pdata[i];
+		VncConnection *other = server->connections->pdata[i];
 
 		if (other == connection || !other->ready)
 			continue;
 		if (connection->exclusive)
-			server->module->close(other->client);
+			hang_up(other);
 		else if (other->exclusive)
 			may_stay = false;
 	}
@@ -183,7 +198,7 @@ static void connection_ready(VncConnection *connection, bool shared)
 	DisplayCursor *cursor;
 
 	if (!share_screen(connection, shared)) {
-		server->module->close(connection->client);
+		hang_up(connection);
 		return;
 	}
 	connection->ready = true;
@@ -252,7 +267,7 @@ static void connection_closed(VncConnection *connection)
 		vnc_release_keys(connection);
 		connection_pointer(connection, &released);
 	}
-	g_ptr_array_remove_fast(server->connections, connection);
+	g_ptr_array_remove(server->connections, connection); /* in order of arrival */
 	vnc_connection_free(connection);
 	update_watch(server);
 	qapi_event_vnc_disconnected(server->events, us, them);
@@ -285,8 +300,14 @@ static gboolean carry_out(gpointer data)
 	return G_SOURCE_CONTINUE;
 }
 
-static VncConnection *connection_new(VncServer *server, int fd, bool password)
+/* @authenticate: it needs what the server asks for; else somebody who may has vouched for it. */
+static VncConnection *connection_new(VncServer *server, int fd, bool authenticate)
 {
+	const VncClientConfig config = {
+		.name = server->name,
+		.password = authenticate && server->options.password,
+		.tls = authenticate ? server->tls : NULL,
+	};
 	VncConnection *connection = vnc_connection_new(server, fd, carry_out);
 
 	if (!connection->source) {
@@ -294,8 +315,8 @@ static VncConnection *connection_new(VncServer *server, int fd, bool password)
 		vnc_connection_free(connection);
 		return NULL;
 	}
-	connection->client = server->module->open(fd, server->name, password, server->surface,
-						  &vnc_client_ops, connection);
+	connection->client =
+		server->module->open(fd, &config, server->surface, &vnc_client_ops, connection);
 	if (!connection->client) {
 		vnc_connection_free(connection);
 		return NULL;
@@ -304,12 +325,32 @@ static VncConnection *connection_new(VncServer *server, int fd, bool password)
 	return connection;
 }
 
-static bool admit(VncServer *server, int fd, bool password, GError **error)
+/* Where many have come and not passed, the one that has been at it for longest makes room. */
+static void make_room(const VncServer *server)
+{
+	VncConnection *oldest = NULL;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < server->connections->len; i++) {
+		VncConnection *connection = server->connections->pdata[i];
+
+		if (connection->ready || connection->leaving)
+			continue;
+		if (!oldest)
+			oldest = connection;
+		n++;
+	}
+	if (n >= STRANGERS_MAX)
+		hang_up(oldest);
+}
+
+static bool admit(VncServer *server, int fd, bool authenticate, GError **error)
 {
 	g_autoptr(QapiVncServerInfo) us = NULL;
 	g_autoptr(QapiVncBasicInfo) them = NULL;
 	VncConnection *connection;
 
+	make_room(server);
 	if (server->connections->len >= CONNECTIONS_MAX) {
 		close(fd);
 		return error_fail(error, "there are %u VNC clients already", CONNECTIONS_MAX);
@@ -320,7 +361,7 @@ static bool admit(VncServer *server, int fd, bool password, GError **error)
 		display_surface_unref(server->surface);
 		server->surface = display_console_surface(server->console);
 	}
-	connection = connection_new(server, fd, password);
+	connection = connection_new(server, fd, authenticate);
 	if (!connection)
 		return error_fail(error, "there cannot be a thread for the VNC client");
 	us = server_info(server);
@@ -336,13 +377,26 @@ static gboolean accept_client(int fd, GIOCondition condition, gpointer data)
 	int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
 	(void)condition;
-	if (client >= 0 && !admit(server, client, server->options.password, &error))
+	if (client >= 0 && !admit(server, client, true, &error))
 		g_message("-vnc: %s", error->message);
 	return G_SOURCE_CONTINUE;
 }
 
+/* Load the credentials that are called for. */
+static bool prepare_tls(VncServer *server, const VncTlsFinder *finder, GError **error)
+{
+	VncTlsConfig config;
+
+	if (!server->options.tls)
+		return true;
+	if (!finder->find(finder->opaque, server->options.tls, &config, error))
+		return false;
+	server->tls = server->module->tls_new(&config, error);
+	return server->tls != NULL;
+}
+
 VncServer *vnc_server_new(json_object *options, Display *display, const char *name,
-			  const QmpEventSink *events, GError **error)
+			  const VncTlsFinder *finder, const QmpEventSink *events, GError **error)
 {
 	g_autoptr(VncServer) server = g_new0(VncServer, 1);
 
@@ -361,7 +415,7 @@ VncServer *vnc_server_new(json_object *options, Display *display, const char *na
 		error_fail(error, "there is no such screen to show: a display device is needed");
 		return NULL;
 	}
-	if (!load_module(server, error))
+	if (!load_module(server, error) || !prepare_tls(server, finder, error))
 		return NULL;
 	server->surface = display_console_surface(server->console);
 	server->listen_fd = vnc_listen(&server->options, error);
@@ -385,6 +439,8 @@ void vnc_server_free(VncServer *server)
 		vnc_connection_free(connection);
 	}
 	g_ptr_array_unref(server->connections);
+	if (server->tls)
+		server->module->tls_free(server->tls);
 	if (server->timer) {
 		g_source_remove(server->timer);
 		display_console_unwatch(server->console, server);
@@ -412,10 +468,10 @@ QapiVncInfo *vnc_server_query(const VncServer *server)
 	info->enabled = true;
 	vnc_address_of(server->listen_fd, false, &info->host, &info->service, &info->family);
 	info->has_family = true;
-	info->auth = g_strdup(server->options.password ? "vnc" : "none");
+	info->auth = authentication(server);
 	info->clients = qapi_list_new_VncClientInfo();
 	for (unsigned i = 0; i < server->connections->len; i++) {
-		const VncConnection *connection = server->connections->pdata[i];
+		VncConnection *connection = server->connections->pdata[i];
 
 		if (connection->ready)
 			g_ptr_array_add(info->clients, vnc_client_info(connection));
@@ -456,6 +512,5 @@ bool vnc_server_add_client(VncServer *server, int fd, bool skip_authentication, 
 	autofd int owned = fd;
 
 	return socket_check_passed(fd, false, error) &&
-	       admit(server, fd_steal(&owned), server->options.password && !skip_authentication,
-		     error);
+	       admit(server, fd_steal(&owned), !skip_authentication, error);
 }

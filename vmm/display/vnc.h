@@ -13,22 +13,31 @@
 #include "qapi-types.h"
 #include "qmp/qmp_event.h"
 #include "vmm/display/display.h"
+#include "vmm/display/vnc_module.h"
 
 /* vnc_server_expire_password(): never. */
 #define VNC_NEVER G_MAXINT64
 
 typedef struct VncServer VncServer;
 
+/* Where there are credentials for TLS. */
+typedef struct VncTlsFinder {
+	/* Fill @config, whose texts are borrowed, with those called @id. False and @error: none. */
+	bool (*find)(void *opaque, const char *id, VncTlsConfig *config, GError **error);
+	void *opaque;
+} VncTlsFinder;
+
 /* Main thread, all of these. */
 
 /*
  * Listen as @options of -vnc say ("vnc", the address, and the others), and show a console of
- * @display, which outlives the server, under the title @name. Loads the module that speaks RFB.
- * @events may be NULL. NULL and @error when an option is none, the address is taken, there is no
- * screen, or the module is not installed.
+ * @display, which outlives the server, under the title @name. Loads the module that speaks RFB,
+ * and the credentials for TLS that @finder has. @events may be NULL. NULL and @error when an option
+ * is none, the address is taken, there is no screen, a file of the credentials is missing or wrong,
+ * or the module is not installed.
  */
 VncServer *vnc_server_new(json_object *options, Display *display, const char *name,
-			  const QmpEventSink *events, GError **error);
+			  const VncTlsFinder *finder, const QmpEventSink *events, GError **error);
 /* Ends the clients. */
 void vnc_server_free(VncServer *server);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VncServer, vnc_server_free)
@@ -50,6 +59,6 @@ bool vnc_server_expire_password(VncServer *server, int64_t time, GError **error)
 
 /*
  * add_client: serve the connected socket @fd, which is the server's in any case. With
- * @skip_authentication no password is asked for. False and @error when there are too many.
+ * @skip_authentication neither TLS nor a password is asked for. False and @error when there are too many.
  */
 bool vnc_server_add_client(VncServer *server, int fd, bool skip_authentication, GError **error);

@@ -24,6 +24,15 @@ static bool get_password(void *opaque, char password[static VNC_PASSWORD_MAX + 1
 	return good;
 }
 
+static void on_identified(void *opaque, const char *subject)
+{
+	VncConnection *connection = opaque;
+
+	g_mutex_lock(&connection->lock);
+	connection->subject = g_strdup(subject);
+	g_mutex_unlock(&connection->lock);
+}
+
 /* Leave @action to the main thread; where it is behind, wait for it. */
 static void put_action(VncConnection *connection, const VncAction *action)
 {
@@ -66,6 +75,7 @@ static void on_closed(void *opaque)
 
 const VncClientOps vnc_client_ops = {
 	.get_password = get_password,
+	.identified = on_identified,
 	.ready = on_ready,
 	.key = on_key,
 	.pointer = on_pointer,
@@ -125,6 +135,7 @@ void vnc_connection_free(VncConnection *connection)
 	g_cond_clear(&connection->room);
 	g_free(connection->host);
 	g_free(connection->service);
+	g_free(connection->subject);
 	g_free(connection);
 }
 
@@ -173,12 +184,15 @@ QapiVncBasicInfo *vnc_basic_info(const VncConnection *connection)
 	return info;
 }
 
-QapiVncClientInfo *vnc_client_info(const VncConnection *connection)
+QapiVncClientInfo *vnc_client_info(VncConnection *connection)
 {
 	QapiVncClientInfo *info = g_new0(QapiVncClientInfo, 1);
 
 	info->host = g_strdup(connection->host);
 	info->service = g_strdup(connection->service);
 	info->family = connection->family;
+	g_mutex_lock(&connection->lock);
+	info->x509_dname = g_strdup(connection->subject);
+	g_mutex_unlock(&connection->lock);
 	return info;
 }

@@ -26,6 +26,7 @@ typedef struct VncOptions {
 	uint32_t head;
 	uint32_t to; /* the last display to try */
 	bool password;
+	char *tls; /* the credentials' id; NULL: clients are in the clear */
 	int share; /* VncShare */
 } VncOptions;
 
@@ -54,6 +55,7 @@ typedef struct VncConnection {
 	char *host, *service;
 	QapiNetworkAddressFamily family;
 	bool ready;
+	bool leaving;	/* it has been hung up on */
 	bool exclusive; /* has the screen to itself */
 
 	/* What it holds down. */
@@ -66,6 +68,7 @@ typedef struct VncConnection {
 	VncAction actions[VNC_ACTIONS];
 	unsigned first, n_actions;
 	bool abandoned; /* the main thread takes no more */
+	char *subject;	/* of its certificate, or NULL */
 } VncConnection;
 
 struct VncServer {
@@ -73,6 +76,7 @@ struct VncServer {
 	Display *display;
 	DisplayConsole *console;
 	const VncModule *module;
+	VncTls *tls; /* NULL: in the clear */
 	char *name;
 	const QmpEventSink *events;
 	int listen_fd;
@@ -119,4 +123,4 @@ void vnc_note_key(VncConnection *connection, unsigned code, bool down);
 void vnc_release_keys(VncConnection *connection);
 /* For events and query-vnc: new objects. Main thread. */
 QapiVncBasicInfo *vnc_basic_info(const VncConnection *connection);
-QapiVncClientInfo *vnc_client_info(const VncConnection *connection);
+QapiVncClientInfo *vnc_client_info(VncConnection *connection);

@@ -1,7 +1,8 @@
 /*
  * vnc_module.c: RFB by libvncserver, a thread and a screen of its own for each client
  *
- * libvncserver's screens can be many, so every client gets one with the same pixels behind it.
+ * libvncserver's screens can be many, so every client gets one with the same pixels behind it. It
+ * takes over when a client has passed the handshake (vnc_handshake.h).
  * Pixels are read while the guest draws: what is half done is sent again with the damage that
  * follows. Of the messages that libvncserver knows only RFB's own are let through to it: there are
  * no file transfers, chats or scaled screens here.
@@ -17,12 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/display/vnc_handshake.h"
 #include "vmm/display/vnc_module.h"
+#include "vmm/display/vnc_tls.h"
 
 /* For how long libvncserver waits for the rest of a message, or for room to write: ms. */
 #define CLIENT_WAIT_MS 10000
@@ -44,15 +48,15 @@ typedef struct ExtendedKey {
 struct VncClient {
 	const VncClientOps *ops;
 	void *opaque;
-	GThread *thread;
-	int fd;
-	int control_fd; /* the same socket, which is ours to shut down */
-	int wake_fd;	/* eventfd: there is something new below, or an end */
-	bool password;
+	VncTlsLink *link; /* NULL: in the clear */
+	int fd;		  /* libvncserver's, in the clear: the client's, or of @link */
+	int wake_fd;	  /* eventfd: there is something new below, or an end */
 	char *name;
 
-	GMutex lock; /* what follows */
+	GMutex lock;	 /* what follows */
+	GThread *thread; /* NULL: it is @link's business so far */
 	bool closing;
+	int control_fd;		 /* the same socket as @fd, which is ours to shut down; or -1 */
 	DisplaySurface *surface; /* NULL: the same as before */
 	bool has_cursor;
 	DisplayCursor *cursor;
@@ -64,6 +68,8 @@ struct VncClient {
 	rfbClientPtr rfb;
 	DisplaySurface *shown;
 	rfbCursorPtr rfb_cursor; /* NULL: the guest has none */
+	VncHandshake handshake;
+	bool passed; /* the handshake is over */
 	bool ready, shared;
 	time_t deadline;
 };
@@ -73,20 +79,22 @@ static VncClient *client_of(rfbClientPtr rfb)
 	return rfb->screen->screenData;
 }
 
-static rfbBool check_password(rfbClientPtr rfb, const char *response, int length)
+static bool check_password(void *opaque, const uint8_t challenge[static VNC_CHALLENGE_SIZE],
+			   const uint8_t response[static VNC_CHALLENGE_SIZE])
 {
-	VncClient *client = client_of(rfb);
+	const VncClient *client = opaque;
 	char password[VNC_PASSWORD_MAX + 1];
 	unsigned char expected[CHALLENGESIZE];
 	unsigned difference = 0;
 
-	if (length != CHALLENGESIZE || !client->ops->get_password(client->opaque, password))
-		return FALSE;
-	memcpy(expected, rfb->authChallenge, sizeof(expected));
+	G_STATIC_ASSERT(CHALLENGESIZE == VNC_CHALLENGE_SIZE);
+	if (!client->ops->get_password(client->opaque, password))
+		return false;
+	memcpy(expected, challenge, sizeof(expected));
 	rfbEncryptBytes(expected, password);
 	explicit_bzero(password, sizeof(password));
 	for (unsigned i = 0; i < sizeof(expected); i++)
-		difference |= expected[i] ^ (unsigned char)response[i];
+		difference |= expected[i] ^ response[i];
 	return difference == 0;
 }
 
@@ -215,8 +223,7 @@ static bool make_screen(VncClient *client)
 	screen->kbdReleaseAllKeys = on_release_all;
 	screen->ptrAddEvent = on_pointer;
 	screen->setXCutText = on_cut_text;
-	screen->passwordCheck = check_password;
-	screen->authPasswdData = client->password ? client : NULL;
+	/* It sends its version. */
 	client->rfb = rfbNewClient(screen, client->fd);
 	return client->rfb != NULL;
 }
@@ -311,7 +318,54 @@ static bool take_news(VncClient *client)
 	return !closing;
 }
 
-/* Whether the message that comes is one of RFB's, or of the handshake. */
+/* libvncserver goes on with ClientInit. */
+static void take_over(VncClient *client)
+{
+	client->passed = true;
+	client->rfb->protocolMinorVersion = (int)client->handshake.minor;
+	client->rfb->state = RFB_INITIALISATION;
+	if (client->handshake.minor == VNC_MINOR_MACOS && !client->handshake.password) {
+		client->shared = true;
+		client->rfb->state = RFB_INITIALISATION_SHARED;
+		rfbProcessClientMessage(client->rfb);
+	}
+}
+
+/* The same for a client that has passed on the thread of TLS. Returns false at its end. */
+static bool take_over_link(VncClient *client)
+{
+	char greeting[sizeof(VNC_TLS_GREETING) - 1];
+
+	if (recv(client->fd, greeting, sizeof(greeting), MSG_WAITALL) != sizeof(greeting))
+		return false;
+	take_over(client);
+	return true;
+}
+
+/* Go on with the handshake, in the clear. Returns false at its bad end. */
+static bool shake_hands(VncClient *client)
+{
+	VncHandshake *handshake = &client->handshake;
+	VncHandshakeStep step;
+	uint8_t data[VNC_CHALLENGE_SIZE];
+	ssize_t n = recv(client->fd, data, vnc_handshake_wanted(handshake), MSG_DONTWAIT);
+
+	if (n <= 0)
+		return n < 0 && (errno == EAGAIN || errno == EINTR);
+	step = vnc_handshake_take(handshake, data, (size_t)n);
+	if (step == VNC_HANDSHAKE_PASSWORD)
+		step = vnc_handshake_answered(
+			handshake, check_password(client, handshake->challenge, handshake->in));
+	if (handshake->n_out > 0 &&
+	    rfbWriteExact(client->rfb, (char *)handshake->out, (int)handshake->n_out) < 0)
+		return false;
+	handshake->n_out = 0;
+	if (step == VNC_HANDSHAKE_PASSED)
+		take_over(client);
+	return step == VNC_HANDSHAKE_MORE || step == VNC_HANDSHAKE_PASSED;
+}
+
+/* Whether the message that comes is one of RFB's. */
 static bool is_allowed(VncClient *client)
 {
 	uint8_t type;
@@ -336,6 +390,16 @@ static bool is_allowed(VncClient *client)
 	}
 }
 
+static bool process_message(VncClient *client)
+{
+	if (!client->passed)
+		return shake_hands(client);
+	if (!is_allowed(client))
+		return false;
+	rfbProcessClientMessage(client->rfb);
+	return true;
+}
+
 static void serve(VncClient *client)
 {
 	struct pollfd polls[] = { { .fd = client->fd, .events = POLLIN },
@@ -350,11 +414,8 @@ static void serve(VncClient *client)
 			return;
 		if (polls[1].revents && !take_news(client))
 			return;
-		if (polls[0].revents) {
-			if (!is_allowed(client))
-				return;
-			rfbProcessClientMessage(client->rfb);
-		}
+		if (polls[0].revents && !process_message(client))
+			return;
 		if (client->rfb->sock >= 0 && client->rfb->state == RFB_NORMAL) {
 			if (!client->ready)
 				client->ops->ready(client->opaque, client->shared);
@@ -369,7 +430,7 @@ static gpointer run(gpointer data)
 	VncClient *client = data;
 
 	client->deadline = time(NULL) + HANDSHAKE_S;
-	if (make_screen(client))
+	if (make_screen(client) && (!client->passed || take_over_link(client)))
 		serve(client);
 	if (client->rfb) {
 		if (client->rfb->sock >= 0)
@@ -385,8 +446,52 @@ static gpointer run(gpointer data)
 	return NULL;
 }
 
+/* Have a thread serve @fd, which is its own then; false, and @fd closed, where there cannot be. */
+static bool start_thread(VncClient *client, int fd)
+{
+	g_mutex_lock(&client->lock);
+	client->fd = fd;
+	client->control_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	/* libvncserver keeps descriptors in an fd_set, and has no look at its size. */
+	if (client->control_fd >= 0 && fd < FD_SETSIZE)
+		client->thread = g_thread_try_new("VNC client", run, client, NULL);
+	g_mutex_unlock(&client->lock);
+	if (!client->thread)
+		close(fd);
+	return client->thread != NULL;
+}
+
+static bool link_passed(void *opaque, int fd, unsigned minor, const char *identity)
+{
+	VncClient *client = opaque;
+
+	client->passed = true;
+	client->handshake.minor = minor;
+	if (identity)
+		client->ops->identified(client->opaque, identity);
+	if (start_thread(client, fd))
+		return true;
+	client->ops->closed(client->opaque);
+	return false;
+}
+
+static void link_failed(void *opaque)
+{
+	VncClient *client = opaque;
+
+	client->ops->closed(client->opaque);
+}
+
+static const VncTlsLinkOps link_ops = {
+	.check = check_password,
+	.passed = link_passed,
+	.failed = link_failed,
+};
+
 static void vnc_free(VncClient *client)
 {
+	if (client->link)
+		vnc_tls_link_free(client->link);
 	if (client->thread)
 		g_thread_join(client->thread);
 	if (client->surface)
@@ -403,7 +508,26 @@ static void vnc_free(VncClient *client)
 	g_free(client);
 }
 
-static VncClient *vnc_open(int fd, const char *name, bool password, DisplaySurface *surface,
+/* Begin the handshake, here or on the thread of TLS. */
+static bool start(VncClient *client, int fd, const VncClientConfig *config)
+{
+	VncHandshake *handshake = &client->handshake;
+	uint8_t challenge[VNC_CHALLENGE_SIZE];
+
+	if (getrandom(challenge, sizeof(challenge), 0) != sizeof(challenge)) {
+		close(fd);
+		return false;
+	}
+	vnc_handshake_start(handshake, config->password, config->tls != NULL, challenge);
+	if (config->tls) {
+		client->link = vnc_tls_link_new(config->tls, fd, handshake, &link_ops, client);
+		return client->link != NULL;
+	}
+	handshake->n_out = 0; /* the version, which libvncserver sends */
+	return start_thread(client, fd);
+}
+
+static VncClient *vnc_open(int fd, const VncClientConfig *config, DisplaySurface *surface,
 			   const VncClientOps *ops, void *opaque)
 {
 	static gsize registered;
@@ -416,18 +540,17 @@ static VncClient *vnc_open(int fd, const char *name, bool password, DisplaySurfa
 	client = g_new0(VncClient, 1);
 	client->ops = ops;
 	client->opaque = opaque;
-	client->fd = fd;
-	client->password = password;
-	client->name = g_strdup(name);
+	client->fd = client->control_fd = -1;
+	client->name = g_strdup(config->name);
 	client->shown = ops->surface_ref(surface);
 	g_mutex_init(&client->lock);
 	client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	client->control_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	/* libvncserver keeps descriptors in an fd_set, and has no look at its size. */
-	if (client->wake_fd >= 0 && client->control_fd >= 0 && fd < FD_SETSIZE)
-		client->thread = g_thread_try_new("VNC client", run, client, NULL);
-	if (!client->thread) {
+	if (client->wake_fd < 0) {
 		close(fd);
+		vnc_free(client);
+		return NULL;
+	}
+	if (!start(client, fd, config)) {
 		vnc_free(client);
 		return NULL;
 	}
@@ -443,9 +566,12 @@ static void vnc_close(VncClient *client)
 {
 	g_mutex_lock(&client->lock);
 	client->closing = true;
-	g_mutex_unlock(&client->lock);
 	/* Reads and writes that wait come to an end. */
-	shutdown(client->control_fd, SHUT_RDWR);
+	if (client->control_fd >= 0)
+		shutdown(client->control_fd, SHUT_RDWR);
+	g_mutex_unlock(&client->lock);
+	if (client->link)
+		vnc_tls_link_close(client->link);
 	wake(client);
 }
 
@@ -485,6 +611,8 @@ static void vnc_set_cursor(VncClient *client, DisplayCursor *cursor)
 
 __attribute__((visibility("default"))) const VncModule vireo_vnc_module = {
 	.version = VNC_MODULE_VERSION,
+	.tls_new = vnc_tls_new,
+	.tls_free = vnc_tls_free,
 	.open = vnc_open,
 	.close = vnc_close,
 	.free = vnc_free,

@@ -4,7 +4,7 @@
  * libvncserver and all that it brings along is in a module of its own, vireo-vnc.so, which is
  * loaded only where there is a -vnc: a guest without one pays nothing for it. Each client has a
  * thread of its own, for libvncserver waits when it reads and writes: a client that dawdles holds
- * up itself.
+ * up itself. One that uses TLS has it once it has passed.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -16,18 +16,36 @@
 #include "vmm/display/display.h"
 
 /* Goes up with each change of what is here. */
-#define VNC_MODULE_VERSION 1u
+#define VNC_MODULE_VERSION 2u
 #define VNC_MODULE_SYMBOL  "vireo_vnc_module"
 
 /* What RFB's passwords have at most, bytes. */
 #define VNC_PASSWORD_MAX 8u
 
 typedef struct VncClient VncClient;
+typedef struct VncTls VncTls;
 
-/* What the server does for a client; the client's thread calls all of them. */
+/* -object tls-creds-x509 */
+typedef struct VncTlsConfig {
+	const char *directory; /* ca-cert.pem, ca-crl.pem (may be missing), server-cert.pem and
+				  server-key.pem are in it */
+	const char *priority;  /* of GnuTLS; NULL: the host's */
+	bool verify_peer;      /* clients need certificates, too */
+} VncTlsConfig;
+
+/* How a client is served. */
+typedef struct VncClientConfig {
+	const char *name; /* shown in its title */
+	bool password;	  /* it must give one */
+	VncTls *tls;	  /* NULL: in the clear */
+} VncClientConfig;
+
+/* What the server does for a client; threads of the module call all of them, one at a time. */
 typedef struct VncClientOps {
 	/* Copy the password that is good now; false where there is none. */
 	bool (*get_password)(void *opaque, char password[static VNC_PASSWORD_MAX + 1]);
+	/* Its certificate, which has been verified, is @subject's. */
+	void (*identified)(void *opaque, const char *subject);
 	/* It has passed, and wants the screen for itself or not. */
 	void (*ready)(void *opaque, bool shared);
 	/* A key: X11's keysym, and the scan code (SCAN_EXTENDED or-ed) or 0. */
@@ -47,15 +65,21 @@ typedef struct VncClientOps {
 typedef struct VncModule {
 	unsigned version;
 	/*
-	 * Serve RFB on @fd, a connected socket that is the client's in any case, with @surface at
-	 * first. @name is shown in its title. With @password it must give one. NULL where there
-	 * cannot be a thread.
+	 * Load what TLS needs. NULL and @error, which names the file, when one is missing or is not
+	 * what it should be.
 	 */
-	VncClient *(*open)(int fd, const char *name, bool password, DisplaySurface *surface,
+	VncTls *(*tls_new)(const VncTlsConfig *config, GError **error);
+	/* No client is left. */
+	void (*tls_free)(VncTls *tls);
+	/*
+	 * Serve RFB on @fd, a connected socket that is the client's in any case, with @surface at
+	 * first. NULL where there cannot be a thread.
+	 */
+	VncClient *(*open)(int fd, const VncClientConfig *config, DisplaySurface *surface,
 			   const VncClientOps *ops, void *opaque);
 	/* End it soon: closed() follows. */
 	void (*close)(VncClient *client);
-	/* After closed(): wait for its thread and free it. */
+	/* After close() or closed(): wait for its thread and free it. */
 	void (*free)(VncClient *client);
 	/* What DisplayWatcherOps tell. */
 	void (*set_surface)(VncClient *client, DisplaySurface *surface);

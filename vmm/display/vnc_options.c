@@ -30,6 +30,7 @@ static const Property properties[] = {
 	  .kind = PROPERTY_UINT32,
 	  .offset = offsetof(VncOptions, to),
 	  .maximum = DISPLAY_MAX },
+	{ .name = "tls-creds", .kind = PROPERTY_STRING, .offset = offsetof(VncOptions, tls) },
 	{ .name = "password", .kind = PROPERTY_BOOL, .offset = offsetof(VncOptions, password) },
 	{ .name = "share",
 	  .kind = PROPERTY_ENUM,

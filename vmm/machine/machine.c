@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "vmm/machine/machine_internal.h"
+#include "vmm/base/error.h"
 #include "vmm/base/sandbox.h"
 #include "vmm/block/block.h"
 #include "vmm/chardev/chardev.h"
@@ -269,9 +270,27 @@ static bool add_netdevs(Machine *machine, GError **error)
 	return true;
 }
 
+static bool find_tls(void *opaque, const char *id, VncTlsConfig *config, GError **error)
+{
+	const Machine *machine = opaque;
+	const MachineObject *object = machine_objects_find(machine->objects, id);
+	const QapiTlsCredsX509Properties *tls;
+
+	if (!object || object->options->qom_type != QAPI_OBJECT_TYPE_TLS_CREDS_X509)
+		return error_fail(error, "there is no tls-creds-x509 object '%s'", id);
+	tls = &object->options->u.tls_creds_x509;
+	*config = (VncTlsConfig){
+		.directory = tls->dir,
+		.priority = tls->priority,
+		.verify_peer = !tls->has_verify_peer || tls->verify_peer,
+	};
+	return true;
+}
+
 /* Last of the parts: it shows what a device has. */
 static bool create_vnc_server(Machine *machine, GError **error)
 {
+	const VncTlsFinder finder = { find_tls, machine };
 	const VmConfigItem *item;
 	g_autofree char *name = g_strdup_printf(
 		"Vireo (%s)", machine->config->name ? machine->config->name : "guest");
@@ -279,8 +298,8 @@ static bool create_vnc_server(Machine *machine, GError **error)
 	if (machine->config->vncs->len == 0)
 		return true;
 	item = machine->config->vncs->pdata[0];
-	machine->vnc =
-		vnc_server_new(item->options, machine->display, name, machine->events, error);
+	machine->vnc = vnc_server_new(item->options, machine->display, name, &finder,
+				      machine->events, error);
 	if (!machine->vnc)
 		prefix_item(error, item);
 	return machine->vnc != NULL;

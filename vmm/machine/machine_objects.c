@@ -47,8 +47,9 @@ static void machine_object_free(gpointer data)
 		if (object->rng)
 			rng_backend_free(object->rng);
 		break;
-	case QAPI_OBJECT_TYPE_THROTTLE_GROUP:
-		break; /* it is the block nodes' */
+	case QAPI_OBJECT_TYPE_THROTTLE_GROUP: /* it is the block nodes' */
+	case QAPI_OBJECT_TYPE_TLS_CREDS_X509: /* who uses it loads it */
+		break;
 	}
 	qapi_free_ObjectOptions(object->options);
 	g_free(object);
@@ -243,6 +244,14 @@ static bool create_throttle_group(MachineObjects *objects, const QapiObjectOptio
 					      &config, error);
 }
 
+/* Nothing here is a client of TLS, which is what they are for where nothing is said. */
+static bool check_tls_credentials(const QapiTlsCredsX509Properties *tls, GError **error)
+{
+	if (!tls->has_endpoint)
+		return error_fail(error, "there are credentials with endpoint=server only");
+	return tls->dir || error_fail(error, "dir=DIRECTORY says where the certificates are");
+}
+
 static bool create(MachineObjects *objects, MachineObject *object, GError **error)
 {
 	const QapiObjectOptions *options = object->options;
@@ -264,6 +273,8 @@ static bool create(MachineObjects *objects, MachineObject *object, GError **erro
 		return object->rng != NULL;
 	case QAPI_OBJECT_TYPE_THROTTLE_GROUP:
 		return create_throttle_group(objects, options, error);
+	case QAPI_OBJECT_TYPE_TLS_CREDS_X509:
+		return check_tls_credentials(&options->u.tls_creds_x509, error);
 	}
 	return error_fail(error, "there is no such type of object");
 }

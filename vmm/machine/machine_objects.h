@@ -1,7 +1,8 @@
 /*
  * machine_objects.h: what -object and object-add make
  *
- * memory-backend-ram, -memfd and -file, iothread, rng-random and rng-builtin, by id.
+ * memory-backend-ram, -memfd and -file, iothread, rng-random, rng-builtin, throttle-group and
+ * tls-creds-x509, by id.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
