@@ -15,6 +15,7 @@ QAPI_SCHEMA = \
 	schemas/run-state.json \
 	schemas/sockets.json \
 	schemas/stats.json \
+	schemas/tpm.json \
 	schemas/ui.json
 QAPI_GEN = schemas/qapi-gen
 QAPI_GEN_FILES = $(QAPI_GEN) \

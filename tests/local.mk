@@ -361,6 +361,7 @@ cli_scripts = \
 	tests/cli/test-monitor \
 	tests/cli/test-process \
 	tests/cli/test-qom \
+	tests/cli/test-tpm \
 	tests/cli/test-vnc \
 	tests/cli/test-vnc-tls
 TESTS += $(cli_scripts)

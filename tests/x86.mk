@@ -43,6 +43,19 @@ tests_device_test_lpc_bridge_SOURCES = tests/device/test-lpc-bridge.c
 tests_device_test_lpc_bridge_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_lpc_bridge_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 
+# TPM
+device_tests += tests/device/test-tpm-crb
+tests_device_test_tpm_crb_SOURCES = tests/device/test-tpm-crb.c \
+	tests/device/fake_swtpm.c tests/device/fake_swtpm.h
+tests_device_test_tpm_crb_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_tpm_crb_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+
+fuzz_tests += tests/fuzz/fuzz-swtpm
+tests_fuzz_fuzz_swtpm_SOURCES = tests/fuzz/fuzz-swtpm.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_swtpm_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_swtpm_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_swtpm_LDADD = $(TEST_LIBS)
+
 # Firmware
 device_tests += tests/device/test-firmware
 tests_device_test_firmware_SOURCES = tests/device/test-firmware.c

@@ -141,6 +141,12 @@ libvmm_a_SOURCES += \
 	vmm/chardev/chardev_stdio.c \
 	vmm/chardev/rng_backend.c vmm/chardev/rng_backend.h
 
+# TPMs
+libvmm_a_SOURCES += \
+	vmm/tpm/swtpm_message.c vmm/tpm/swtpm_message.h \
+	vmm/tpm/tpm.c vmm/tpm/tpm.h vmm/tpm/tpm_internal.h \
+	vmm/tpm/tpm_emulator.c
+
 # device model
 libvmm_a_SOURCES += \
 	vmm/device/device.c vmm/device/device.h \
@@ -178,6 +184,7 @@ libvmm_a_SOURCES += \
 	vmm/chipset/port92.c \
 	vmm/chipset/ps2.c vmm/chipset/ps2.h \
 	vmm/chipset/pvpanic.c \
+	vmm/chipset/tpm_crb.c \
 	vmm/chipset/vmgenid.c \
 	vmm/chipset/rom.c \
 	vmm/chipset/rtc_cmos.c \
@@ -297,6 +304,7 @@ libvmm_a_SOURCES += \
 	vmm/monitor/monitor_run_state.c \
 	vmm/monitor/monitor_queue_stats.c vmm/monitor/monitor_queue_stats.h \
 	vmm/monitor/monitor_stats.c \
+	vmm/monitor/monitor_tpm.c \
 	vmm/monitor/monitor_ui.c \
 	vmm/monitor/monitor_vnc.c
 nodist_libvmm_a_SOURCES += $(QAPI_COMMANDS)

@@ -155,6 +155,11 @@ static RngBackend *fake_find_rng(DeviceServices *services, const char *id)
 	return fake_find_back_end(services, "rng", id);
 }
 
+static Tpm *fake_find_tpm(DeviceServices *services, const char *id)
+{
+	return fake_find_back_end(services, "tpm", id);
+}
+
 static int fake_take_fd(DeviceServices *services, const char *text, GError **error)
 {
 	const FdNameTaker none = {};
@@ -264,6 +269,7 @@ static FakeMachine *make_machine(uint64_t ram_size, bool shared)
 		.find_netdev = fake_find_netdev,
 		.find_chardev = fake_find_chardev,
 		.find_rng = fake_find_rng,
+		.find_tpm = fake_find_tpm,
 		.take_fd = fake_take_fd,
 		.find_io_loop = fake_find_io_loop,
 		.n_nodes = 1,
@@ -331,6 +337,11 @@ void fake_machine_set_chardev(FakeMachine *fake, const char *id, Chardev *charde
 void fake_machine_set_rng(FakeMachine *fake, const char *id, RngBackend *rng)
 {
 	fake_set_back_end(fake, "rng", id, rng);
+}
+
+void fake_machine_set_tpm(FakeMachine *fake, const char *id, Tpm *tpm)
+{
+	fake_set_back_end(fake, "tpm", id, tpm);
 }
 
 void fake_machine_set_memory(FakeMachine *fake, const char *id, MemoryBackend *backend)

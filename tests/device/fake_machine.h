@@ -65,6 +65,7 @@ void fake_machine_set_block_node(FakeMachine *fake, const char *id, BlockNode *n
 void fake_machine_set_netdev(FakeMachine *fake, const char *id, Netdev *netdev);
 void fake_machine_set_chardev(FakeMachine *fake, const char *id, Chardev *chardev);
 void fake_machine_set_rng(FakeMachine *fake, const char *id, RngBackend *rng);
+void fake_machine_set_tpm(FakeMachine *fake, const char *id, Tpm *tpm);
 void fake_machine_set_memory(FakeMachine *fake, const char *id, MemoryBackend *backend);
 void fake_machine_set_io_loop(FakeMachine *fake, const char *id, IoLoop *loop);
 

@@ -34,7 +34,7 @@ static void build(BootGuest *guest, const AcpiCpu *cpus, unsigned n_cpus, AcpiRs
 		.map = &guest->map,
 		.cpus = cpus,
 		.n_cpus = n_cpus,
-		.devices = ACPI_INFO_COM1 | ACPI_INFO_PVPANIC | ACPI_INFO_PS2,
+		.devices = ACPI_INFO_COM1 | ACPI_INFO_PVPANIC | ACPI_INFO_PS2 | ACPI_INFO_TPM,
 		.pvpanic_port = 0x505,
 	};
 
@@ -136,7 +136,24 @@ static void test_tables(void)
 
 	info = (const void *)(guest.ram + ACPI_INFO_BASE);
 	g_assert_cmphex(info->window64_base, ==, guest.map.pci64_base);
-	g_assert_cmphex(info->devices, ==, ACPI_INFO_COM1 | ACPI_INFO_PVPANIC | ACPI_INFO_PS2);
+	g_assert_cmphex(info->devices, ==,
+			ACPI_INFO_COM1 | ACPI_INFO_PVPANIC | ACPI_INFO_PS2 | ACPI_INFO_TPM);
+}
+
+static void test_tpm2(void)
+{
+	const AcpiCpu cpus[] = { { .apic_id = 0, .present = true } };
+	g_auto(BootGuest) guest = { 0 };
+	AcpiRsdp rsdp;
+	const AcpiTpm2 *tpm2;
+
+	boot_guest_init(&guest, RAM_SIZE, 0);
+	build(&guest, cpus, G_N_ELEMENTS(cpus), &rsdp);
+	tpm2 = (const void *)find_table(&guest, &rsdp, "TPM2");
+	g_assert_cmphex(tpm2->control_area, ==, 0xfed40040);
+	g_assert_cmpuint(tpm2->start_method, ==, 7);
+	/* Without firmware there is no log. */
+	g_assert_cmpuint(tpm2->header.length, ==, 52);
 }
 
 static void test_many_cpus(void)
@@ -178,7 +195,7 @@ static void run_iasl(const char *directory, char **argv)
 /* Take each table apart and put it together again: iasl must get the same bytes. */
 static void test_iasl(void)
 {
-	static const char *const signatures[] = { "FACP", "APIC", "MCFG", "SRAT", "SLIT" };
+	static const char *const signatures[] = { "FACP", "APIC", "MCFG", "SRAT", "SLIT", "TPM2" };
 	const AcpiCpu cpus[] = { { 0, true, 0 }, { 1, true, 0 }, { 300, true, 1 } };
 	g_auto(BootGuest) guest = { 0 };
 	g_autoptr(GError) error = NULL;
@@ -262,17 +279,20 @@ static void test_loader(void)
 		{ ACPI_FILE_RSDP, 0xf1230 },
 		{ ACPI_FILE_TABLES, 0x2000c0 },
 		{ ACPI_FILE_INFO, 0x300000 },
+		{ ACPI_FILE_TPM_LOG, 0x310000 },
 	};
 	const AcpiCpu cpus[] = { { .apic_id = 0, .present = true } };
 	g_auto(BootGuest) guest = { 0 };
 	g_auto(AcpiFiles) files = { 0 };
 	g_autoptr(GError) error = NULL;
-	AcpiConfig config = { .map = &guest.map, .cpus = cpus, .n_cpus = 1 };
+	AcpiConfig config = {
+		.map = &guest.map, .cpus = cpus, .n_cpus = 1, .devices = ACPI_INFO_TPM
+	};
 	const GByteArray *contents[3];
 	unsigned n_allocated = 0;
 	AcpiRsdp rsdp;
 	const AcpiHeader *xsdt;
-	bool found = false;
+	bool found = false, found_tpm2 = false;
 
 	boot_guest_init(&guest, RAM_SIZE, 0);
 	acpi_build_files(&config, &files, &error);
@@ -289,7 +309,7 @@ static void test_loader(void)
 		uint64_t base[2] = { 0 };
 
 		memcpy(&kind, command, 4);
-		for (unsigned i = 0; i < 3; i++) {
+		for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
 			if (g_str_equal((const char *)command + 4, places[i].name))
 				base[0] = places[i].address;
 			if (kind == 2 && g_str_equal((const char *)command + 60, places[i].name))
@@ -317,7 +337,8 @@ static void test_loader(void)
 			guest.ram[base[0] + numbers[0]] = (uint8_t)-sum;
 		}
 	}
-	g_assert_cmpuint(n_allocated, ==, 3);
+	g_assert_true(files.tpm_log);
+	g_assert_cmpuint(n_allocated, ==, 4);
 	memcpy(&rsdp, guest.ram + places[0].address, sizeof(rsdp));
 	check_sum(&rsdp, 20);
 	check_sum(&rsdp, sizeof(rsdp));
@@ -333,6 +354,11 @@ static void test_loader(void)
 		check_sum(header, header->length);
 		if (memcmp(header->signature, "MCFG", 4) == 0)
 			g_assert_cmphex(((const AcpiMcfg *)header)->base, ==, 0xe0000000);
+		if (memcmp(header->signature, "TPM2", 4) == 0) {
+			g_assert_cmphex(((const AcpiTpm2 *)header)->log_address, ==, 0x310000);
+			g_assert_cmphex(((const AcpiTpm2 *)header)->log_size, ==, 0x10000);
+			found_tpm2 = true;
+		}
 		if (memcmp(header->signature, "FACP", 4) == 0) {
 			const AcpiFadt *fadt = (const void *)header;
 			const AcpiHeader *dsdt = (const void *)(guest.ram + fadt->dsdt_address);
@@ -346,13 +372,14 @@ static void test_loader(void)
 			found = true;
 		}
 	}
-	g_assert_true(found);
+	g_assert_true(found && found_tpm2);
 }
 
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/acpi/tables", test_tables);
+	g_test_add_func("/acpi/tpm2", test_tpm2);
 	g_test_add_func("/acpi/many-cpus", test_many_cpus);
 	g_test_add_func("/acpi/numa", test_numa);
 	g_test_add_func("/acpi/iasl", test_iasl);

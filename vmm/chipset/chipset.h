@@ -41,6 +41,7 @@ extern const DeviceType serial_16550_type;  /* "isa-serial" */
 extern const DeviceType debug_exit_type;    /* "isa-debug-exit" */
 extern const DeviceType debug_console_type; /* "isa-debugcon" */
 extern const DeviceType pvpanic_type;	    /* "pvpanic" */
+extern const DeviceType tpm_crb_type;	    /* "tpm-crb" */
 extern const DeviceType vmgenid_type;	    /* "vmgenid" */
 
 /* On PCI, as the user asks. */

@@ -231,6 +231,8 @@ static const VmOption options[] = {
 	  FIELD(netdevs), "type" },
 	{ "-chardev", "BACKEND,id=ID[,...]", "the host side of a serial port, console or monitor",
 	  vm_config_parse_item, FIELD(chardevs), "backend" },
+	{ "-tpmdev", "emulator,id=ID,chardev=ID", "the host side of a TPM: swtpm behind a socket",
+	  vm_config_parse_item, FIELD(tpmdevs), "type" },
 	{ "-device", "TYPE[,id=ID][,PROPERTY=VALUE...]", "a device; -device help lists them",
 	  vm_config_parse_device, FIELD(devices), "driver" },
 	{ "-serial", "stdio|pty|null|none|chardev:ID|file:PATH|unix:PATH", "the next serial port",
@@ -295,7 +297,7 @@ static VmConfig *vm_config_new(void)
 	GPtrArray **lists[] = { &config->objects,  &config->blockdevs, &config->netdevs,
 				&config->chardevs, &config->devices,   &config->serials,
 				&config->monitors, &config->add_fds,   &config->fw_cfg,
-				&config->vncs };
+				&config->vncs,	   &config->tpmdevs };
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
 		*lists[i] = g_ptr_array_new_with_free_func(vm_config_item_free);
@@ -324,6 +326,7 @@ void vm_config_free(VmConfig *config)
 	g_ptr_array_unref(config->add_fds);
 	g_ptr_array_unref(config->fw_cfg);
 	g_ptr_array_unref(config->vncs);
+	g_ptr_array_unref(config->tpmdevs);
 	smbios_config_clear(&config->smbios);
 	g_ptr_array_unref(config->cpu_features);
 	g_free(config->help_argument);

@@ -133,6 +133,7 @@ typedef struct VmConfig {
 	GPtrArray *blockdevs;
 	GPtrArray *netdevs;
 	GPtrArray *chardevs;  /* those that -serial and -qmp spell out are among them */
+	GPtrArray *tpmdevs;
 	GPtrArray *devices;
 	GPtrArray *serials;   /* options: {"chardev": ID}, or {} for none */
 	GPtrArray *add_fds;   /* descriptors for /dev/fdset/N */

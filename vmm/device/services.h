@@ -23,6 +23,7 @@ typedef struct MemoryBackend MemoryBackend;
 typedef struct Netdev Netdev;
 typedef struct QmpEventSink QmpEventSink;
 typedef struct RngBackend RngBackend;
+typedef struct Tpm Tpm;
 
 /* What a device may ask of the machine as a whole. */
 typedef enum RunRequest {
@@ -57,6 +58,7 @@ struct DeviceServices {
 	Netdev *(*find_netdev)(DeviceServices *services, const char *id);
 	Chardev *(*find_chardev)(DeviceServices *services, const char *id);
 	RngBackend *(*find_rng)(DeviceServices *services, const char *id);
+	Tpm *(*find_tpm)(DeviceServices *services, const char *id);
 	/* fd_take() with the names that getfd gave. Main thread. */
 	int (*take_fd)(DeviceServices *services, const char *text, GError **error);
 	/*

@@ -61,6 +61,7 @@ const DeviceType *const machine_device_types[] = {
 	&debug_exit_type,
 	&pvpanic_type,
 	&serial_16550_type,
+	&tpm_crb_type,
 	&vmgenid_type,
 	/* SCSI */
 	&scsi_cd_type,

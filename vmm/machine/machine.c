@@ -14,6 +14,7 @@
 #include "vmm/chipset/chipset.h"
 #include "vmm/display/display.h"
 #include "vmm/net/net.h"
+#include "vmm/tpm/tpm.h"
 
 #include "qapi-events.h"
 
@@ -97,6 +98,11 @@ static RngBackend *service_find_rng(DeviceServices *services, const char *id)
 	MachineObject *object = machine_objects_find(machine_of(services)->objects, id);
 
 	return object ? machine_object_rng(object) : NULL;
+}
+
+static Tpm *service_find_tpm(DeviceServices *services, const char *id)
+{
+	return tpms_find(machine_of(services)->tpms, id);
 }
 
 static int service_take_fd(DeviceServices *services, const char *text, GError **error)
@@ -196,6 +202,7 @@ static void machine_init_services(Machine *machine)
 		.find_netdev = service_find_netdev,
 		.find_chardev = service_find_chardev,
 		.find_rng = service_find_rng,
+		.find_tpm = service_find_tpm,
 		.take_fd = service_take_fd,
 		.find_io_loop = service_find_io_loop,
 		.claim_memory = machine_claim_memory,
@@ -248,6 +255,19 @@ static bool add_block_nodes(Machine *machine, GError **error)
 			qapi_parse_BlockdevOptions(item->options, QAPI_PARSE_KEYVAL, error);
 
 		if (!options || !block_nodes_add(machine->block_nodes, options, error)) {
+			prefix_item(error, item);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool add_tpms(Machine *machine, GError **error)
+{
+	for (unsigned i = 0; i < machine->config->tpmdevs->len; i++) {
+		const VmConfigItem *item = machine->config->tpmdevs->pdata[i];
+
+		if (!tpms_add(machine->tpms, item->options, error)) {
 			prefix_item(error, item);
 			return false;
 		}
@@ -317,7 +337,8 @@ static bool machine_create(Machine *machine, GError **error)
 	machine_init_services(machine);
 	machine->devices = device_tree_new(machine_device_types, &machine->services);
 	if (!add_objects(machine, error) || !add_chardevs(machine, error) ||
-	    !add_block_nodes(machine, error) || !add_netdevs(machine, error) ||
+	    !add_tpms(machine, error) || !add_block_nodes(machine, error) ||
+	    !add_netdevs(machine, error) ||
 	    !machine_create_memory(machine, error) || !kvm_create_chips(machine->kvm, error) ||
 	    !machine_create_cpus(machine, error) || !machine_create_board(machine, error))
 		return false;
@@ -345,6 +366,7 @@ Machine *machine_new(const VmConfig *config, const QmpEventSink *events, const F
 	machine->display = display_new();
 	machine->objects = machine_objects_new(object_in_use, machine);
 	machine->chardevs = chardevs_new(machine->context);
+	machine->tpms = tpms_new(machine->chardevs, NULL);
 	machine->block_nodes = block_nodes_new();
 	machine->netdevs = netdevs_new();
 	if (fd_sets) {
@@ -374,6 +396,7 @@ void machine_free(Machine *machine)
 	g_clear_pointer(&machine->default_io_loop, io_loop_free);
 	netdevs_free(machine->netdevs);
 	block_nodes_free(machine->block_nodes);
+	tpms_free(machine->tpms);
 	chardevs_free(machine->chardevs);
 	machine_free_firmware(machine);
 	g_clear_pointer(&machine->boot, boot_source_free);
@@ -433,6 +456,11 @@ Announcements *machine_announcements(Machine *machine)
 Chardevs *machine_chardevs(Machine *machine)
 {
 	return machine->chardevs;
+}
+
+Tpms *machine_tpms(Machine *machine)
+{
+	return machine->tpms;
 }
 
 VncServer *machine_vnc(Machine *machine)

@@ -30,6 +30,7 @@ typedef struct Chardevs Chardevs;
 typedef struct Kvm Kvm;
 typedef struct Machine Machine;
 typedef struct Netdevs Netdevs;
+typedef struct Tpms Tpms;
 typedef struct VncServer VncServer;
 
 /*
@@ -62,6 +63,7 @@ BlockNodes *machine_block_nodes(Machine *machine);
 Netdevs *machine_netdevs(Machine *machine);
 Announcements *machine_announcements(Machine *machine);
 Chardevs *machine_chardevs(Machine *machine);
+Tpms *machine_tpms(Machine *machine);
 MachineObjects *machine_objects(Machine *machine);
 /* NULL without -vnc. */
 VncServer *machine_vnc(Machine *machine);

@@ -153,6 +153,8 @@ static void describe_device(Device *device, gpointer data)
 		acpi->pvpanic_port = pvpanic_port(device);
 	} else if (device->type == &vmgenid_type) {
 		acpi->devices |= ACPI_INFO_VMGENID;
+	} else if (device->type == &tpm_crb_type) {
+		acpi->devices |= ACPI_INFO_TPM;
 	} else if (device->type == &i8042_type && i8042_is_plugged(device)) {
 		acpi->devices |= ACPI_INFO_PS2;
 	}

@@ -266,6 +266,12 @@ static bool set_acpi_files(Device *fw_cfg, const AcpiFiles *files, GError **erro
 		{ ACPI_FILE_LOADER, files->loader },
 	};
 
+	if (files->tpm_log) {
+		g_autofree uint8_t *log = g_malloc0(ACPI_TPM_LOG_SIZE);
+
+		if (!fw_cfg_set_file(fw_cfg, ACPI_FILE_TPM_LOG, log, ACPI_TPM_LOG_SIZE, error))
+			return false;
+	}
 	for (unsigned i = 0; i < G_N_ELEMENTS(all); i++) {
 		if (!fw_cfg_set_file(fw_cfg, all[i].name, all[i].bytes->data, all[i].bytes->len,
 				     error))

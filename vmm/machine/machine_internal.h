@@ -61,6 +61,7 @@ struct Machine {
 	FdNameTaker fd_names;
 	Announcements *announcements;
 	Chardevs *chardevs;
+	Tpms *tpms;
 	IoLoop *default_io_loop; /* NULL until a device asks */
 	MemoryBackend *own_memory; /* plain -m */
 	MemoryMap map;

@@ -233,6 +233,23 @@ static uint64_t build_numa_table(GByteArray *block, const AcpiConfig *config,
 	return append_table(block, table->data, table->len, signature, revision);
 }
 
+/*
+ * TCG ACPI Specification §7.3. The log is firmware's: it finds the place for it (ACPI_FILE_TPM_LOG).
+ * Without firmware nobody measures, and the table is of the revision that knows no log.
+ */
+static uint64_t build_tpm2(GByteArray *block, bool with_log)
+{
+	AcpiTpm2 tpm2 = {
+		.control_area = ACPI_TPM_BASE + ACPI_TPM_CONTROL_AREA,
+		.start_method = ACPI_TPM2_START_CRB,
+		.log_size = ACPI_TPM_LOG_SIZE,
+	};
+
+	if (with_log)
+		return append_table(block, &tpm2, sizeof(tpm2), "TPM2", 4);
+	return append_table(block, &tpm2, offsetof(AcpiTpm2, start_parameters), "TPM2", 3);
+}
+
 static uint64_t build_xsdt(GByteArray *block, const uint64_t *tables, size_t n_tables)
 {
 	g_autoptr(GByteArray) xsdt = g_byte_array_new();
@@ -273,12 +290,12 @@ static AcpiInfo make_info(const AcpiConfig *config)
 }
 
 /* All tables but the information page, as they are at TABLES_BASE; returns the root pointer. */
-static bool build_block(const AcpiConfig *config, GByteArray *block, uint64_t *rsdp,
-			GError **error)
+static bool build_block(const AcpiConfig *config, bool for_firmware, GByteArray *block,
+			uint64_t *rsdp, GError **error)
 {
 	uint64_t facs = build_facs(block);
 	uint64_t dsdt = append(block, dsdt_aml_code, sizeof(dsdt_aml_code), 8);
-	uint64_t tables[6];
+	uint64_t tables[7];
 	unsigned n_tables = 3;
 	uint64_t root;
 
@@ -291,6 +308,8 @@ static bool build_block(const AcpiConfig *config, GByteArray *block, uint64_t *r
 		tables[n_tables++] = build_numa_table(block, config, acpi_append_slit, "SLIT", 1);
 	if (config->cpu_hotplug)
 		tables[n_tables++] = append_cpu_ssdt(block, config->n_cpus);
+	if (config->devices & ACPI_INFO_TPM)
+		tables[n_tables++] = build_tpm2(block, for_firmware);
 	root = build_rsdp(block, build_xsdt(block, tables, n_tables));
 	if (block->len > TABLES_SIZE)
 		return error_fail(error, "ACPI tables of %u bytes do not fit %" PRIu64 " bytes",
@@ -305,7 +324,7 @@ bool acpi_build(const AcpiConfig *config, GuestMemory *memory, uint64_t *rsdp, G
 	const AcpiInfo info = make_info(config);
 
 	G_STATIC_ASSERT(sizeof(info) <= ACPI_INFO_SIZE);
-	if (!build_block(config, block, rsdp, error))
+	if (!build_block(config, false, block, rsdp, error))
 		return false;
 	if (config->area_end && block->len > config->area_end - TABLES_BASE)
 		return error_fail(error, "ACPI tables of %u bytes do not fit beside SMBIOS tables",
@@ -330,7 +349,8 @@ bool acpi_build_files(const AcpiConfig *config, AcpiFiles *files, GError **error
 	files->info = g_byte_array_new();
 	files->loader = g_byte_array_new();
 	g_byte_array_append(files->info, (const guint8 *)&info, sizeof(info));
-	if (!build_block(config, files->tables, &rsdp, error))
+	files->tpm_log = config->devices & ACPI_INFO_TPM;
+	if (!build_block(config, true, files->tables, &rsdp, error))
 		return false;
 	/* The root pointer comes last, and is a file of its own. */
 	files->rsdp = g_byte_array_new();

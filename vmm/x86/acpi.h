@@ -39,7 +39,7 @@ typedef struct AcpiConfig {
 	unsigned n_memory;
 	unsigned n_nodes;
 	const uint8_t *distances; /* n_nodes rows of n_nodes; NULL: not known */
-	/* ACPI_INFO_COM1 to 4, ACPI_INFO_PVPANIC, ..._PS2, ..._VMGENID: which of these exist. */
+	/* ACPI_INFO_COM1 to 4, ACPI_INFO_PVPANIC, ..._PS2, ..._VMGENID, ..._TPM: which exist. */
 	uint32_t devices;
 	uint16_t pvpanic_port; /* with ACPI_INFO_PVPANIC */
 	uint64_t area_end; /* guest-physical: acpi_build()'s tables end before that; 0: no matter */
@@ -52,6 +52,7 @@ typedef struct AcpiFiles {
 	GByteArray *info;   /* ACPI_FILE_INFO */
 	GByteArray *loader; /* ACPI_FILE_LOADER: the commands that tell it how */
 	size_t mcfg;	    /* offset of that table in tables */
+	bool tpm_log;	    /* there is ACPI_FILE_TPM_LOG: ACPI_TPM_LOG_SIZE zeroes */
 	uint64_t low_ram_end; /* guest-physical: no BAR goes below that */
 } AcpiFiles;
 
@@ -59,6 +60,10 @@ typedef struct AcpiFiles {
 #define ACPI_FILE_RSDP	 "etc/acpi/rsdp"
 #define ACPI_FILE_INFO	 "etc/acpi/info"
 #define ACPI_FILE_LOADER "etc/table-loader"
+
+/* Where a BIOS writes down what it measures; UEFI has a log of its own. */
+#define ACPI_FILE_TPM_LOG "etc/tpm/log"
+#define ACPI_TPM_LOG_SIZE 0x10000u
 
 /*
  * Build all tables and put them into the ACPI area of @memory; *@rsdp is the guest-physical

@@ -31,9 +31,14 @@
 #define ACPI_INFO_PVPANIC 0x10
 #define ACPI_INFO_PS2	  0x20
 #define ACPI_INFO_VMGENID 0x40
+#define ACPI_INFO_TPM	  0x80
 
 /* The page of the guest's generation: among the chipset's own, where no BAR goes. */
 #define ACPI_GENERATION_BASE 0xfed50000
 #define ACPI_GENERATION_SIZE 0x1000
+
+/* Locality 0 of the TPM, where PC firmware looks for it. */
+#define ACPI_TPM_BASE 0xfed40000
+#define ACPI_TPM_SIZE 0x1000
 
 #endif

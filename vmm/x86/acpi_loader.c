@@ -4,7 +4,7 @@
  * Each command is 128 bytes: allocate memory for a file, add the address of one file to a field in
  * another, make a checksum. The fields are found the way an operating system finds them: from the
  * root pointer to the XSDT, to the tables, from the FADT on to DSDT and FACS; and in the DSDT the
- * address of the information page.
+ * address of the information page. The log of a TPM is empty memory.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -168,6 +168,14 @@ static bool relocate_fadt(Loader *loader, uint64_t offset, GError **error)
 	       relocate_dsdt(loader, dsdt, error);
 }
 
+/* The log is a file of its own. */
+static void place_tpm_log(Loader *loader, uint64_t offset)
+{
+	if (loader->files->tpm_log)
+		add_pointer(loader, ACPI_FILE_TABLES, offset + offsetof(AcpiTpm2, log_address), 8,
+			    ACPI_FILE_TPM_LOG);
+}
+
 static bool relocate_xsdt(Loader *loader, uint64_t offset, GError **error)
 {
 	AcpiHeader *xsdt = table_at(loader, offset, error);
@@ -187,6 +195,8 @@ static bool relocate_xsdt(Loader *loader, uint64_t offset, GError **error)
 			return false;
 		if (memcmp(header->signature, "MCFG", 4) == 0)
 			loader->files->mcfg = target;
+		if (memcmp(header->signature, "TPM2", 4) == 0)
+			place_tpm_log(loader, target);
 		sum_table(loader, header, target);
 	}
 	if (xsdt)
@@ -206,6 +216,8 @@ bool acpi_make_loader(AcpiFiles *files, uint64_t base, GError **error)
 	allocate(&loader, ACPI_FILE_RSDP, 16, ZONE_F_SEGMENT);
 	allocate(&loader, ACPI_FILE_TABLES, 64, ZONE_HIGH);
 	allocate(&loader, ACPI_FILE_INFO, 4096, ZONE_HIGH);
+	if (files->tpm_log)
+		allocate(&loader, ACPI_FILE_TPM_LOG, 1, ZONE_HIGH);
 	if (!relocate_xsdt(&loader, xsdt, error))
 		return false;
 	rsdp->xsdt_address = xsdt;

@@ -237,6 +237,25 @@ typedef struct __attribute__((packed)) AcpiMcfg {
 	uint32_t reserved1;
 } AcpiMcfg;
 
+/* TCG ACPI Specification §7.3 */
+typedef struct __attribute__((packed)) AcpiTpm2 {
+	AcpiHeader header;
+	uint16_t platform_class; /* 0: client */
+	uint16_t reserved;
+	uint64_t control_area;
+	uint32_t start_method;
+	uint8_t start_parameters[12];
+	uint32_t log_size; /* bytes */
+	uint64_t log_address;
+} AcpiTpm2;
+G_STATIC_ASSERT(sizeof(AcpiTpm2) == 76);
+
+enum {
+	ACPI_TPM2_START_CRB = 7,
+	/* Where in the locality the control area begins: CTRL_REQ (PTP table 25). */
+	ACPI_TPM_CONTROL_AREA = 0x40,
+};
+
 /* The information page: dsdt.asl's field INFO. */
 typedef struct __attribute__((packed)) AcpiInfo {
 	uint32_t devices; /* ACPI_INFO_* */

@@ -54,6 +54,21 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIREO ", "VIREOQ35", 1)
 			}
 		}
 
+		Device (TPM)
+		{
+			Name (_HID, "MSFT0101")
+			Name (_STR, Unicode ("TPM 2.0 Device"))
+			Name (_UID, 1)
+			Name (_CRS, ResourceTemplate ()
+			{
+				Memory32Fixed (ReadWrite, ACPI_TPM_BASE, ACPI_TPM_SIZE)
+			})
+			Method (_STA, 0, NotSerialized)
+			{
+				Return (STAF (ACPI_INFO_TPM))
+			}
+		}
+
 		Device (PCI0)
 		{
 			Name (_HID, EisaId ("PNP0A08"))
