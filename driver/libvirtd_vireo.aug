@@ -15,19 +15,23 @@ module Libvirtd_vireo =
    let bool_val = store /0|1/
    let int_val = store /[0-9]+/
    let str_array_element = [ seq "el" . str_val ] . del /[ \t\n]*/ ""
-   let str_array_val = counter "el" . array_start . ( str_array_element . ( array_sep . str_array_element ) * ) ? . array_end
+   let str_array_val = counter "el" . array_start . str_array_element . ( array_sep . str_array_element ) * . array_end
 
    let str_entry       (kw:string) = [ key kw . value_sep . str_val ]
    let bool_entry      (kw:string) = [ key kw . value_sep . bool_val ]
    let int_entry       (kw:string) = [ key kw . value_sep . int_val ]
-   let str_array_entry (kw:string) = [ key kw . value_sep . str_array_val ]
+   let str_or_array_entry (kw:string) = [ key kw . value_sep . ( str_val | str_array_val ) ]
 
    let security_entry = str_entry "user"
                  | str_entry "group"
                  | bool_entry "dynamic_ownership"
-                 | str_array_entry "security_driver"
-                 | str_entry "security_driver"
+                 | str_or_array_entry "security_driver"
                  | bool_entry "security_default_confined"
+
+   let screen_entry = str_entry "vnc_listen"
+                 | bool_entry "vnc_tls"
+                 | str_entry "vnc_tls_x509_cert_dir"
+                 | bool_entry "vnc_tls_x509_verify"
 
    let process_entry = str_entry "vireo_binary"
                  | str_entry "bios"
@@ -36,7 +40,7 @@ module Libvirtd_vireo =
                  | int_entry "max_files"
                  | int_entry "max_core"
 
-   let entry = security_entry | process_entry
+   let entry = security_entry | screen_entry | process_entry
    let comment = [ label "#comment" . del /#[ \t]*/ "# " .  store /([^ \t\n][^\n]*)?/ . del /\n/ "\n" ]
    let empty = [ label "#empty" . eol ]
 

@@ -477,7 +477,8 @@ vireoCommandAddOthers(virCommand *cmd,
 /* Keyboard and mouse on PS/2 come with a screen. */
 static int
 vireoCommandAddScreen(virCommand *cmd,
-                      virDomainDef *def)
+                      virDomainDef *def,
+                      const vireoConfig *config)
 {
     size_t i;
 
@@ -491,9 +492,8 @@ vireoCommandAddScreen(virCommand *cmd,
             vireoCommandAddJSON(cmd, "-device", vireoDevicePropsInput(def, def->inputs[i])) < 0)
             return -1;
     }
-    vireoGraphicsAddCommand(cmd, def);
 
-    return 0;
+    return vireoGraphicsAddCommand(cmd, def, config);
 }
 
 static void
@@ -539,7 +539,7 @@ vireoCommandBuild(virDomainDef *def,
         vireoCommandAddChrs(cmd, def, def->channels, def->nchannels) < 0 ||
         vireoCommandAddChrs(cmd, def, def->consoles, def->nconsoles) < 0 ||
         vireoMemoryAddDevices(cmd, def, inputs->dir) < 0 ||
-        vireoCommandAddScreen(cmd, def) < 0 ||
+        vireoCommandAddScreen(cmd, def, inputs->config) < 0 ||
         vireoCommandAddOthers(cmd, def) < 0)
         return NULL;
 

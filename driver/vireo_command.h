@@ -10,11 +10,13 @@
 #include "vircommand.h"
 #include "virjson.h"
 
+#include "vireo_conf.h"
 #include "vireo_interface.h"
 
 /* What a start has opened for its monitor process. */
 typedef struct _vireoCommandInputs vireoCommandInputs;
 struct _vireoCommandInputs {
+    const vireoConfig *config;
     const char *dir;     /* run-time directory of the domain */
     int monitorFD;       /* listening socket; -1: listen on dir/monitor.sock */
     vireoInterfaceFDs *netFDs; /* one for each <interface>; or NULL */

@@ -18,6 +18,7 @@
 #include "virerror.h"
 #include "virfile.h"
 #include "virlog.h"
+#include "virsocketaddr.h"
 #include "virutil.h"
 
 #include "vireo_conf.h"
@@ -30,6 +31,9 @@ VIR_LOG_INIT("vireo.vireo_conf");
 
 /* SeaBIOS, where the distribution has it. */
 #define VIREO_BIOS "/usr/share/seabios/bios-256k.bin"
+
+/* Where libvirt has the certificates of screens. */
+#define VIREO_VNC_TLS_DIR SYSCONFDIR "/pki/libvirt-vnc"
 
 /* QEMU's docs/interop/firmware.json: the distribution's, the administrator's, the user's. */
 static char **
@@ -77,6 +81,7 @@ vireoConfigNew(bool privileged)
     config->autostartDir = g_strdup_printf("%s/autostart", config->configDir);
     config->vireoBinary = g_strdup(VIREO_BINARY);
     config->bios = g_strdup(VIREO_BIOS);
+    config->vncListen = g_strdup(VIR_LOOPBACK_IPV4_ADDR);
     config->user = (uid_t)-1;
     config->group = (gid_t)-1;
     config->dynamicOwnership = privileged;
@@ -101,6 +106,8 @@ vireoConfigFree(vireoConfig *config)
     g_free(config->snapshotDir);
     g_free(config->nvramDir);
     g_free(config->bios);
+    g_free(config->vncListen);
+    g_free(config->vncTLSDir);
     g_strfreev(config->firmwareDirs);
     g_free(config->vireoBinary);
     g_strfreev(config->securityDrivers);
@@ -149,6 +156,31 @@ vireoConfigLoadSecurity(vireoConfig *config,
     return 0;
 }
 
+static int
+vireoConfigLoadVNC(vireoConfig *config,
+                   virConf *conf,
+                   const char *path)
+{
+    g_autofree char *dir = NULL;
+    bool tls = false;
+
+    if (virConfGetValueString(conf, "vnc_listen", &config->vncListen) < 0 ||
+        virConfGetValueBool(conf, "vnc_tls", &tls) < 0 ||
+        virConfGetValueString(conf, "vnc_tls_x509_cert_dir", &dir) < 0 ||
+        virConfGetValueBool(conf, "vnc_tls_x509_verify", &config->vncTLSVerify) < 0)
+        return -1;
+
+    if (dir && !g_path_is_absolute(dir)) {
+        virReportError(VIR_ERR_CONF_SYNTAX,
+                       _("%s: vnc_tls_x509_cert_dir '%s' is not an absolute path"), path, dir);
+        return -1;
+    }
+    if (tls)
+        config->vncTLSDir = dir ? g_steal_pointer(&dir) : g_strdup(VIREO_VNC_TLS_DIR);
+
+    return 0;
+}
+
 int
 vireoConfigLoadFile(vireoConfig *config,
                     const char *path,
@@ -165,6 +197,7 @@ vireoConfigLoadFile(vireoConfig *config,
         return -1;
 
     if (vireoConfigLoadSecurity(config, conf, path, privileged) < 0 ||
+        vireoConfigLoadVNC(config, conf, path) < 0 ||
         virConfGetValueString(conf, "vireo_binary", &config->vireoBinary) < 0 ||
         virConfGetValueString(conf, "bios", &config->bios) < 0 ||
         virConfGetValueString(conf, "stdio_handler", &stdioHandler) < 0 ||

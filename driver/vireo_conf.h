@@ -44,6 +44,9 @@ struct _vireoConfig {
     char *vireoBinary;
     char **securityDrivers;
     bool securityDefaultConfined;
+    char *vncListen;      /* where screens are that do not say */
+    char *vncTLSDir;      /* certificates for them; NULL: no TLS */
+    bool vncTLSVerify;    /* viewers need certificates, too */
     bool stdioLogd;       /* the monitors' logs go through virtlogd */
     unsigned int maxProcesses;
     unsigned int maxFiles;

@@ -9,11 +9,13 @@
 #include "domain_event.h"
 #include "viralloc.h"
 #include "virerror.h"
+#include "virfile.h"
 #include "virlog.h"
 #include "virportallocator.h"
 #include "virqemu.h"
 #include "virsocketaddr.h"
 
+#include "vireo_command.h"
 #include "vireo_graphics.h"
 #include "vireo_qmp.h"
 
@@ -21,7 +23,8 @@
 
 VIR_LOG_INIT("vireo.vireo_graphics");
 
-#define VIREO_VNC_DEFAULT_LISTEN "127.0.0.1"
+/* The id of what the VNC server has for TLS. */
+#define VIREO_VNC_TLS_ID "vnc-tls-creds0"
 
 static virDomainGraphicsDef *
 vireoGraphicsFindVNC(const virDomainDef *def)
@@ -48,6 +51,25 @@ vireoGraphicsPreparePort(vireoDriver *driver,
     return 0;
 }
 
+/* That the monitor can read them is known when it does. */
+static int
+vireoGraphicsCheckCertificates(const vireoConfig *config)
+{
+    const char *names[] = { "ca-cert.pem", "server-cert.pem", "server-key.pem" };
+    size_t i;
+
+    for (i = 0; config->vncTLSDir && i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = g_strdup_printf("%s/%s", config->vncTLSDir, names[i]);
+
+        if (!virFileExists(path)) {
+            virReportSystemError(errno, _("vnc_tls is set, and there is no '%s'"), path);
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
 int
 vireoGraphicsPrepare(virDomainObj *vm)
 {
@@ -57,6 +79,8 @@ vireoGraphicsPrepare(virDomainObj *vm)
 
     if (!graphics)
         return 0;
+    if (vireoGraphicsCheckCertificates(priv->driver->config) < 0)
+        return -1;
 
     listen = &graphics->listens[0];
     if (listen->type == VIR_DOMAIN_GRAPHICS_LISTEN_TYPE_SOCKET ||
@@ -71,7 +95,7 @@ vireoGraphicsPrepare(virDomainObj *vm)
     }
 
     if (!listen->address) {
-        listen->address = g_strdup(VIREO_VNC_DEFAULT_LISTEN);
+        listen->address = g_strdup(priv->driver->config->vncListen);
         listen->fromConfig = true;
     }
 
@@ -99,23 +123,42 @@ vireoGraphicsReconnect(virDomainObj *vm)
         graphics->data.vnc.portReserved = true;
 }
 
-void
+static int
+vireoGraphicsAddTLS(virCommand *cmd,
+                    const vireoConfig *config)
+{
+    g_autoptr(virJSONValue) props = NULL;
+
+    if (virJSONValueObjectAdd(&props,
+                              "s:qom-type", "tls-creds-x509",
+                              "s:id", VIREO_VNC_TLS_ID,
+                              "s:dir", config->vncTLSDir,
+                              "s:endpoint", "server",
+                              "b:verify-peer", config->vncTLSVerify,
+                              NULL) < 0)
+        return -1;
+
+    return vireoCommandAddJSON(cmd, "-object", g_steal_pointer(&props));
+}
+
+int
 vireoGraphicsAddCommand(virCommand *cmd,
-                        const virDomainDef *def)
+                        const virDomainDef *def,
+                        const vireoConfig *config)
 {
     const virDomainGraphicsDef *graphics = vireoGraphicsFindVNC(def);
     const virDomainGraphicsListenDef *listen;
     g_auto(virBuffer) buf = VIR_BUFFER_INITIALIZER;
 
     if (!graphics)
-        return;
+        return 0;
 
     listen = &graphics->listens[0];
     if (listen->socket) {
         virBufferAddLit(&buf, "unix:");
         virQEMUBuildBufferEscapeComma(&buf, listen->socket);
     } else {
-        const char *address = listen->address ? listen->address : VIREO_VNC_DEFAULT_LISTEN;
+        const char *address = listen->address ? listen->address : config->vncListen;
         bool ipv6 = strchr(address, ':') != NULL;
 
         virBufferAsprintf(&buf, "%s%s%s:%d", ipv6 ? "[" : "", address, ipv6 ? "]" : "",
@@ -123,12 +166,18 @@ vireoGraphicsAddCommand(virCommand *cmd,
     }
     if (graphics->data.vnc.auth.passwd)
         virBufferAddLit(&buf, ",password=on");
+    if (config->vncTLSDir) {
+        if (vireoGraphicsAddTLS(cmd, config) < 0)
+            return -1;
+        virBufferAddLit(&buf, ",tls-creds=" VIREO_VNC_TLS_ID);
+    }
     if (graphics->data.vnc.sharePolicy != VIR_DOMAIN_GRAPHICS_VNC_SHARE_DEFAULT)
         virBufferAsprintf(&buf, ",share=%s",
                           virDomainGraphicsVNCSharePolicyTypeToString(graphics->data.vnc.sharePolicy));
 
     virCommandAddArg(cmd, "-vnc");
     virCommandAddArgBuffer(cmd, &buf);
+    return 0;
 }
 
 static int
@@ -262,6 +311,23 @@ vireoGraphicsEventAddress(virJSONValue *data,
     return address;
 }
 
+/* Who the viewer is: what its certificate says. */
+static virDomainEventGraphicsSubjectPtr
+vireoGraphicsEventSubject(virJSONValue *data)
+{
+    virDomainEventGraphicsSubjectPtr subject = g_new0(virDomainEventGraphicsSubject, 1);
+    virJSONValue *client = virJSONValueObjectGetObject(data, "client");
+    const char *name = client ? virJSONValueObjectGetString(client, "x509_dname") : NULL;
+
+    if (name) {
+        subject->nidentity = 1;
+        subject->identities = g_new0(virDomainEventGraphicsSubjectIdentity, 1);
+        subject->identities[0].type = g_strdup("x509dname");
+        subject->identities[0].name = g_strdup(name);
+    }
+    return subject;
+}
+
 void
 vireoGraphicsEvent(virDomainObj *vm,
                    int phase,
@@ -274,11 +340,11 @@ vireoGraphicsEvent(virDomainObj *vm,
     if (!data)
         return;
 
-    /* The event owns its addresses. */
+    /* The event owns its addresses and subject. */
     virObjectEventStateQueue(priv->driver->domainEventState,
                              virDomainEventGraphicsNewFromObj(vm, phase,
                                                               vireoGraphicsEventAddress(data, "server"),
                                                               vireoGraphicsEventAddress(data, "client"),
                                                               NULLSTR_EMPTY(auth),
-                                                              g_new0(virDomainEventGraphicsSubject, 1)));
+                                                              vireoGraphicsEventSubject(data)));
 }

@@ -21,7 +21,8 @@
  * vireoGraphicsPrepare:
  *
  * Gives the live definition the ports, addresses and sockets that it leaves open,
- * before the monitor starts. vireoGraphicsRelease gives them back.
+ * before the monitor starts, and checks that there are the certificates that it
+ * needs. vireoGraphicsRelease gives back what it has taken.
  */
 int
 vireoGraphicsPrepare(virDomainObj *vm);
@@ -35,9 +36,10 @@ void
 vireoGraphicsReconnect(virDomainObj *vm);
 
 /* Adds the VNC server of @def to its command line. Needs no lock. */
-void
+int
 vireoGraphicsAddCommand(virCommand *cmd,
-                        const virDomainDef *def);
+                        const virDomainDef *def,
+                        const vireoConfig *config);
 
 /* Tells the monitor the password that the live definition has, if any. */
 int

@@ -370,6 +370,7 @@ vireoProcessRunMonitor(virDomainObj *vm,
     vireoDomainObjPrivate *priv = vm->privateData;
     g_autoptr(virCommand) cmd = NULL;
     vireoCommandInputs inputs = {
+        .config = priv->driver->config,
         .dir = priv->dir,
         .monitorFD = monitorFD,
         .netFDs = netFDs,

@@ -38,7 +38,7 @@ driver_test_firmware = \
 	60-plain.json \
 	70-broken.json
 EXTRA_DIST += $(foreach name,$(driver_test_firmware),tests/unit/driver-data/firmware/$(name))
-EXTRA_DIST += tests/unit/test-driver-lint tests/unit/test-domain-schema
+EXTRA_DIST += tests/unit/test-driver-lint tests/unit/test-domain-schema tests/unit/test-settings
 
 if DRIVER
 unit_tests += tests/unit/test-driver
@@ -72,6 +72,6 @@ tests_fuzz_fuzz_agent_SOURCES = tests/fuzz/fuzz-agent.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_agent_LDFLAGS = $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_agent_LDADD = libvireodriver.la
 
-unit_scripts += tests/unit/test-driver-lint tests/unit/test-domain-schema
+unit_scripts += tests/unit/test-driver-lint tests/unit/test-domain-schema tests/unit/test-settings
 AM_TESTS_ENVIRONMENT += export LIBVIRT_SOURCE='$(LIBVIRT_SOURCE)' PYTHON='$(PYTHON)';
 endif

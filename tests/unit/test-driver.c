@@ -54,6 +54,7 @@ static char *
 testCommandLine(virDomainDef *def)
 {
     vireoCommandInputs inputs = {
+        .config = driver.config,
         .dir = "/run/libvirt/vireo/1-test",
         .monitorFD = -1,
         .vsockFD = -1,
@@ -406,6 +407,39 @@ testAddData(void)
 }
 
 /* Variables are made from their template, kept, made anew when asked, and removed when told so. */
+/* What vireo.conf says of screens. */
+static void
+testGraphicsSettings(void)
+{
+    static const char settings[] = "vnc_listen = \"::\"\nvnc_tls = 1\nvnc_tls_x509_verify = 1\n";
+    g_autofree char *dir = g_dir_make_tmp("vireo-test-XXXXXX", NULL);
+    g_autofree char *path = g_strdup_printf("%s/vireo.conf", dir);
+    g_autofree char *xml = testReadData("graphics", "xml");
+    g_autoptr(vireoConfig) config = vireoConfigNew(false);
+    g_autoptr(virDomainDef) def = NULL;
+    g_autofree char *line = NULL;
+    vireoConfig *kept = driver.config;
+
+    g_assert_true(g_file_set_contents(path, "vnc_tls_x509_cert_dir = \"pki\"\n", -1, NULL));
+    g_assert_cmpint(vireoConfigLoadFile(config, path, false), ==, -1);
+    g_assert_nonnull(strstr(virGetLastErrorMessage(), "vnc_tls_x509_cert_dir 'pki'"));
+    g_assert_true(g_file_set_contents(path, settings, -1, NULL));
+    g_assert_cmpint(vireoConfigLoadFile(config, path, false), ==, 0);
+    g_assert_cmpstr(config->vncListen, ==, "::");
+    g_assert_cmpint(virFileDeleteTree(dir), ==, 0);
+
+    def = virDomainDefParseString(xml, driver.xmlopt, NULL, VIR_DOMAIN_DEF_PARSE_INACTIVE);
+    g_assert_nonnull(def);
+    g_clear_pointer(&def->graphics[0]->listens[0].address, g_free);
+    driver.config = config;
+    line = testCommandLine(def);
+    driver.config = kept;
+    g_assert_nonnull(strstr(line, "-object\n{\"qom-type\":\"tls-creds-x509\",\"id\":\"vnc-tls-creds0\","
+                            "\"dir\":\"/etc/pki/libvirt-vnc\",\"endpoint\":\"server\","
+                            "\"verify-peer\":true}\n"
+                            "-vnc\n[::]:7,password=on,tls-creds=vnc-tls-creds0,share="));
+}
+
 static void
 testFirmwareVariables(void)
 {
@@ -487,6 +521,7 @@ main(int argc, char **argv)
     g_test_add_func("/driver/address/collision", testCollision);
     g_test_add_func("/driver/address/hotplug", testHotplugAddress);
     g_test_add_func("/driver/domcapabilities", testDomainCapabilities);
+    g_test_add_func("/driver/graphics/settings", testGraphicsSettings);
     g_test_add_func("/driver/firmware/variables", testFirmwareVariables);
     ret = g_test_run();
 
