@@ -426,7 +426,7 @@ tests_fuzz_fuzz_virtio_CFLAGS = $(TEST_CFLAGS)
 tests_fuzz_fuzz_virtio_LDFLAGS = $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_virtio_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 # Freestanding guests on /dev/kvm: assembled for the guest, not for this host.
-GUESTS = idle long_mode power_off protected_mode real_mode reset_cf9 reset_i8042 reset_port92 \
+GUESTS = hotplug_cpu idle long_mode power_off protected_mode real_mode reset_cf9 reset_i8042 reset_port92 \
 	reset_triple_fault smp unrunnable
 GUEST_ELFS = $(GUESTS:%=tests/guest/%.elf)
 EXTRA_DIST += $(GUESTS:%=tests/guest/%.S) tests/guest/guest.h tests/guest/guest.ld

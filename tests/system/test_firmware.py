@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import libvirt
 
 from lib.guest import Lab, disk_xml
-from lib.harness import check, test
+from lib.harness import check, test, wait_for
 
 NVRAM = "/var/lib/libvirt/vireo/nvram"
 TYPE = "<type arch='x86_64' machine='q35'>hvm</type>"
@@ -27,9 +27,10 @@ def refused(domain: libvirt.virDomain, *words: str, flags: int = 0) -> None:
 
 @test(limit=240)
 def efi_boots_a_disk() -> None:
-    """UEFI is found, boots a disk, and keeps a variable that the guest sets."""
+    """UEFI is found, boots a disk, keeps a variable that the guest sets, and a processor that comes while it runs."""
     with Lab() as lab:
-        domain = lab.start(disk_xml(lab.boot_disk()), boot=EFI, memory=512)
+        domain = lab.start(disk_xml(lab.boot_disk()), boot=EFI, memory=512, vcpus=2,
+                           body="<vcpus><vcpu id='0' enabled='yes' hotpluggable='no'/></vcpus>")
         live = ET.fromstring(domain.XMLDesc())
         path = live.findtext("./os/nvram")
         check(path == f"{NVRAM}/{domain.name()}_VARS.fd", "the variables have a file of the domain's own")
@@ -44,9 +45,14 @@ def efi_boots_a_disk() -> None:
         # The definition still asks for a kind of firmware and names no files.
         inactive = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
         check(inactive.find("./os").get("firmware") == "efi", "the definition is unchanged")  # type: ignore[union-attr]
+        domain.setVcpus(2)
+        wait_for("another processor", lambda: console.shell("ls -d /sys/devices/system/cpu/cpu[0-9] | wc -l") == "2")
+        console.shell("echo 1 >/sys/devices/system/cpu/cpu1/online")
+        check(console.shell("taskset -c 1 sh -c 'echo ran'") == "ran", "work on the new processor")
         console.send("reboot\n")
         console.expect("GRUB for efi", 120)
         console.login()
+        check(console.shell("cat /sys/devices/system/cpu/online") == "0-1", "the firmware passes on both")
         console.shell("mount -t efivarfs none /sys/firmware/efi/efivars")
         check(console.shell(f"tail -c 7 {VARIABLE}") == "lasting", "the variable is there after a reboot")
         domain.destroy()

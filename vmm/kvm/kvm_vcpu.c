@@ -127,6 +127,11 @@ bool kvm_vcpu_set_mp_state(KvmVcpu *vcpu, uint32_t mp_state, GError **error)
 	return KVM_CALL(vcpu->fd, KVM_SET_MP_STATE, &state, error);
 }
 
+bool kvm_vcpu_set_lapic(KvmVcpu *vcpu, const struct kvm_lapic_state *lapic, GError **error)
+{
+	return KVM_CALL(vcpu->fd, KVM_SET_LAPIC, lapic, error);
+}
+
 static struct kvm_msrs *kvm_msrs_new(unsigned n)
 {
 	return g_malloc0(sizeof(struct kvm_msrs) + n * sizeof(struct kvm_msr_entry));

@@ -67,6 +67,7 @@ bool kvm_vcpu_set_regs(KvmVcpu *vcpu, const struct kvm_regs *regs, GError **erro
 bool kvm_vcpu_get_sregs(KvmVcpu *vcpu, struct kvm_sregs *sregs, GError **error);
 bool kvm_vcpu_set_sregs(KvmVcpu *vcpu, const struct kvm_sregs *sregs, GError **error);
 bool kvm_vcpu_set_mp_state(KvmVcpu *vcpu, uint32_t mp_state, GError **error);
+bool kvm_vcpu_set_lapic(KvmVcpu *vcpu, const struct kvm_lapic_state *lapic, GError **error);
 
 /*
  * Set @n MSRs. What KVM refuses is left out, and logged for debugging: a host may lack MSRs that

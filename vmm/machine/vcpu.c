@@ -239,7 +239,13 @@ static bool vcpu_create(Machine *machine, MachineCpu *cpu, GError **error)
 	if (!machine_set_cpu_model(machine, cpu->kvm, cpu->index, error))
 		return false;
 	cpu->power_on = kvm_vcpu_get_state(cpu->kvm, error);
-	return cpu->power_on != NULL;
+	if (!cpu->power_on)
+		return false;
+	/*
+	 * While KVM creates a vCPU it makes its map of APICs without that one, and makes it again
+	 * only when some APIC changes. A guest that runs changes none before it sends the INIT.
+	 */
+	return kvm_vcpu_set_lapic(cpu->kvm, &cpu->power_on->lapic, error);
 }
 
 static bool vcpu_start_thread(Machine *machine, MachineCpu *cpu, GError **error)
