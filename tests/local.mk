@@ -289,6 +289,7 @@ dist_noinst_SCRIPTS += \
 	tests/clients/run \
 	tests/install-deps \
 	tests/kvm-host/alone \
+	tests/kvm-host/boot-cd \
 	tests/kvm-host/boot-disk \
 	tests/kvm-host/build-emulator \
 	tests/kvm-host/guest-kit \
