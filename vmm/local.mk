@@ -112,13 +112,17 @@ vmm/x86/cpu-models.inc: $(srcdir)/vmm/x86/cpu-features-gen $(CPU_MAP)
 
 # block
 libvmm_a_SOURCES += \
-	vmm/block/block.h vmm/block/block_internal.h \
+	vmm/block/block.h vmm/block/block_bottom.h vmm/block/block_internal.h \
 	vmm/block/block_file.c vmm/block/block_file.h \
 	vmm/block/block_image.c vmm/block/block_image.h \
 	vmm/block/block_io.c \
 	vmm/block/block_nodes.c \
-	vmm/block/block_port.c vmm/block/block_split.c \
+	vmm/block/block_port.c vmm/block/block_request.c vmm/block/block_split.c \
 	vmm/block/block_throttle.c \
+	vmm/block/block_vhost.c vmm/block/block_vhost.h vmm/block/block_vhost_internal.h \
+	vmm/block/block_vhost_area.c vmm/block/block_vhost_config.c vmm/block/block_vhost_port.c \
+	vmm/block/block_vhost_ring.c vmm/block/block_vhost_ring.h \
+	vmm/block/virtio_blk_layout.h \
 	vmm/block/throttle.c vmm/block/throttle.h
 
 # net
@@ -247,7 +251,6 @@ libvmm_a_SOURCES += \
 	vmm/virtio/vhost_vsock.c vmm/virtio/vhost_vsock.h \
 	vmm/virtio/virtio_vsock.c vmm/virtio/virtio_vsock.h \
 	vmm/virtio/virtio_vsock_connection.c vmm/virtio/virtio_vsock_internal.h \
-	vmm/virtio/virtio_blk_layout.h \
 	vmm/virtio/virtio_vhost.c vmm/virtio/virtio_vhost.h \
 	vmm/virtio/virtio_net_vhost.c \
 	vmm/virtio/virtio_net_vhost_user.c \

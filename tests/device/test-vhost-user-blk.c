@@ -13,10 +13,10 @@
 
 #include "tests/device/virtio_driver.h"
 #include "tests/vhost-user/back_end.h"
+#include "vmm/block/virtio_blk_layout.h"
 #include "vmm/chardev/chardev.h"
 #include "vmm/vhost/vhost_user_message.h"
 #include "vmm/virtio/vhost_user_blk.h"
-#include "vmm/virtio/virtio_blk_layout.h"
 
 #define DISK_SIZE   (1u << 20)
 #define SECTOR	    512u

@@ -44,6 +44,12 @@ void block_node_set_write_cache(BlockNode *node, bool enabled)
 	node->write_cache = enabled;
 }
 
+void block_node_succeed(BlockNode *node, BlockNode *old)
+{
+	(void)node;
+	(void)old;
+}
+
 void block_node_set_draining(BlockNode *node, unsigned port, bool draining)
 {
 	g_assert_cmpuint(port, <, node->n_loops);

@@ -79,6 +79,12 @@ static void block_done(gpointer data)
 	request->complete(request, request->offset == 0x1000 ? -EIO : 0);
 }
 
+void block_node_succeed(BlockNode *node, BlockNode *old)
+{
+	(void)node;
+	(void)old;
+}
+
 void block_node_set_draining(G_GNUC_UNUSED BlockNode *node, G_GNUC_UNUSED unsigned port,
 			     G_GNUC_UNUSED bool draining)
 {

@@ -20,8 +20,8 @@
 #include "tests/vhost-user/back_end_lie.h"
 #include "tests/vhost-user/inflight.h"
 #include "vmm/base/fd.h"
+#include "vmm/block/virtio_blk_layout.h"
 #include "vmm/vhost/vhost_user_message.h"
-#include "vmm/virtio/virtio_blk_layout.h"
 #include "vmm/virtio/virtqueue.h"
 
 #define REQUESTS    64

@@ -18,9 +18,9 @@
 #include <string.h>
 
 #include "tests/device/virtio_driver.h"
+#include "vmm/block/virtio_blk_layout.h"
 #include "vmm/chardev/chardev.h"
 #include "vmm/virtio/vhost_user_blk.h"
-#include "vmm/virtio/virtio_blk_layout.h"
 
 #define SECTOR	    512u
 #define DEPTH	    32u /* requests at a time, at most */

@@ -124,6 +124,12 @@ void io_file_remove(IoFile *file);
 IoWatch *io_loop_watch_fd(IoLoop *loop, int fd, bool writable, IoLoopFunc func, gpointer data);
 
 /*
+ * The same for when the peer of the stream socket @fd has hung up, whatever there is to be read.
+ * Loop thread.
+ */
+IoWatch *io_loop_watch_hang_up(IoLoop *loop, int fd, IoLoopFunc func, gpointer data);
+
+/*
  * The same for @fd, an eventfd that blocks: it is read for the callback, so that a signal costs no
  * system call of its own. Loop thread.
  */

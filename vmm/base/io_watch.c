@@ -18,7 +18,7 @@ struct IoWatch {
 	IoLoopFunc func;
 	gpointer data;
 	int fd;
-	bool writable;
+	short events;
 	bool is_event; /* an eventfd, of which @count is read */
 	uint64_t count;
 	bool armed; /* a poll or read is with the kernel */
@@ -33,7 +33,7 @@ static void watch_arm(IoWatch *watch)
 	if (watch->is_event)
 		io_uring_prep_read(sqe, watch->fd, &watch->count, sizeof(watch->count), 0);
 	else
-		io_uring_prep_poll_add(sqe, watch->fd, watch->writable ? POLLOUT : POLLIN);
+		io_uring_prep_poll_add(sqe, watch->fd, (unsigned)watch->events);
 	watch->armed = true;
 }
 
@@ -69,13 +69,23 @@ static IoWatch *watch_new(IoLoop *loop, int fd, IoLoopFunc func, gpointer data)
 	return watch;
 }
 
-IoWatch *io_loop_watch_fd(IoLoop *loop, int fd, bool writable, IoLoopFunc func, gpointer data)
+static IoWatch *watch_poll(IoLoop *loop, int fd, short events, IoLoopFunc func, gpointer data)
 {
 	IoWatch *watch = watch_new(loop, fd, func, data);
 
-	watch->writable = writable;
+	watch->events = events;
 	watch_arm(watch);
 	return watch;
+}
+
+IoWatch *io_loop_watch_fd(IoLoop *loop, int fd, bool writable, IoLoopFunc func, gpointer data)
+{
+	return watch_poll(loop, fd, writable ? POLLOUT : POLLIN, func, data);
+}
+
+IoWatch *io_loop_watch_hang_up(IoLoop *loop, int fd, IoLoopFunc func, gpointer data)
+{
+	return watch_poll(loop, fd, POLLRDHUP, func, data);
 }
 
 IoWatch *io_loop_watch_event(IoLoop *loop, int fd, IoLoopFunc func, gpointer data)

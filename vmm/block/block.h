@@ -18,6 +18,7 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/io_loop.h"
 #include "vmm/block/throttle.h"
+#include "vmm/memory/guest_memory.h"
 
 typedef struct BlockNode BlockNode;
 typedef struct BlockNodes BlockNodes;
@@ -45,7 +46,9 @@ struct BlockRequest {
 	unsigned n_iov;
 	/*
 	 * Loop thread. @result: 0 or negative errno. Short transfers are retried inside the node;
-	 * a read past the end of file gives zeroes up to the node's size.
+	 * a read past the end of file gives zeroes up to the node's size. -ECANCELED: it was wanted
+	 * back (block_node_set_draining(), block_node_drain()) while nobody is there to serve it;
+	 * it has not failed, and is to be made again later, or forgotten.
 	 */
 	void (*complete)(BlockRequest *request, int result);
 
@@ -94,6 +97,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockNodes, block_nodes_free)
 /* How "/dev/fdset/N" as filename is opened; without this it is refused. @opener is copied. */
 void block_nodes_set_fd_sets(BlockNodes *nodes, const FdSetOpener *opener);
 
+/*
+ * What nodes need whose disk another process has: guest @memory for it to share (NULL: there is
+ * none), and the main thread's @context (without this: the default one). Both outlive the nodes.
+ */
+void block_nodes_set_memory(BlockNodes *nodes, GuestMemory *memory, GMainContext *context);
+
 /* blockdev-add: false and @error naming the node and what is wrong with it. */
 bool block_nodes_add(BlockNodes *nodes, const struct QapiBlockdevOptions *options, GError **error);
 
@@ -121,8 +130,8 @@ typedef enum BlockDetectZeroes {
 /* What QMP shows of a node; strings are borrowed. */
 typedef struct BlockNodeInfo {
 	const char *node_name;
-	const char *driver;   /* "file", "host_device", "raw" */
-	const char *filename; /* of the file at the bottom */
+	const char *driver;   /* as -blockdev spells it */
+	const char *filename; /* of the file at the bottom, or the socket of who has it */
 	const char *child;    /* name of the node below; NULL: none */
 	const char *user;     /* the device or node that has it; NULL: none */
 	bool is_child;	      /* written inside another node, so without a name of its own */
@@ -131,6 +140,7 @@ typedef struct BlockNodeInfo {
 	bool discard;
 	BlockDetectZeroes detect_zeroes;
 	uint64_t size;	      /* bytes, as the guest sees it */
+	bool has_actual_size;
 	uint64_t actual_size; /* bytes allocated on the host; of a block device its size */
 } BlockNodeInfo;
 /* Main thread. */
@@ -151,6 +161,12 @@ bool block_node_attach(BlockNode *node, const BlockUser *user, GError **error);
 
 /* Give it back; no request may be in flight. Main thread. */
 void block_node_detach(BlockNode *node);
+
+/*
+ * @node, which was attached just now, is to take the place of @old at the same drive: it is limited
+ * as @old is, and has histograms of the same boundaries. Main thread.
+ */
+void block_node_succeed(BlockNode *node, BlockNode *old);
 
 /*
  * Start @request; completion is always later, never inside this call. On the loop of @port, which

@@ -101,16 +101,16 @@ static bool file_lock(BlockFile *file, const BlockFileConfig *config, GError **e
 
 	if (config->locking == BLOCK_LOCKING_OFF)
 		return true;
-	if (!file->read_only) {
+	if (!file->bottom.read_only) {
 		used |= 1u << USE_WRITE;
 		unshared |= 1u << USE_RESIZE;
 	}
 	file->locked = true;
 	result = lock_image(file->fd, used, unshared, error);
 	if (result < 0 && config->locking == BLOCK_LOCKING_ON)
-		return error_fail_errno(error, -result, "cannot lock '%s'", file->filename);
+		return error_fail_errno(error, -result, "cannot lock '%s'", file->bottom.filename);
 	if (result > 0)
-		g_prefix_error(error, "'%s': ", file->filename);
+		g_prefix_error(error, "'%s': ", file->bottom.filename);
 	return result <= 0;
 }
 
@@ -122,14 +122,14 @@ static bool file_open_fd(BlockFile *file, const BlockFileConfig *config, const F
 	g_autoptr(GError) writing = NULL;
 	int saved;
 
-	file->read_only = config->read_only;
-	if (!file->read_only) {
+	file->bottom.read_only = config->read_only;
+	if (!file->bottom.read_only) {
 		errno = 0;
 		file->fd = fd_open(config->filename, flags | O_RDWR, 0, sets, &writing);
 		saved = errno;
 		if (file->fd < 0 && config->auto_read_only &&
 		    (saved == EACCES || saved == EPERM || saved == EROFS)) {
-			file->read_only = true;
+			file->bottom.read_only = true;
 		} else if (file->fd < 0) {
 			if (saved == EINVAL && config->direct)
 				g_prefix_error(&writing, "without the host's page cache: ");
@@ -137,7 +137,7 @@ static bool file_open_fd(BlockFile *file, const BlockFileConfig *config, const F
 			return false;
 		}
 	}
-	if (file->read_only)
+	if (file->bottom.read_only)
 		file->fd = fd_open(config->filename, flags | O_RDONLY, 0, sets, error);
 	return file->fd >= 0;
 }
@@ -148,16 +148,16 @@ static bool file_set_flags(BlockFile *file, GError **error)
 	int flags = fcntl(file->fd, F_GETFL);
 
 	if (flags < 0)
-		return error_fail_errno(error, errno, "'%s'", file->filename);
-	if ((flags & O_ACCMODE) == O_WRONLY || (!file->read_only && (flags & O_ACCMODE) != O_RDWR))
-		return error_fail(error, "'%s' is not open for %s", file->filename,
-				  file->read_only ? "reading" : "reading and writing");
+		return error_fail_errno(error, errno, "'%s'", file->bottom.filename);
+	if ((flags & O_ACCMODE) == O_WRONLY || (!file->bottom.read_only && (flags & O_ACCMODE) != O_RDWR))
+		return error_fail(error, "'%s' is not open for %s", file->bottom.filename,
+				  file->bottom.read_only ? "reading" : "reading and writing");
 	flags &= ~(O_NONBLOCK | O_APPEND | O_DIRECT);
-	if (file->direct)
+	if (file->bottom.direct)
 		flags |= O_DIRECT;
 	if (fcntl(file->fd, F_SETFL, flags) < 0)
 		return error_fail_errno(error, errno, "'%s' without the host's page cache",
-					file->filename);
+					file->bottom.filename);
 	return true;
 }
 
@@ -195,36 +195,36 @@ static bool probe_block_device(BlockFile *file, const struct stat *status, GErro
 	unsigned physical = 0, optimal = 0;
 	int logical = 0, device_read_only = 0;
 
-	if (ioctl(file->fd, BLKGETSIZE64, &file->size) < 0 ||
+	if (ioctl(file->fd, BLKGETSIZE64, &file->bottom.size) < 0 ||
 	    ioctl(file->fd, BLKSSZGET, &logical) < 0 || logical < (int)BLOCK_SECTOR_SIZE ||
 	    (logical & (logical - 1)))
 		return error_fail_errno(error, errno, "cannot find out the size of '%s'",
-					file->filename);
-	if (!file->read_only && ioctl(file->fd, BLKROGET, &device_read_only) == 0 &&
+					file->bottom.filename);
+	if (!file->bottom.read_only && ioctl(file->fd, BLKROGET, &device_read_only) == 0 &&
 	    device_read_only)
-		return error_fail(error, "'%s' is a read-only device", file->filename);
-	file->logical_block_size = logical;
+		return error_fail(error, "'%s' is a read-only device", file->bottom.filename);
+	file->bottom.logical_block_size = logical;
 	if (ioctl(file->fd, BLKPBSZGET, &physical) < 0 || physical < (unsigned)logical)
 		physical = logical;
-	file->physical_block_size = physical;
+	file->bottom.physical_block_size = physical;
 	if (ioctl(file->fd, BLKIOOPT, &optimal) == 0)
-		file->opt_io_size = optimal;
-	if (file->direct)
+		file->bottom.opt_io_size = optimal;
+	if (file->bottom.direct)
 		file->max_transfer = max_transfer(status->st_rdev);
 	if (queue_attribute(status->st_rdev, "discard_max_bytes") > 0)
-		file->discard_granularity =
+		file->bottom.discard_granularity =
 			MAX(queue_attribute(status->st_rdev, "discard_granularity"),
-			    file->logical_block_size);
+			    file->bottom.logical_block_size);
 	return true;
 }
 
 static void probe_regular_file(BlockFile *file, const struct stat *status)
 {
-	file->size = ((uint64_t)status->st_size + BLOCK_SECTOR_SIZE - 1) &
+	file->bottom.size = ((uint64_t)status->st_size + BLOCK_SECTOR_SIZE - 1) &
 		     ~(uint64_t)(BLOCK_SECTOR_SIZE - 1);
-	file->logical_block_size = BLOCK_SECTOR_SIZE;
-	file->physical_block_size = BLOCK_SECTOR_SIZE;
-	file->discard_granularity = MAX((uint32_t)status->st_blksize, BLOCK_SECTOR_SIZE);
+	file->bottom.logical_block_size = BLOCK_SECTOR_SIZE;
+	file->bottom.physical_block_size = BLOCK_SECTOR_SIZE;
+	file->bottom.discard_granularity = MAX((uint32_t)status->st_blksize, BLOCK_SECTOR_SIZE);
 }
 
 /* What direct I/O must be aligned to: told by the kernel since 6.1, or found by trying. */
@@ -233,7 +233,7 @@ static bool probe_alignment(BlockFile *file, GError **error)
 	uint8_t *buffer;
 
 	file->memory_alignment = file->offset_alignment = 1;
-	if (!file->direct)
+	if (!file->bottom.direct)
 		return true;
 #ifdef STATX_DIOALIGN
 	struct statx extended;
@@ -247,7 +247,7 @@ static bool probe_alignment(BlockFile *file, GError **error)
 	if (file->offset_alignment == 1) {
 		buffer = aligned_alloc(4096, 4096);
 		file->memory_alignment = 4096;
-		file->offset_alignment = file->logical_block_size;
+		file->offset_alignment = file->bottom.logical_block_size;
 		while (file->offset_alignment <= 4096 && buffer &&
 		       pread(file->fd, buffer, file->offset_alignment, 0) < 0 && errno == EINVAL)
 			file->offset_alignment *= 2;
@@ -255,10 +255,10 @@ static bool probe_alignment(BlockFile *file, GError **error)
 		if (file->offset_alignment > 4096)
 			return error_fail(error,
 					  "'%s' cannot be read without the host's page cache",
-					  file->filename);
+					  file->bottom.filename);
 	}
-	file->logical_block_size = MAX(file->logical_block_size, file->offset_alignment);
-	file->physical_block_size = MAX(file->physical_block_size, file->logical_block_size);
+	file->bottom.logical_block_size = MAX(file->bottom.logical_block_size, file->offset_alignment);
+	file->bottom.physical_block_size = MAX(file->bottom.physical_block_size, file->bottom.logical_block_size);
 	return true;
 }
 
@@ -267,15 +267,15 @@ static bool file_probe(BlockFile *file, GError **error)
 	struct stat status;
 
 	if (fstat(file->fd, &status) < 0)
-		return error_fail_errno(error, errno, "'%s'", file->filename);
+		return error_fail_errno(error, errno, "'%s'", file->bottom.filename);
 	if (file->block_device) {
 		if (!S_ISBLK(status.st_mode))
-			return error_fail(error, "'%s' is not a block device", file->filename);
+			return error_fail(error, "'%s' is not a block device", file->bottom.filename);
 		if (!probe_block_device(file, &status, error))
 			return false;
 	} else {
 		if (!S_ISREG(status.st_mode))
-			return error_fail(error, "'%s' is not a regular file", file->filename);
+			return error_fail(error, "'%s' is not a regular file", file->bottom.filename);
 		probe_regular_file(file, &status);
 	}
 	return true;
@@ -283,24 +283,32 @@ static bool file_probe(BlockFile *file, GError **error)
 
 BlockFile *block_file_open(const BlockFileConfig *config, const FdSetOpener *sets, GError **error)
 {
-	g_autoptr(BlockFile) file = g_new0(BlockFile, 1);
+	BlockFile *file = g_new0(BlockFile, 1);
 
+	file->bottom.ops = &block_file_ops;
 	file->fd = -1;
-	file->filename = g_strdup(config->filename);
+	file->bottom.filename = g_strdup(config->filename);
 	file->block_device = config->block_device;
-	file->direct = config->direct;
+	file->bottom.direct = config->direct;
 	file->threads = config->threads;
 	if (!file_open_fd(file, config, sets, error) || !file_probe(file, error) ||
 	    !file_set_flags(file, error) || !probe_alignment(file, error) ||
-	    !file_lock(file, config, error))
+	    !file_lock(file, config, error)) {
+		block_file_free(&file->bottom);
 		return NULL;
-	return g_steal_pointer(&file);
+	}
+	return file;
 }
 
-void block_file_free(BlockFile *file)
+static BlockFile *block_file(BlockBottom *bottom)
 {
-	if (!file)
-		return;
+	return (BlockFile *)bottom;
+}
+
+void block_file_free(BlockBottom *bottom)
+{
+	BlockFile *file = block_file(bottom);
+
 	/*
 	 * The locks go with the last reference to the open file, and a ring that the file was
 	 * registered with may let go of it late.
@@ -309,43 +317,40 @@ void block_file_free(BlockFile *file)
 		fcntl(file->fd, F_OFD_SETLK,
 		      &(struct flock){ .l_type = F_UNLCK, .l_whence = SEEK_SET });
 	fd_close(&file->fd);
-	g_free(file->filename);
+	g_free(file->bottom.filename);
 	g_free(file);
 }
 
-uint64_t block_file_size(BlockFile *file)
+uint64_t block_file_allocated(BlockBottom *bottom)
 {
-	return __atomic_load_n(&file->size, __ATOMIC_RELAXED);
-}
-
-uint64_t block_file_allocated(BlockFile *file)
-{
+	BlockFile *file = block_file(bottom);
 	struct stat status;
 
 	if (file->block_device || fstat(file->fd, &status) < 0)
-		return block_file_size(file);
+		return block_bottom_size(bottom);
 	return (uint64_t)status.st_blocks * 512;
 }
 
-bool block_file_resize(BlockFile *file, uint64_t size, GError **error)
+bool block_file_resize(BlockBottom *bottom, uint64_t size, GError **error)
 {
+	BlockFile *file = block_file(bottom);
 	uint64_t actual = size;
 
 	if (file->block_device) {
 		if (ioctl(file->fd, BLKGETSIZE64, &actual) < 0)
-			return error_fail_errno(error, errno, "'%s'", file->filename);
+			return error_fail_errno(error, errno, "'%s'", file->bottom.filename);
 		if (size > actual)
 			return error_fail(error, "block device '%s' has %" PRIu64 " bytes",
-					  file->filename, actual);
-	} else if (file->read_only) {
-		return error_fail(error, "'%s' is read-only", file->filename);
+					  file->bottom.filename, actual);
+	} else if (file->bottom.read_only) {
+		return error_fail(error, "'%s' is read-only", file->bottom.filename);
 	} else if (size % BLOCK_SECTOR_SIZE) {
 		return error_fail(error, "size %" PRIu64 " is no multiple of %u bytes", size,
 				  BLOCK_SECTOR_SIZE);
 	} else if (size > G_MAXINT64 || ftruncate(file->fd, size) < 0) {
 		return error_fail_errno(error, size > G_MAXINT64 ? EFBIG : errno,
-					"cannot resize '%s'", file->filename);
+					"cannot resize '%s'", file->bottom.filename);
 	}
-	__atomic_store_n(&file->size, size, __ATOMIC_RELAXED);
+	__atomic_store_n(&file->bottom.size, size, __ATOMIC_RELAXED);
 	return true;
 }

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "vmm/block/block.h"
+#include "vmm/block/block_bottom.h"
 
 typedef struct BlockFileConfig {
 	const char *filename;
@@ -18,19 +18,14 @@ typedef struct BlockFileConfig {
 } BlockFileConfig;
 
 typedef struct BlockFile {
-	char *filename;
+	BlockBottom bottom; /* first; a regular file's size is rounded up to a sector */
 	int fd;
 	bool block_device;
-	bool read_only;
-	bool direct;
 	bool threads;
 	bool locked;
 	/* Of direct I/O, powers of two; 1 where buffered I/O takes anything. */
 	uint32_t memory_alignment, offset_alignment; /* bytes */
 	uint32_t max_transfer; /* bytes in one request, whole pages; 0: any */
-	uint32_t logical_block_size, physical_block_size, opt_io_size;
-	uint32_t discard_granularity; /* bytes; 0: cannot discard */
-	uint64_t size;		      /* bytes, atomic; of a regular file rounded up to a sector */
 
 	/* Atomic, as loops share them: what the host turned out not to have. */
 	bool no_discard_command, no_discard, no_punch_hole, no_zero_range;
@@ -46,18 +41,11 @@ typedef struct BlockFile {
  */
 BlockFile *block_file_open(const BlockFileConfig *config, const FdSetOpener *sets, GError **error);
 
-/* Unlock and close. Main thread; nothing in flight. */
-void block_file_free(BlockFile *file);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockFile, block_file_free)
+/* The requests of files (block_io.c): what its ports are, and how they start. */
+extern const BlockBottomOps block_file_ops;
 
-/* Any thread. */
-uint64_t block_file_size(BlockFile *file);
-
-/* Bytes that the host has allocated. Any thread. */
-uint64_t block_file_allocated(BlockFile *file);
-
-/*
- * Make a regular file @size bytes long. A block device cannot be resized: its size is looked at
- * again, and must be at least @size then. Main thread.
- */
-bool block_file_resize(BlockFile *file, uint64_t size, GError **error);
+/* Its BlockBottomOps. */
+void block_file_free(BlockBottom *bottom);
+uint64_t block_file_allocated(BlockBottom *bottom);
+/* A block device cannot be resized: its size is looked at again, and must be at least @size then. */
+bool block_file_resize(BlockBottom *bottom, uint64_t size, GError **error);

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "vmm/block/block_image.h"
+#include "vmm/block/block_file.h"
 #include "vmm/block/block_internal.h"
 #include "vmm/base/error.h"
 
@@ -15,26 +16,35 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Whoever got the size of @node's image. */
+static const BlockFile *file_of(const BlockNode *node)
+{
+	return (const BlockFile *)node->bottom;
+}
+
 bool block_node_image_size(BlockNode *node, uint64_t *size, GError **error)
 {
-	const BlockFile *file = node->file;
+	const BlockFile *file = file_of(node);
 	struct stat status;
 
-	if (file->direct)
+	if (node->bottom->ops != &block_file_ops)
+		return error_fail(error, "node '%s' is neither a file nor a block device",
+				  node->name);
+	if (node->bottom->direct)
 		return error_fail(error, "node '%s' goes around the host's page cache", node->name);
 	if (fstat(file->fd, &status) < 0)
 		return error_fail_errno(error, errno, "node '%s'", node->name);
 	/* The exact size: a node's own is rounded up to sectors. */
-	*size = file->block_device ? block_file_size(node->file) : (uint64_t)status.st_size;
+	*size = file->block_device ? block_bottom_size(node->bottom) : (uint64_t)status.st_size;
 	return true;
 }
 
 uint8_t *block_node_image_map(BlockNode *node, uint64_t size, GError **error)
 {
-	bool shared = node->read_only && !node->file->block_device;
+	bool shared = node->read_only && !file_of(node)->block_device;
 	uint8_t *bytes =
 		mmap(NULL, size, shared ? PROT_READ : PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | (shared ? 0 : MAP_ANONYMOUS), shared ? node->file->fd : -1, 0);
+		     MAP_PRIVATE | (shared ? 0 : MAP_ANONYMOUS), shared ? file_of(node)->fd : -1, 0);
 
 	if (bytes == MAP_FAILED) {
 		error_fail_errno(error, errno, "node '%s': cannot map %" PRIu64 " bytes",
@@ -42,7 +52,7 @@ uint8_t *block_node_image_map(BlockNode *node, uint64_t size, GError **error)
 		return NULL;
 	}
 	for (uint64_t done = 0; !shared && done < size;) {
-		ssize_t n = pread(node->file->fd, bytes + done, size - done, (off_t)done);
+		ssize_t n = pread(file_of(node)->fd, bytes + done, size - done, (off_t)done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -68,7 +78,7 @@ int block_node_image_write(BlockNode *node, uint64_t offset, const void *buffer,
 	const uint8_t *bytes = buffer;
 
 	while (size > 0) {
-		ssize_t n = pwrite(node->file->fd, bytes, size, (off_t)offset);
+		ssize_t n = pwrite(file_of(node)->fd, bytes, size, (off_t)offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -1,17 +1,15 @@
 /*
  * block_internal.h: what the files of the block layer share
  *
- * A node is a file (which it opens) or a format over a child node. The only format is raw, which
- * changes nothing, so a request goes from the node it was submitted to straight to the file at
- * the bottom.
+ * A node is a bottom (a file or another process's disk, which it opens) or a format over a child
+ * node. The only format is raw, which changes nothing, so a request goes from the node it was
+ * submitted to straight to the bottom.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #pragma once
 
-#include "vmm/base/io_workers.h"
-#include "vmm/block/block.h"
-#include "vmm/block/block_file.h"
+#include "vmm/block/block_bottom.h"
 
 typedef struct BlockDrain BlockDrain;
 typedef struct BlockGroup BlockGroup;
@@ -21,16 +19,15 @@ typedef struct BlockQueue {
 	BlockRequest *first, **last; /* @last: what points to the end */
 } BlockQueue;
 
-/* A loop's part of a node that has a user; all of it the loop thread's, unless noted. */
+/*
+ * A loop's part of a node that has a user; all of it the loop thread's, unless noted. What the
+ * bottom has for each loop follows it.
+ */
 struct BlockPort {
 	BlockNode *node;
 	IoLoop *loop;
-	IoFile *file;
-	IoWorkers *workers;  /* with aio=threads; else NULL */
-	unsigned in_flight;  /* not those that wait */
-	unsigned submission; /* of the loop, when @prepared was 0 */
-	unsigned prepared;   /* of in_flight: not submitted yet */
-	BlockDrain *drain;   /* who waits for in_flight to be 0 */
+	unsigned in_flight; /* not those that wait */
+	BlockDrain *drain;  /* who waits for in_flight to be 0 */
 
 	BlockStatistics statistics;			     /* written atomically */
 	BlockHistogram *histograms[BLOCK_HISTOGRAM_N_KINDS]; /* bins are written atomically */
@@ -45,9 +42,9 @@ struct BlockNode {
 	BlockNodes *nodes;
 	char *name;
 	const char *driver; /* static */
-	BlockNode *child;   /* NULL: this node has the file itself */
+	BlockNode *child;   /* NULL: this node has the bottom itself */
 	BlockNode *above;   /* the node that has this one as its child */
-	BlockFile *file;    /* at the bottom; owned where there is no child */
+	BlockBottom *bottom; /* owned where there is no child */
 	bool owns_child;    /* written inside this node */
 	bool is_child;
 	bool read_only;
@@ -86,15 +83,34 @@ void block_port_start(BlockRequest *request);
 /* Whether nothing is in flight nor waits. Loop thread. */
 bool block_port_is_idle(const BlockPort *port);
 
-/* block_io.c: take the first step of @request. Loop thread. */
-void block_request_start(BlockRequest *request);
+/* Whether somebody waits until it is. Loop thread. */
+static inline bool block_port_is_draining(const BlockPort *port)
+{
+	return port->draining || port->drain;
+}
 
-/* block_split.c; loop thread */
+/* block_request.c: what requests to any bottom have in common. Loop thread. */
+
+/* Whether @request may be made at all: 0 or a negative errno. */
+int block_request_check(const BlockRequest *request);
+
+/* Whether @request, which is a good one, is to zero its range: as it says, or as is found out. */
+bool block_request_is_zeroing(const BlockRequest *request);
+/* Whether the range may be unmapped instead, where it is. */
+bool block_request_may_unmap(const BlockRequest *request);
+
+/* Whether what was written must be on stable storage before it completes. */
+bool block_request_is_write_through(const BlockRequest *request);
+
+/* block_split.c: transfers to files; loop thread */
 
 /* Make the transfer @whole, which is good, in parts of the file's max_transfer. */
 void block_split_start(BlockRequest *whole);
 /* @part of one is through with @result. */
 void block_split_part_done(BlockRequest *part, int result);
+
+/* block_io.c: start @request, which is part of one. Loop thread. */
+void block_file_start_part(BlockRequest *request);
 
 /* block_throttle.c */
 

@@ -10,7 +10,9 @@
  */
 #include "config.h"
 
+#include "vmm/block/block_file.h"
 #include "vmm/block/block_internal.h"
+#include "vmm/base/io_workers.h"
 #include "vmm/base/iov.h"
 
 #include <errno.h>
@@ -28,6 +30,16 @@
 #define MAX_RETRIES  100
 /* More than the kernel takes at once anyway, in whole blocks. */
 #define TRANSFER_MAX (1u << 31)
+/* Of aio=threads: as many requests of a port are with the kernel at a time. */
+#define N_WORKERS 8
+
+typedef struct FilePort {
+	BlockPort port; /* first */
+	IoFile *file;
+	IoWorkers *workers;  /* with aio=threads; else NULL */
+	unsigned submission; /* of the loop, when @prepared was 0 */
+	unsigned prepared;   /* of port.in_flight: not submitted yet */
+} FilePort;
 
 /* Since 6.12; liburing 2.3 does not know it. */
 #ifndef BLOCK_URING_CMD_DISCARD
@@ -46,6 +58,16 @@ typedef enum Stage {
 } Stage;
 
 static void step(BlockRequest *request, Stage stage);
+
+static BlockFile *file_of(const BlockRequest *request)
+{
+	return (BlockFile *)request->node->bottom;
+}
+
+static FilePort *port_of(const BlockRequest *request)
+{
+	return (FilePort *)request->port;
+}
 
 static void finish(BlockRequest *request, int result)
 {
@@ -73,25 +95,18 @@ static void learn(bool *fact)
 /* The entry for a step of @request, wherever it is carried out. */
 static struct io_uring_sqe *get_sqe(BlockRequest *request)
 {
-	BlockPort *port = request->port;
+	FilePort *port = port_of(request);
 
 	return port->workers ? io_workers_get_sqe(port->workers, &request->io)
-			     : io_loop_get_sqe(port->loop, &request->io);
+			     : io_loop_get_sqe(port->port.loop, &request->io);
 }
 
 static void use_file(const BlockRequest *request, struct io_uring_sqe *sqe)
 {
-	if (request->port->workers)
-		sqe->fd = request->node->file->fd;
+	if (port_of(request)->workers)
+		sqe->fd = file_of(request)->fd;
 	else
-		io_file_use(request->port->file, sqe);
-}
-
-static bool is_write_through(const BlockRequest *request)
-{
-	const BlockNode *node = request->node;
-
-	return !node->no_flush && (request->fua || g_atomic_int_get(&node->write_through));
+		io_file_use(port_of(request)->file, sqe);
 }
 
 /* The work is done: make it stable if it must be, then complete. */
@@ -99,7 +114,7 @@ static void finish_work(BlockRequest *request)
 {
 	/* Transfers were made with RWF_DSYNC. */
 	if (request->stage != STAGE_TRANSFER && request->stage != STAGE_FLUSH &&
-	    request->stage != STAGE_NOTHING && is_write_through(request))
+	    request->stage != STAGE_NOTHING && block_request_is_write_through(request))
 		step(request, STAGE_FLUSH);
 	else
 		finish(request, 0);
@@ -128,7 +143,7 @@ static unsigned advance(BlockRequest *request)
 
 static bool is_aligned(const BlockRequest *request)
 {
-	const BlockFile *file = request->node->file;
+	const BlockFile *file = file_of(request);
 
 	/* A device may take memory from any word on, but of that whole blocks. */
 	for (unsigned i = 0; i < request->n_iov; i++) {
@@ -177,7 +192,7 @@ static void prepare_transfer(BlockRequest *request)
 			io_uring_prep_writev(sqe, -1, iov, n_iov, offset);
 	}
 	use_file(request, sqe);
-	if (!is_read && is_write_through(request))
+	if (!is_read && block_request_is_write_through(request))
 		sqe->rw_flags = RWF_DSYNC;
 }
 
@@ -208,7 +223,7 @@ static void transfer_done(BlockRequest *request, int result)
 	request->done += result;
 	/* Direct I/O can only go on from a block's start: a part of one is the end of the file. */
 	at_end = is_read &&
-		 (result == 0 || (request->done & (request->node->file->offset_alignment - 1)));
+		 (result == 0 || (request->done & (file_of(request)->offset_alignment - 1)));
 	if (at_end && request->done < request->size)
 		zero_rest(request);
 	if (at_end || request->done >= request->size)
@@ -270,13 +285,9 @@ static bool is_unsupported(int result)
 
 static Stage first_zero_stage(const BlockRequest *request)
 {
-	const BlockNode *node = request->node;
-	const BlockFile *file = node->file;
-	bool may_unmap = request->operation == BLOCK_WRITE
-				 ? node->detect_zeroes == BLOCK_DETECT_ZEROES_UNMAP
-				 : request->may_unmap;
+	const BlockFile *file = file_of(request);
 
-	if (may_unmap && node->discard && !known(&file->no_punch_hole))
+	if (block_request_may_unmap(request) && !known(&file->no_punch_hole))
 		return STAGE_PUNCH_HOLE;
 	return known(&file->no_zero_range) ? STAGE_WRITE_ZERO_BYTES : STAGE_ZERO_RANGE;
 }
@@ -287,8 +298,8 @@ static Stage first_zero_stage(const BlockRequest *request)
  */
 static Stage first_discard_stage(BlockRequest *request)
 {
-	const BlockFile *file = request->node->file;
-	uint64_t mask = file->logical_block_size - 1;
+	const BlockFile *file = file_of(request);
+	uint64_t mask = file->bottom.logical_block_size - 1;
 	uint64_t start, end;
 
 	request->result = 0;
@@ -308,7 +319,7 @@ static Stage first_discard_stage(BlockRequest *request)
 /* What to try where the host lacks @request->stage; STAGE_NOTHING with a result of 0: nothing. */
 static Stage next_stage(BlockRequest *request)
 {
-	BlockFile *file = request->node->file;
+	BlockFile *file = file_of(request);
 
 	request->result = 0;
 	switch ((Stage)request->stage) {
@@ -360,9 +371,9 @@ static void zero_bytes_done(BlockRequest *request, int result)
  */
 static void flush_done(BlockRequest *request, int result)
 {
-	BlockFile *file = request->node->file;
+	BlockFile *file = file_of(request);
 
-	if (result < 0 && !file->direct)
+	if (result < 0 && !file->bottom.direct)
 		__atomic_store_n(&file->flush_error, result, __ATOMIC_RELAXED);
 	finish(request, result);
 }
@@ -446,31 +457,19 @@ static void request_complete(IoOperation *operation, int result)
 /* Whether @request may be made at all: 0 or a negative errno. */
 static int check(const BlockRequest *request)
 {
-	const BlockNode *node = request->node;
-	const BlockFile *file = node->file;
-	uint64_t size = block_file_size(node->file);
-	bool is_transfer = request->operation == BLOCK_READ || request->operation == BLOCK_WRITE;
+	const BlockFile *file = file_of(request);
+	int result = block_request_check(request);
 
+	if (result < 0)
+		return result;
 	if (request->operation == BLOCK_FLUSH)
-		return node->no_flush ? 0 : __atomic_load_n(&file->flush_error, __ATOMIC_RELAXED);
-	if (request->operation != BLOCK_READ && node->read_only)
-		return -EROFS;
-	if (request->offset > size || request->size > size - request->offset)
-		return -EINVAL;
-	if (is_transfer && iov_size(request->iov, request->n_iov) != request->size)
-		return -EINVAL;
+		return request->node->no_flush
+			       ? 0
+			       : __atomic_load_n(&file->flush_error, __ATOMIC_RELAXED);
 	if (request->operation != BLOCK_DISCARD &&
 	    ((request->offset | request->size) & (file->offset_alignment - 1)))
 		return -EINVAL;
 	return 0;
-}
-
-/* Whether it is to be found out, and is so. */
-static bool is_write_of_zeroes(const BlockRequest *request)
-{
-	return request->operation == BLOCK_WRITE &&
-	       request->node->detect_zeroes != BLOCK_DETECT_ZEROES_OFF &&
-	       iov_is_zero(request->iov, request->n_iov);
 }
 
 static Stage first_stage(BlockRequest *request)
@@ -484,10 +483,10 @@ static Stage first_stage(BlockRequest *request)
 		return STAGE_NOTHING;
 	if (request->operation == BLOCK_DISCARD)
 		return first_discard_stage(request);
-	if (request->operation == BLOCK_WRITE_ZEROES || is_write_of_zeroes(request))
+	if (block_request_is_zeroing(request))
 		return first_zero_stage(request);
 	if (!is_aligned(request)) {
-		request->bounce = aligned_alloc(MAX(request->node->file->memory_alignment, 4096),
+		request->bounce = aligned_alloc(MAX(file_of(request)->memory_alignment, 4096),
 						BOUNCE_SIZE);
 		if (!request->bounce) {
 			request->result = -ENOMEM;
@@ -500,12 +499,12 @@ static Stage first_stage(BlockRequest *request)
 /* Whether the host's device takes @request in parts only. */
 static bool is_too_large(const BlockRequest *request)
 {
-	uint32_t max = request->node->file->max_transfer;
+	uint32_t max = file_of(request)->max_transfer;
 
-	return max && request->size > max && !request->bounce && !request->port->workers;
+	return max && request->size > max && !request->bounce && !port_of(request)->workers;
 }
 
-void block_request_start(BlockRequest *request)
+void block_file_start_part(BlockRequest *request)
 {
 	Stage stage;
 
@@ -520,3 +519,88 @@ void block_request_start(BlockRequest *request)
 	else
 		step(request, stage);
 }
+
+/*
+ * A batch is one submission, except where the host has less to do than waits here: it begins while
+ * we prepare the rest. That doubles what it has each time, so an idle disk costs a few more system
+ * calls and a busy one none.
+ */
+static void hurry(FilePort *file_port)
+{
+	const BlockPort *port = &file_port->port;
+	unsigned before = port->in_flight - 1;
+	unsigned submission = io_loop_n_submissions(port->loop);
+
+	if (file_port->submission != submission)
+		file_port->prepared = 0;
+	file_port->submission = submission;
+	if (file_port->prepared > 0 && file_port->prepared > before - file_port->prepared) {
+		io_loop_submit(port->loop);
+		file_port->submission = io_loop_n_submissions(port->loop);
+		file_port->prepared = 0;
+	}
+}
+
+static void file_start(BlockRequest *request)
+{
+	FilePort *port = port_of(request);
+
+	if (!port->workers)
+		hurry(port);
+	port->prepared++;
+	block_file_start_part(request);
+}
+
+static void port_open(gpointer data)
+{
+	FilePort *port = data;
+	const BlockFile *file = (const BlockFile *)port->port.node->bottom;
+
+	port->file = io_loop_add_file(port->port.loop, file->fd);
+}
+
+static void port_close(gpointer data)
+{
+	FilePort *port = data;
+
+	if (port->file)
+		io_file_remove(port->file);
+}
+
+static bool file_open_ports(BlockNode *node, GError **error)
+{
+	const BlockFile *file = (const BlockFile *)node->bottom;
+
+	for (unsigned i = 0; i < node->n_ports; i++) {
+		FilePort *port = (FilePort *)node->ports[i];
+
+		/* Before any request, as those come from the same loop later. */
+		io_loop_post(port->port.loop, port_open, port);
+		if (file->threads) {
+			port->workers = io_workers_new(port->port.loop, N_WORKERS, error);
+			if (!port->workers)
+				return false;
+		}
+	}
+	return true;
+}
+
+static void file_close_ports(BlockNode *node)
+{
+	for (unsigned i = 0; i < node->n_ports; i++) {
+		FilePort *port = (FilePort *)node->ports[i];
+
+		io_loop_run_sync(port->port.loop, port_close, port);
+		io_workers_free(port->workers);
+	}
+}
+
+const BlockBottomOps block_file_ops = {
+	.port_size = sizeof(FilePort),
+	.open_ports = file_open_ports,
+	.close_ports = file_close_ports,
+	.start = file_start,
+	.allocated = block_file_allocated,
+	.resize = block_file_resize,
+	.free = block_file_free,
+};

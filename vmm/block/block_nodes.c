@@ -5,7 +5,9 @@
  */
 #include "config.h"
 
+#include "vmm/block/block_file.h"
 #include "vmm/block/block_internal.h"
+#include "vmm/block/block_vhost.h"
 #include "vmm/base/error.h"
 
 #include "qapi-types.h"
@@ -17,6 +19,8 @@
 
 struct BlockNodes {
 	FdSetOpener fd_sets;
+	GuestMemory *memory;
+	GMainContext *context;
 	GHashTable *by_name; /* char * (the node's) -> BlockNode * (owned) */
 	GPtrArray *in_order;
 	unsigned n_generated;
@@ -62,7 +66,7 @@ static void node_free(BlockNode *node)
 	else if (node->child)
 		forget_child(node);
 	else
-		block_file_free(node->file);
+		block_bottom_free(node->bottom);
 	g_free(node->user);
 	g_free(node->name);
 	g_free(node);
@@ -90,6 +94,12 @@ BlockGroups *block_nodes_groups(BlockNodes *nodes)
 void block_nodes_set_fd_sets(BlockNodes *nodes, const FdSetOpener *opener)
 {
 	nodes->fd_sets = *opener;
+}
+
+void block_nodes_set_memory(BlockNodes *nodes, GuestMemory *memory, GMainContext *context)
+{
+	nodes->memory = memory;
+	nodes->context = context;
 }
 
 BlockNode *block_nodes_find(BlockNodes *nodes, const char *node_name)
@@ -132,10 +142,37 @@ static bool node_open_file(BlockNode *node, const QapiBlockdevOptionsFile *optio
 								      : BLOCK_LOCKING_AUTO,
 	};
 
-	node->file = block_file_open(&config, &node->nodes->fd_sets, error);
-	if (!node->file)
+	BlockFile *file = block_file_open(&config, &node->nodes->fd_sets, error);
+
+	if (!file)
 		return false;
-	node->read_only = node->file->read_only;
+	node->bottom = &file->bottom;
+	node->read_only = node->bottom->read_only;
+	return true;
+}
+
+/* As QEMU has it: there is no page cache of this host's kernel that it could go through. */
+static bool node_open_vhost(BlockNode *node, const QapiBlockdevOptions *options,
+			    const Inherited *own, GError **error)
+{
+	const QapiBlockdevOptionsVirtioBlkVhostUser *vhost = &options->u.virtio_blk_vhost_user;
+	const BlockVhostConfig config = {
+		.node_name = node->name,
+		.path = vhost->path,
+		.read_only = own->read_only,
+		.auto_read_only = own->auto_read_only,
+		.has_reconnect_delay = vhost->has_reconnect_delay,
+		.reconnect_delay = vhost->reconnect_delay,
+		.memory = node->nodes->memory,
+		.context = node->nodes->context,
+	};
+
+	if (options->cache && options->cache->has_direct && !options->cache->direct)
+		return error_fail(error, "'cache.direct' of off is not supported");
+	node->bottom = block_vhost_open(&config, error);
+	if (!node->bottom)
+		return false;
+	node->read_only = node->bottom->read_only;
 	return true;
 }
 
@@ -164,13 +201,13 @@ static bool node_open_child(BlockNode *node, const QapiBlockdevRef *reference, c
 	}
 	node->child->user = g_strdup(node->name);
 	node->child->above = node;
-	node->file = node->child->file;
+	node->bottom = node->child->bottom;
 	node->no_flush |= node->child->no_flush;
 	node->discard &= node->child->discard;
 	if (node->detect_zeroes == BLOCK_DETECT_ZEROES_OFF)
 		node->detect_zeroes = node->child->detect_zeroes;
 
-	if (says_direct && own->direct != node->file->direct)
+	if (says_direct && own->direct != node->bottom->direct)
 		return error_fail(error, "'cache.direct' is not that of node '%s'",
 				  node->child->name);
 	if (node->child->read_only && !node->read_only) {
@@ -224,6 +261,8 @@ static bool node_open(BlockNode *node, const QapiBlockdevOptions *options,
 		return node_open_file(node, &options->u.file, &own, error);
 	case QAPI_BLOCKDEV_DRIVER_HOST_DEVICE:
 		return node_open_file(node, &options->u.host_device, &own, error);
+	case QAPI_BLOCKDEV_DRIVER_VIRTIO_BLK_VHOST_USER:
+		return node_open_vhost(node, options, &own, error);
 	case QAPI_BLOCKDEV_DRIVER_RAW:
 		return node_open_child(node, options->u.raw.file, &own, cache && cache->has_direct,
 				       error);
@@ -286,15 +325,15 @@ const char *block_node_name(const BlockNode *node)
 
 void block_node_get_limits(BlockNode *node, BlockLimits *limits)
 {
-	const BlockFile *file = node->file;
+	const BlockBottom *bottom = node->bottom;
 
 	*limits = (BlockLimits){
-		.size = block_file_size(node->file),
-		.logical_block_size = file->logical_block_size,
-		.physical_block_size = file->physical_block_size,
-		.opt_io_size = file->opt_io_size,
+		.size = block_bottom_size(bottom),
+		.logical_block_size = bottom->logical_block_size,
+		.physical_block_size = bottom->physical_block_size,
+		.opt_io_size = bottom->opt_io_size,
 		.discard_granularity =
-			node->discard && !node->read_only ? file->discard_granularity : 0,
+			node->discard && !node->read_only ? bottom->discard_granularity : 0,
 		.max_discard_segments = 1,
 		.read_only = node->read_only,
 		.can_write_zeroes = !node->read_only,
@@ -303,21 +342,24 @@ void block_node_get_limits(BlockNode *node, BlockLimits *limits)
 
 void block_node_get_info(BlockNode *node, BlockNodeInfo *info)
 {
+	BlockBottom *bottom = node->bottom;
+
 	*info = (BlockNodeInfo){
 		.node_name = node->name,
 		.driver = node->driver,
-		.filename = node->file->filename,
+		.filename = bottom->filename,
 		.child = node->child ? node->child->name : NULL,
 		.user = node->user,
 		.is_child = node->is_child,
 		.read_only = node->read_only,
 		.write_cache = !g_atomic_int_get(&node->write_through),
-		.direct = node->file->direct,
+		.direct = node->bottom->direct,
 		.no_flush = node->no_flush,
 		.discard = node->discard,
 		.detect_zeroes = node->detect_zeroes,
-		.size = block_file_size(node->file),
-		.actual_size = block_file_allocated(node->file),
+		.size = block_bottom_size(bottom),
+		.has_actual_size = bottom->ops->allocated != NULL,
+		.actual_size = bottom->ops->allocated ? bottom->ops->allocated(bottom) : 0,
 	};
 }
 
@@ -346,6 +388,23 @@ void block_node_detach(BlockNode *node)
 	node->opaque = NULL;
 }
 
+void block_node_succeed(BlockNode *node, BlockNode *old)
+{
+	ThrottleConfig config;
+	const char *group = block_node_get_throttle(old, &config);
+
+	/* Limits that are in force are sensible. */
+	if (group)
+		block_node_set_throttle(node, group, &config, NULL);
+	for (int kind = 0; kind < BLOCK_HISTOGRAM_N_KINDS; kind++) {
+		g_autoptr(BlockHistogram) histogram = block_node_get_histogram(old, kind);
+
+		if (histogram)
+			block_node_set_histogram(node, kind, histogram->boundaries,
+						 histogram->n_boundaries);
+	}
+}
+
 void block_node_set_write_cache(BlockNode *node, bool enabled)
 {
 	g_atomic_int_set(&node->write_through, !enabled);
@@ -355,7 +414,7 @@ bool block_node_resize(BlockNode *node, uint64_t size, GError **error)
 {
 	if (node->read_only)
 		return error_fail(error, "node '%s' is read-only", node->name);
-	if (!block_file_resize(node->file, size, error)) {
+	if (!node->bottom->ops->resize(node->bottom, size, error)) {
 		g_prefix_error(error, "node '%s': ", node->name);
 		return false;
 	}

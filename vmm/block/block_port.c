@@ -9,11 +9,10 @@
 
 #include "vmm/block/block_internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define CACHE_LINE 64
-/* Of aio=threads: as many requests of a port are with the kernel at a time. */
-#define N_WORKERS 8
 
 struct BlockDrain {
 	BlockPort *port;
@@ -38,14 +37,27 @@ bool block_port_is_idle(const BlockPort *port)
 	return port->in_flight == 0 && !port->waiting[0].first && !port->waiting[1].first;
 }
 
+/* Whoever drains does not wait for a limit on speed, nor for somebody who is not there. */
+static void release(BlockPort *port)
+{
+	const BlockBottomOps *ops = port->node->bottom->ops;
+
+	block_throttle_release(port);
+	if (ops->drain)
+		ops->drain(port);
+}
+
 static void drain_start(gpointer data)
 {
 	BlockDrain *drain = data;
 
-	drain->port->drain = drain;
-	block_throttle_release(drain->port);
-	if (block_port_is_idle(drain->port))
-		drain_done(drain->port);
+	BlockPort *port = drain->port;
+
+	port->drain = drain;
+	release(port);
+	/* It may have become idle, and @drain be done, by that. */
+	if (port->drain && block_port_is_idle(port))
+		drain_done(port);
 }
 
 static void port_drain(BlockPort *port)
@@ -144,7 +156,8 @@ void block_port_finish(BlockRequest *request, int result, bool refused)
 {
 	BlockPort *port = request->port;
 
-	count(port, request, result, refused);
+	if (result != -ECANCELED)
+		count(port, request, result, refused);
 	/* The callback may free the request; only then is nothing in flight. */
 	request->complete(request, result);
 	port->in_flight--;
@@ -152,34 +165,10 @@ void block_port_finish(BlockRequest *request, int result, bool refused)
 		drain_done(port);
 }
 
-/*
- * A batch is one submission, except where the host has less to do than waits here: it begins while
- * we prepare the rest. That doubles what it has each time, so an idle disk costs a few more system
- * calls and a busy one none.
- */
-static void hurry(BlockPort *port)
-{
-	unsigned submission = io_loop_n_submissions(port->loop);
-
-	if (port->submission != submission)
-		port->prepared = 0;
-	port->submission = submission;
-	if (port->prepared > 0 && port->prepared > port->in_flight - port->prepared) {
-		io_loop_submit(port->loop);
-		port->submission = io_loop_n_submissions(port->loop);
-		port->prepared = 0;
-	}
-}
-
 void block_port_start(BlockRequest *request)
 {
-	BlockPort *port = request->port;
-
-	if (!port->workers)
-		hurry(port);
-	port->in_flight++;
-	port->prepared++;
-	block_request_start(request);
+	request->port->in_flight++;
+	request->node->bottom->ops->start(request);
 }
 
 void block_node_submit(BlockNode *node, unsigned index, BlockRequest *request)
@@ -199,17 +188,10 @@ void block_node_set_draining(BlockNode *node, unsigned index, bool draining)
 
 	port->draining = draining;
 	if (draining)
-		block_throttle_release(port);
+		release(port);
 }
 
 /* Opening and closing */
-
-static void port_open(gpointer data)
-{
-	BlockPort *port = data;
-
-	port->file = io_loop_add_file(port->loop, port->node->file->fd);
-}
 
 static void port_close(gpointer data)
 {
@@ -217,29 +199,23 @@ static void port_close(gpointer data)
 
 	g_warn_if_fail(block_port_is_idle(port));
 	g_clear_pointer(&port->timer, io_timer_free);
-	io_file_remove(port->file);
 }
 
 bool block_ports_open(BlockNode *node, IoLoop *const *loops, unsigned n_loops, GError **error)
 {
+	const BlockBottomOps *ops = node->bottom->ops;
+
 	node->ports = g_new0(BlockPort *, n_loops);
 	for (unsigned i = 0; i < n_loops; i++) {
-		BlockPort *port = g_aligned_alloc0(1, sizeof(BlockPort), CACHE_LINE);
+		BlockPort *port = g_aligned_alloc0(1, ops->port_size, CACHE_LINE);
 
 		port->node = node;
 		port->loop = loops[i];
 		for (unsigned queue = 0; queue < G_N_ELEMENTS(port->waiting); queue++)
 			port->waiting[queue].last = &port->waiting[queue].first;
 		node->ports[node->n_ports++] = port;
-		/* Before any request, as those come from the same loop later. */
-		io_loop_post(port->loop, port_open, port);
-		if (node->file->threads) {
-			port->workers = io_workers_new(port->loop, N_WORKERS, error);
-			if (!port->workers)
-				return false;
-		}
 	}
-	return true;
+	return ops->open_ports(node, error);
 }
 
 static void add_statistics(BlockStatistics *sum, const BlockStatistics *part)
@@ -258,11 +234,12 @@ static void add_statistics(BlockStatistics *sum, const BlockStatistics *part)
 
 void block_ports_close(BlockNode *top)
 {
+	for (unsigned i = 0; i < top->n_ports; i++)
+		io_loop_run_sync(top->ports[i]->loop, port_close, top->ports[i]);
+	top->bottom->ops->close_ports(top);
 	for (unsigned i = 0; i < top->n_ports; i++) {
 		BlockPort *port = top->ports[i];
 
-		io_loop_run_sync(port->loop, port_close, port);
-		io_workers_free(port->workers);
 		for (BlockNode *node = top; node; node = node->child)
 			add_statistics(&node->past, &port->statistics);
 		for (int kind = 0; kind < BLOCK_HISTOGRAM_N_KINDS; kind++)

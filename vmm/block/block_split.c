@@ -11,6 +11,7 @@
  */
 #include "config.h"
 
+#include "vmm/block/block_file.h"
 #include "vmm/block/block_internal.h"
 
 #define PARTS_MAX 8
@@ -54,7 +55,8 @@ static struct iovec *take_iov(BlockSplit *split, uint64_t size, unsigned *n)
 static void start_part(BlockSplit *split, BlockRequest *part)
 {
 	const BlockRequest *whole = split->whole;
-	uint64_t size = MIN(whole->size - split->next, whole->node->file->max_transfer);
+	const BlockFile *file = (const BlockFile *)whole->node->bottom;
+	uint64_t size = MIN(whole->size - split->next, file->max_transfer);
 
 	*part = (BlockRequest){
 		.operation = whole->operation,
@@ -67,7 +69,7 @@ static void start_part(BlockSplit *split, BlockRequest *part)
 	};
 	part->iov = take_iov(split, size, &part->n_iov);
 	split->next += size;
-	block_request_start(part);
+	block_file_start_part(part);
 }
 
 void block_split_start(BlockRequest *whole)

@@ -368,6 +368,7 @@ Machine *machine_new(const VmConfig *config, const QmpEventSink *events, const F
 	machine->chardevs = chardevs_new(machine->context);
 	machine->tpms = tpms_new(machine->chardevs, NULL);
 	machine->block_nodes = block_nodes_new();
+	block_nodes_set_memory(machine->block_nodes, machine->memory, machine->context);
 	machine->netdevs = netdevs_new();
 	if (fd_sets) {
 		chardevs_set_fd_sets(machine->chardevs, fd_sets);

@@ -38,7 +38,7 @@ static QapiBlockDeviceInfo *describe_node(BlockNode *node)
 	info->image = g_new0(QapiImageInfo, 1);
 	info->image->filename = g_strdup(node_info.filename);
 	info->image->format = g_strdup(node_info.driver);
-	info->image->has_actual_size = true;
+	info->image->has_actual_size = node_info.has_actual_size;
 	info->image->actual_size = (int64_t)node_info.actual_size;
 	info->image->virtual_size = (int64_t)node_info.size;
 	info->cache = g_new0(QapiBlockdevCacheInfo, 1);
@@ -208,6 +208,22 @@ static BlockNode *find_node(Machine *machine, const char *node_name, GError **er
 bool qmp_blockdev_del(QmpContext *ctx, const char *node_name, GError **error)
 {
 	return block_nodes_remove(machine_block_nodes(qmp_context_machine(ctx)), node_name, error);
+}
+
+bool qmp_x_vireo_blockdev_replace(QmpContext *ctx, const char *id, const char *node_name,
+				  GError **error)
+{
+	Device *device = monitor_find_drive(ctx, id, error);
+	BlockNode *node =
+		device ? find_node(qmp_context_machine(ctx), node_name, error) : NULL;
+
+	if (!node)
+		return false;
+	if (virtio_blk_is(device))
+		return virtio_blk_replace_node(device, node, error);
+	if (scsi_disk_is(device))
+		return scsi_disk_replace_node(device, node, error);
+	return error_fail(error, "Device '%s' has no block node here", id);
 }
 
 bool qmp_block_resize(QmpContext *ctx, const char *device, const char *node_name, int64_t size,

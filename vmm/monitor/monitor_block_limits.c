@@ -17,21 +17,28 @@
 #include "vmm/scsi/scsi.h"
 #include "vmm/virtio/virtio_blk.h"
 
-/* The node of the drive with @id: its device's, its path, or the path that query-block has. */
-static BlockNode *find_drive(QmpContext *ctx, const char *id, GError **error)
+Device *monitor_find_drive(QmpContext *ctx, const char *id, GError **error)
 {
 	DeviceTree *tree = machine_devices(qmp_context_machine(ctx));
 	g_autofree char *path = g_str_has_suffix(id, "/virtio-backend")
 					? g_strndup(id, strlen(id) - strlen("/virtio-backend"))
 					: g_strdup(id);
 	Device *device = device_tree_find(tree, path);
-	BlockNode *node;
 
-	if (!device) {
+	if (!device)
 		g_set_error(error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found",
 			    id);
+	return device;
+}
+
+/* The node of the drive with @id. */
+static BlockNode *find_drive(QmpContext *ctx, const char *id, GError **error)
+{
+	Device *device = monitor_find_drive(ctx, id, error);
+	BlockNode *node;
+
+	if (!device)
 		return NULL;
-	}
 	if (virtio_blk_is(device))
 		return virtio_blk_node(device);
 	node = scsi_disk_is(device) ? scsi_disk_node(device) : NULL;

@@ -26,7 +26,11 @@
 #define SCSI_LUNS	   256u /* of a target; single level, peripheral device addressing */
 
 /* SAM-5 §5.3.1 */
-enum { SCSI_STATUS_GOOD = 0x00, SCSI_STATUS_CHECK_CONDITION = 0x02 };
+enum {
+	SCSI_STATUS_GOOD = 0x00,
+	SCSI_STATUS_CHECK_CONDITION = 0x02,
+	SCSI_STATUS_BUSY = 0x08,
+};
 
 typedef struct ScsiBus ScsiBus;
 typedef struct ScsiDisk ScsiDisk;
@@ -69,6 +73,8 @@ struct ScsiBus {
 	IoLoop *loop;
 	/* The adapter's: tell the guest, if it listens. Main thread. */
 	void (*tell)(ScsiBus *bus, const ScsiDisk *disk, ScsiNews news);
+	/* The adapter's: call @func(@data) while no command is under way. Main thread. */
+	void (*run_quiet)(ScsiBus *bus, void (*func)(gpointer data), gpointer data);
 	/* The units that commands reach; loop thread. */
 	GPtrArray *units;
 };
@@ -188,6 +194,11 @@ bool scsi_disk_open_tray(Device *device, bool force, GError **error);
 bool scsi_disk_close_tray(Device *device, GError **error);
 bool scsi_disk_remove_medium(Device *device, GError **error);
 bool scsi_disk_insert_medium(Device *device, BlockNode *node, GError **error);
+/*
+ * Have the disk @device, which is no drive, served by @node in place of the node that it has, which
+ * is free then. What the guest knows of the disk must hold for it; a larger disk is told.
+ */
+bool scsi_disk_replace_node(Device *device, BlockNode *node, GError **error);
 
 /* For realize and unrealize: attach @node, and let go of the one that is there. Main thread. */
 bool scsi_disk_attach(ScsiDisk *disk, BlockNode *node, GError **error);

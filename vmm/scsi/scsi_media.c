@@ -181,31 +181,73 @@ static void put_in_on_loop(gpointer data)
 	block_node_set_write_cache(disk->node, disk->writeback);
 }
 
-bool scsi_disk_attach(ScsiDisk *disk, BlockNode *node, GError **error)
+/* Attach @node, as what @disk has or is going to have. */
+static bool attach_node(ScsiDisk *disk, BlockNode *node, const BlockLimits *limits, bool writable,
+			GError **error)
 {
 	IoLoop *const loops[] = { scsi_bus_of(disk)->loop };
-	MediaChange change = { .disk = disk, .node = node };
-	BlockUser user = {
+	const BlockUser user = {
 		.name = disk->device.id ? disk->device.id : disk->device.path,
 		.loops = loops,
 		.n_loops = G_N_ELEMENTS(loops),
+		.writable = writable,
 		.listener = &node_listener,
 		.opaque = disk,
 	};
-	BlockLimits limits;
 
-	block_node_get_limits(node, &limits);
-	user.writable = !disk->is_cd && !limits.read_only;
-	if (limits.logical_block_size > disk->logical_block_size)
+	if (limits->logical_block_size > disk->logical_block_size)
 		return error_fail(error,
 				  "blocks of %" G_GUINT64_FORMAT
 				  " bytes are smaller than those of node '%s', %u bytes",
 				  disk->logical_block_size, block_node_name(node),
-				  limits.logical_block_size);
-	if (!block_node_attach(node, &user, error))
+				  limits->logical_block_size);
+	return block_node_attach(node, &user, error);
+}
+
+bool scsi_disk_attach(ScsiDisk *disk, BlockNode *node, GError **error)
+{
+	MediaChange change = { .disk = disk, .node = node };
+	BlockLimits limits;
+
+	block_node_get_limits(node, &limits);
+	if (!attach_node(disk, node, &limits, !disk->is_cd && !limits.read_only, error))
 		return false;
 	disk->limits = limits;
 	run(&change, put_in_on_loop);
+	return true;
+}
+
+static void replace_quietly(gpointer data)
+{
+	run(data, put_in_on_loop);
+}
+
+bool scsi_disk_replace_node(Device *device, BlockNode *node, GError **error)
+{
+	ScsiDisk *disk = (ScsiDisk *)device;
+	MediaChange change = { .disk = disk, .node = node };
+	BlockNode *old = disk->node;
+	BlockLimits limits;
+
+	if (disk->is_cd)
+		return error_fail(error, "device '%s' is a drive, whose medium can be changed",
+				  device->id ? device->id : device->path);
+	block_node_get_limits(node, &limits);
+	if (limits.size < disk->limits.size)
+		return error_fail(error,
+				  "node '%s' has %" G_GUINT64_FORMAT
+				  " bytes, fewer than the disk's %" G_GUINT64_FORMAT,
+				  block_node_name(node), limits.size, disk->limits.size);
+	if (limits.read_only && !disk->limits.read_only)
+		return error_fail(error, "node '%s' is read-only, and the disk is not",
+				  block_node_name(node));
+	if (!attach_node(disk, node, &limits, !disk->limits.read_only, error))
+		return false;
+	block_node_succeed(node, old);
+	scsi_bus_of(disk)->run_quiet(scsi_bus_of(disk), replace_quietly, &change);
+	block_node_detach(old);
+	if (limits.size > disk->limits.size)
+		node_resized(disk, limits.size);
 	return true;
 }
 

@@ -70,3 +70,6 @@ bool vhost_user_set_config(VhostUser *user, unsigned offset, const void *data, u
 /* Tell a network back end the guest's MTU, or to announce @mac; where it negotiated that. */
 bool vhost_user_set_mtu(VhostUser *user, uint16_t mtu, GError **error);
 bool vhost_user_announce(VhostUser *user, const uint8_t mac[6], GError **error);
+
+/* End the connection because of @reason, a fault of the back end's; lost() follows. */
+void vhost_user_cut_off(VhostUser *user, const char *reason);

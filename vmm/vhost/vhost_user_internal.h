@@ -37,6 +37,5 @@ bool vhost_user_open_channel(VhostUser *user, GError **error);
 /* Close it, if it is open. */
 void vhost_user_close_channel(VhostUser *user);
 
-/* vhost_user.c: for that, send one request with a descriptor; and end the connection. */
+/* vhost_user.c: for that, send one request with a descriptor. */
 bool vhost_user_tell_fd(VhostUser *user, VhostUserRequest request, int fd, GError **error);
-void vhost_user_cut_off(VhostUser *user, const char *reason);

@@ -17,9 +17,9 @@
 #include <string.h>
 
 #include "vmm/base/error.h"
+#include "vmm/block/virtio_blk_layout.h"
 #include "vmm/vhost/vhost_user.h"
 #include "vmm/vhost/vhost_user_message.h"
-#include "vmm/virtio/virtio_blk_layout.h"
 #include "vmm/virtio/virtio_pci.h"
 #include "vmm/virtio/virtio_vhost.h"
 

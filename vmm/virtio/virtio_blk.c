@@ -14,8 +14,8 @@
 
 #include "vmm/base/error.h"
 #include "vmm/base/lazy_memory.h"
+#include "vmm/block/virtio_blk_layout.h"
 #include "vmm/virtio/virtio_blk_internal.h"
-#include "vmm/virtio/virtio_blk_layout.h"
 #include "vmm/virtio/virtio_pci.h"
 
 #define DEFAULT_QUEUE_SIZE 256
@@ -170,7 +170,7 @@ static void offer_features(VirtioBlk *blk)
 	blk->virtio.offered |= features;
 }
 
-static bool attach_node(VirtioBlk *blk, GError **error)
+static bool attach_node(VirtioBlk *blk, BlockNode *node, GError **error)
 {
 	VirtioDevice *device = &blk->virtio;
 	const Device *base = &device->pci.device;
@@ -186,7 +186,7 @@ static bool attach_node(VirtioBlk *blk, GError **error)
 
 	for (unsigned i = 0; i < device->n_shares; i++)
 		loops[i] = device->shares[i].loop;
-	return block_node_attach(blk->node, &user, error);
+	return block_node_attach(node, &user, error);
 }
 
 static size_t requests_size(const VirtioBlk *blk)
@@ -217,10 +217,12 @@ static bool blk_setup(VirtioDevice *device, GError **error)
 	blk->requests = lazy_memory_new(requests_size(blk));
 	if (!blk->requests)
 		return error_fail_errno(error, ENOMEM, "requests");
-	if (!attach_node(blk, error)) {
+	if (!attach_node(blk, blk->node, error)) {
 		lazy_memory_free(blk->requests, requests_size(blk));
 		return false;
 	}
+	blk->can_discard = blk->limits.discard_granularity != 0;
+	blk->can_write_zeroes = blk->limits.can_write_zeroes;
 	offer_features(blk);
 	blk->writeback = blk->write_cache != ON_OFF_AUTO_OFF;
 	blk->n_blk_queues = blk->num_queues;
@@ -238,6 +240,53 @@ static void blk_teardown(VirtioDevice *device)
 	lazy_memory_free(blk->requests, requests_size(blk));
 	g_clear_pointer(&blk->queues, g_free);
 	blk->n_blk_queues = 0;
+}
+
+static bool check_successor(const VirtioBlk *blk, const char *name, const BlockLimits *limits,
+			    GError **error)
+{
+	if (limits->size < blk->size)
+		return error_fail(error,
+				  "node '%s' has %" G_GUINT64_FORMAT
+				  " bytes, fewer than the disk's %" G_GUINT64_FORMAT,
+				  name, limits->size, blk->size);
+	if (limits->logical_block_size > blk->logical_block_size)
+		return error_fail(error,
+				  "node '%s' has blocks of %u bytes, larger than the disk's of "
+				  "%" G_GUINT64_FORMAT,
+				  name, limits->logical_block_size, blk->logical_block_size);
+	if (limits->read_only && !blk->limits.read_only)
+		return error_fail(error, "node '%s' is read-only, and the disk is not", name);
+	return true;
+}
+
+bool virtio_blk_replace_node(Device *device, BlockNode *node, GError **error)
+{
+	VirtioBlk *blk = (VirtioBlk *)device;
+	BlockNode *old = blk->node;
+	BlockLimits limits;
+	bool was_running;
+
+	block_node_get_limits(node, &limits);
+	if (!check_successor(blk, block_node_name(node), &limits, error) ||
+	    !attach_node(blk, node, error))
+		return false;
+	block_node_succeed(node, old);
+	g_mutex_lock(&device->lock);
+	was_running = blk->virtio.running;
+	if (was_running)
+		virtio_queues_stop(&blk->virtio);
+	/* What the old one could not serve any more is held, and goes to the new one. */
+	blk->node = node;
+	blk->can_discard = limits.discard_granularity != 0;
+	blk->can_write_zeroes = limits.can_write_zeroes;
+	if (was_running)
+		virtio_queues_start(&blk->virtio);
+	g_mutex_unlock(&device->lock);
+	block_node_detach(old);
+	if (limits.size > blk->size)
+		node_resized(blk, limits.size);
+	return true;
 }
 
 BlockNode *virtio_blk_node(Device *device)

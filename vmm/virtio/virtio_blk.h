@@ -21,6 +21,13 @@ static inline bool virtio_blk_is(const Device *device)
 /* The node that realized @device serves. Main thread. */
 BlockNode *virtio_blk_node(Device *device);
 
+/*
+ * Have @device served by @node in place of the node that it has, which is free then. What the
+ * driver was told of the disk must hold for it; a larger disk is told. False and @error naming
+ * @node, with all as it was. Main thread.
+ */
+bool virtio_blk_replace_node(Device *device, BlockNode *node, GError **error);
+
 /* Whether the driver sees a write-back cache now. Main thread. */
 bool virtio_blk_write_cache(Device *device);
 

@@ -5,44 +5,20 @@
  * status byte; how these lie in descriptors is the driver's choice (§2.7.4.1). The iovecs of the
  * element, trimmed of header and status, go to the block node as they are.
  *
- * A request that fails where the policy is to stop the machine is held, without an answer, and
- * made again when the device next starts. Requests live in an array by the element's slot.
+ * A request that fails where the policy is to stop the machine, or that nobody is there to serve
+ * when the device stops, is held, without an answer, and made again when the device next starts. Requests live in an array by the element's slot.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
 
+#include "vmm/block/virtio_blk_layout.h"
 #include "vmm/virtio/virtio_blk_internal.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "qapi-events.h"
-#include "vmm/virtio/virtio_blk_layout.h"
-
-/* §5.2.6 */
-enum {
-	TYPE_IN = 0,
-	TYPE_OUT = 1,
-	TYPE_FLUSH = 4,
-	TYPE_GET_ID = 8,
-	TYPE_DISCARD = 11,
-	TYPE_WRITE_ZEROES = 13,
-};
-enum { STATUS_OK = 0, STATUS_IOERR = 1, STATUS_UNSUPP = 2 };
-#define WRITE_ZEROES_UNMAP 0x1u
-
-typedef struct BlkHeader {
-	uint32_t type;
-	uint32_t reserved;
-	uint64_t sector;
-} BlkHeader;
-
-typedef struct BlkRange {
-	uint64_t sector;
-	uint32_t n_sectors;
-	uint32_t flags;
-} BlkRange;
 
 /* Answer @request with @status, @written bytes of data having been put before it. */
 static void request_finish(BlkRequest *request, uint8_t status, uint32_t written)
@@ -91,7 +67,7 @@ static bool request_failed(BlkRequest *request, int error)
 		services->request(services, RUN_REQUEST_IO_ERROR, 0);
 		return true;
 	}
-	request_finish(request, action == QAPI_BLOCK_ERROR_ACTION_IGNORE ? STATUS_OK : STATUS_IOERR,
+	request_finish(request, action == QAPI_BLOCK_ERROR_ACTION_IGNORE ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR,
 		       0);
 	return false;
 }
@@ -101,10 +77,13 @@ static void request_complete(BlockRequest *block, int result)
 	BlkRequest *request = (BlkRequest *)block;
 	VirtioQueue *queue = request->queue;
 
+	/* Nobody is there to serve it, and the device stops: it is made again at the next start. */
+	if (result == -ECANCELED)
+		hold(request);
 	if (result == 0)
-		request_finish(request, STATUS_OK,
+		request_finish(request, VIRTIO_BLK_S_OK,
 			       block->operation == BLOCK_READ ? block->size : 0);
-	if (result == 0 || !request_failed(request, -result))
+	if (result == 0 || (result != -ECANCELED && !request_failed(request, -result)))
 		virtio_queue_publish(queue);
 	virtio_queue_end_request(queue);
 }
@@ -135,9 +114,9 @@ static int start_transfer(BlkRequest *request, uint64_t sector, bool write, stru
 	uint64_t size = iov_size(iov, n_iov);
 
 	if ((write && blk->limits.read_only) || !range_is_good(blk, sector, size))
-		return STATUS_IOERR;
+		return VIRTIO_BLK_S_IOERR;
 	if (size == 0)
-		return STATUS_OK;
+		return VIRTIO_BLK_S_OK;
 	request->block.operation = write ? BLOCK_WRITE : BLOCK_READ;
 	request->block.offset = sector * VIRTIO_BLK_SECTOR_SIZE;
 	request->block.size = size;
@@ -152,22 +131,23 @@ static int start_range(BlkRequest *request, bool zeroes, const struct iovec *iov
 {
 	VirtioBlk *blk = request->blk;
 	unsigned feature = zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD;
-	BlkRange range;
+	VirtioBlkRange range;
 
-	if (!virtio_device_has_feature(&blk->virtio, feature))
-		return STATUS_UNSUPP;
+	if (!virtio_device_has_feature(&blk->virtio, feature) ||
+	    !(zeroes ? blk->can_write_zeroes : blk->can_discard))
+		return VIRTIO_BLK_S_UNSUPP;
 	if (iov_size(iov, n_iov) != sizeof(range))
-		return STATUS_UNSUPP;
+		return VIRTIO_BLK_S_UNSUPP;
 	iov_copy_from(iov, n_iov, 0, &range, sizeof(range));
-	if (range.flags & ~(zeroes ? WRITE_ZEROES_UNMAP : 0u))
-		return STATUS_UNSUPP;
+	if (range.flags & ~(zeroes ? VIRTIO_BLK_RANGE_UNMAP : 0u))
+		return VIRTIO_BLK_S_UNSUPP;
 	if (range.n_sectors > VIRTIO_BLK_RANGE_SECTORS_MAX ||
 	    !range_is_good(blk, range.sector, (uint64_t)range.n_sectors * VIRTIO_BLK_SECTOR_SIZE))
-		return STATUS_IOERR;
+		return VIRTIO_BLK_S_IOERR;
 	if (range.n_sectors == 0)
-		return STATUS_OK;
+		return VIRTIO_BLK_S_OK;
 	request->block.operation = zeroes ? BLOCK_WRITE_ZEROES : BLOCK_DISCARD;
-	request->block.may_unmap = range.flags & WRITE_ZEROES_UNMAP;
+	request->block.may_unmap = range.flags & VIRTIO_BLK_RANGE_UNMAP;
 	request->block.offset = range.sector * VIRTIO_BLK_SECTOR_SIZE;
 	request->block.size = (uint64_t)range.n_sectors * VIRTIO_BLK_SECTOR_SIZE;
 	submit(request);
@@ -189,7 +169,7 @@ static int get_id(BlkRequest *request, const struct iovec *iov, unsigned n_iov, 
 		memcpy(id, request->blk->serial,
 		       MIN(strlen(request->blk->serial), VIRTIO_BLK_ID_SIZE));
 	*written = iov_copy_to(iov, n_iov, 0, id, sizeof(id));
-	return STATUS_OK;
+	return VIRTIO_BLK_S_OK;
 }
 
 /* Start what @element asks for; @false with the queue broken where it is no request at all. */
@@ -199,7 +179,7 @@ static bool request_start(BlkRequest *request)
 	struct iovec *out = element->iov, *in = element->iov + element->n_out;
 	unsigned n_out = element->n_out, n_in = element->n_in;
 	uint32_t written = 0;
-	BlkHeader header;
+	VirtioBlkHeader header;
 	int status;
 
 	if (element->out_size < sizeof(header) || element->in_size == 0) {
@@ -212,24 +192,24 @@ static bool request_start(BlkRequest *request)
 	iov_discard_back(in, &n_in, 1);
 	request->block = (BlockRequest){ .complete = request_complete };
 	switch (header.type) {
-	case TYPE_IN:
+	case VIRTIO_BLK_T_IN:
 		status = start_transfer(request, header.sector, false, in, n_in);
 		break;
-	case TYPE_OUT:
+	case VIRTIO_BLK_T_OUT:
 		status = start_transfer(request, header.sector, true, out, n_out);
 		break;
-	case TYPE_FLUSH:
+	case VIRTIO_BLK_T_FLUSH:
 		status = start_flush(request);
 		break;
-	case TYPE_GET_ID:
+	case VIRTIO_BLK_T_GET_ID:
 		status = get_id(request, in, n_in, &written);
 		break;
-	case TYPE_DISCARD:
-	case TYPE_WRITE_ZEROES:
-		status = start_range(request, header.type == TYPE_WRITE_ZEROES, out, n_out);
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		status = start_range(request, header.type == VIRTIO_BLK_T_WRITE_ZEROES, out, n_out);
 		break;
 	default:
-		status = STATUS_UNSUPP;
+		status = VIRTIO_BLK_S_UNSUPP;
 	}
 	if (status >= 0)
 		request_finish(request, status, written);

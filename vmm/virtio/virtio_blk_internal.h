@@ -5,10 +5,10 @@
  */
 #pragma once
 
+#include "vmm/block/virtio_blk_layout.h"
 #include "vmm/virtio/virtio_blk.h"
 #include "vmm/virtio/virtio_device.h"
 
-#define VIRTIO_BLK_SECTOR_SIZE	     512u
 #define VIRTIO_BLK_ID_SIZE	     20u
 #define VIRTIO_BLK_RANGE_SECTORS_MAX (1u << 22) /* 2 GiB in one discard or write zeroes */
 
@@ -52,8 +52,10 @@ struct VirtioBlk {
 	int write_cache;	     /* OnOffAuto */
 	int write_error, read_error; /* ErrorPolicy */
 
-	BlockNode *node;
-	BlockLimits limits;
+	BlockNode *node;    /* replaced while stopped */
+	BlockLimits limits; /* of the first one: what the driver was told */
+	/* What this node can do; fewer things than the driver was told, maybe. While stopped. */
+	bool can_discard, can_write_zeroes;
 	uint64_t size;	/* bytes; atomic */
 	bool writeback; /* what the driver sees; device lock */
 	BlkRequest *requests; /* of all queues */

@@ -217,6 +217,9 @@ static void request_complete(BlockRequest *block, int result)
 	if (result == 0) {
 		command_finish(request, RESPONSE_OK, SCSI_STATUS_GOOD, NULL,
 			       has_data ? block->size : request->data_size, is_read);
+	} else if (result == -ECANCELED) {
+		/* Nobody is there to serve it, and the adapter stops: the driver tries again. */
+		command_finish(request, RESPONSE_OK, SCSI_STATUS_BUSY, NULL, 0, false);
 	} else {
 		scsi_disk_error(block->operation, -result, &sense);
 		qapi_event_block_io_error(services->events, "", block_node_name(block->node),
@@ -503,6 +506,21 @@ static void bus_tell(ScsiBus *bus, const ScsiDisk *disk, ScsiNews news)
 	io_loop_run_sync(bus->loop, event_on_loop, &post);
 }
 
+static void bus_run_quiet(ScsiBus *bus, void (*func)(gpointer data), gpointer data)
+{
+	VirtioScsi *scsi = (VirtioScsi *)bus->bus.parent;
+	bool was_running;
+
+	g_mutex_lock(&bus->bus.parent->lock);
+	was_running = scsi->virtio.running;
+	if (was_running)
+		virtio_queues_stop(&scsi->virtio);
+	func(data);
+	if (was_running)
+		virtio_queues_start(&scsi->virtio);
+	g_mutex_unlock(&bus->bus.parent->lock);
+}
+
 static void scsi_queue_ready(VirtioDevice *device, VirtioQueue *queue)
 {
 	VirtioScsi *scsi = virtio_scsi(device);
@@ -601,6 +619,7 @@ static void add_bus(VirtioScsi *scsi)
 	}
 	scsi->bus.loop = scsi->virtio.loop;
 	scsi->bus.tell = bus_tell;
+	scsi->bus.run_quiet = bus_run_quiet;
 	scsi_bus_init(&scsi->bus, name, base);
 }
 

@@ -1,6 +1,5 @@
 /*
- * virtio_blk_layout.h: what a block device has in common with one of another process (virtio 1.2
- * §5.2)
+ * virtio_blk_layout.h: what virtio block devices look like from either side (virtio 1.2 §5.2)
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -51,3 +50,31 @@ typedef struct VirtioBlkConfig {
 
 #define VIRTIO_BLK_CONFIG_SIZE (offsetof(VirtioBlkConfig, unused1) + 3)
 G_STATIC_ASSERT(VIRTIO_BLK_CONFIG_SIZE == 60);
+
+#define VIRTIO_BLK_SECTOR_SIZE 512u
+
+/* §5.2.6 */
+enum {
+	VIRTIO_BLK_T_IN = 0,
+	VIRTIO_BLK_T_OUT = 1,
+	VIRTIO_BLK_T_FLUSH = 4,
+	VIRTIO_BLK_T_GET_ID = 8,
+	VIRTIO_BLK_T_DISCARD = 11,
+	VIRTIO_BLK_T_WRITE_ZEROES = 13,
+};
+enum { VIRTIO_BLK_S_OK = 0, VIRTIO_BLK_S_IOERR = 1, VIRTIO_BLK_S_UNSUPP = 2 };
+
+typedef struct VirtioBlkHeader {
+	uint32_t type;
+	uint32_t reserved;
+	uint64_t sector;
+} VirtioBlkHeader;
+
+/* What to discard, or to write zeroes to. */
+typedef struct VirtioBlkRange {
+	uint64_t sector;
+	uint32_t n_sectors;
+	uint32_t flags;
+} VirtioBlkRange;
+
+#define VIRTIO_BLK_RANGE_UNMAP 0x1u

@@ -1,0 +1,759 @@
+/*
+ * block_vhost_port.c: a loop's ring to a vhost-user back end, and the requests on it
+ *
+ * A request is a series of steps, each one chain of the ring: as much data as fits, until all is
+ * done, then a flush where the write cache is off. Data in guest memory that the back end knows
+ * goes as it is, other data by way of bounce buffers. A step has a slot while it is with the back
+ * end. What finds no slot or buffer waits in a queue; so does everything while there is no back
+ * end, what was with the last one before the rest and in the order in which it was made. (A step
+ * may be done twice then, which does no harm: nothing that was to be seen only after it has been
+ * begun.)
+ *
+ * The back end is not trusted. The first thing it says that cannot be true ends all business with
+ * it: the requests fail, and the main thread cuts it off.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "vmm/block/block_vhost_internal.h"
+
+#include <errno.h>
+#include <liburing.h>
+
+#include "vmm/base/fd.h"
+#include "vmm/base/iov.h"
+
+/* Without indirect descriptors. */
+#define DIRECT_STRIDE	32u
+#define DIRECT_SEGMENTS (DIRECT_STRIDE - 2)
+/* What a status byte is that nobody wrote. */
+#define STATUS_UNSET 0xffu
+/* How often answers are looked for before others on the loop have their turn. */
+#define ROUNDS 4
+
+typedef enum Stage {
+	STAGE_NOTHING, /* a no-op; request->result is the result */
+	STAGE_TRANSFER,
+	STAGE_DISCARD,
+	STAGE_WRITE_ZEROES,
+	STAGE_ZERO_BYTES, /* written where the back end cannot make them */
+	STAGE_FLUSH,
+} Stage;
+
+static BlockVhostPort *port_of(const BlockRequest *request)
+{
+	return (BlockVhostPort *)request->port;
+}
+
+/* Completion without the back end: later, and from the loop. */
+
+static void nothing_done(IoOperation *operation, int result)
+{
+	BlockRequest *request =
+		(BlockRequest *)((char *)operation - G_STRUCT_OFFSET(BlockRequest, io));
+	bool refused = request->result == -EINVAL || request->result == -EROFS;
+
+	(void)result;
+	block_port_finish(request, request->result, refused);
+}
+
+static void finish_soon(BlockRequest *request, int result)
+{
+	request->stage = STAGE_NOTHING;
+	request->result = result;
+	request->io.complete = nothing_done;
+	io_uring_prep_nop(io_loop_get_sqe(request->port->loop, &request->io));
+}
+
+/* The queue */
+
+static void queue_init(BlockQueue *queue)
+{
+	*queue = (BlockQueue){ .last = &queue->first };
+}
+
+static void queue_append(BlockQueue *queue, BlockRequest *request)
+{
+	request->next = NULL;
+	*queue->last = request;
+	queue->last = &request->next;
+}
+
+static void queue_prepend(BlockQueue *queue, BlockRequest *request)
+{
+	request->next = queue->first;
+	if (!queue->first)
+		queue->last = &request->next;
+	queue->first = request;
+}
+
+static BlockRequest *queue_take(BlockQueue *queue)
+{
+	BlockRequest *request = queue->first;
+
+	if (request)
+		queue->first = request->next;
+	if (!queue->first)
+		queue->last = &queue->first;
+	return request;
+}
+
+/* Chains */
+
+typedef struct Chain {
+	struct vring_desc *table;
+	unsigned first; /* index of the table's first descriptor */
+	unsigned n;
+} Chain;
+
+static void chain_add(Chain *chain, const void *memory, uint32_t size, uint16_t flags)
+{
+	/* The guest's addresses are ours (block_vhost.c). */
+	chain->table[chain->n] = (struct vring_desc){
+		.addr = (uintptr_t)memory,
+		.len = size,
+		.flags = flags,
+		.next = (uint16_t)(chain->first + chain->n + 1),
+	};
+	chain->n++;
+}
+
+static unsigned slot_index(const BlockVhostPort *port, const BlockVhostSlot *slot)
+{
+	return (unsigned)(slot - port->slots);
+}
+
+static void chain_begin(BlockVhostPort *port, const BlockVhostSlot *slot, Chain *chain)
+{
+	unsigned index = slot_index(port, slot);
+
+	*chain = (Chain){ .table = port->place.tables + index * BLOCK_VHOST_CHAIN_MAX };
+	if (!port->traits.indirect) {
+		chain->first = index * port->stride;
+		chain->table = port->ring.descriptors + chain->first;
+	}
+}
+
+static void chain_offer(BlockVhostPort *port, const BlockVhostSlot *slot, const Chain *chain)
+{
+	unsigned head = slot_index(port, slot) * port->stride;
+
+	if (port->traits.indirect)
+		port->ring.descriptors[head] = (struct vring_desc){
+			.addr = (uintptr_t)chain->table,
+			.len = (uint32_t)(chain->n * sizeof(struct vring_desc)),
+			.flags = VRING_DESC_F_INDIRECT,
+		};
+	block_vhost_ring_offer(&port->ring, (uint16_t)head);
+}
+
+/* Steps */
+
+static bool is_known(BlockVhostPort *port, const void *memory, size_t size)
+{
+	uintptr_t start = (uintptr_t)memory;
+
+	for (unsigned i = 0; i < port->ranges.n; i++) {
+		unsigned index = (port->last_range + i) % port->ranges.n;
+		const BlockVhostRange *range = &port->ranges.ranges[index];
+
+		if (start >= range->start && start < range->end) {
+			port->last_range = index;
+			return size <= range->end - start;
+		}
+	}
+	return false;
+}
+
+/*
+ * Find the data of the next step of @request where it is, in @segments. Returns how many bytes,
+ * whole blocks; 0: it has to be copied.
+ */
+static uint64_t gather(BlockVhostPort *port, const BlockRequest *request, struct iovec *segments,
+		       unsigned *n_segments)
+{
+	const BlockVhostTraits *traits = &port->traits;
+	uint64_t skip = request->done, size = 0, odd;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < request->n_iov && n < traits->n_segments; i++) {
+		uint8_t *base = request->iov[i].iov_base;
+		uint64_t length = request->iov[i].iov_len;
+
+		if (skip >= length) {
+			skip -= length;
+			continue;
+		}
+		base += skip;
+		length -= skip;
+		skip = 0;
+		if (!is_known(port, base, length))
+			break;
+		while (length > 0 && n < traits->n_segments) {
+			uint64_t part = MIN(length, traits->segment_max);
+
+			segments[n++] = (struct iovec){ base, part };
+			base += part;
+			length -= part;
+			size += part;
+		}
+	}
+	odd = size & (traits->block_size - 1);
+	*n_segments = n;
+	iov_discard_back(segments, n_segments, odd);
+	return size - odd;
+}
+
+/* The next bytes of @request into a bounce buffer: returns how many; 0: there is no buffer. */
+static uint64_t bounce(BlockVhostPort *port, BlockVhostSlot *slot, struct iovec *segments,
+		       unsigned *n_segments)
+{
+	const BlockRequest *request = slot->request;
+	const BlockVhostTraits *traits = &port->traits;
+	uint64_t most = MIN(BLOCK_VHOST_BOUNCE_SIZE,
+			    (uint64_t)traits->n_segments * traits->segment_max);
+	uint64_t size = MIN(request->size - request->done, most);
+	uint8_t *buffer;
+
+	if (port->n_free_bounces == 0)
+		return 0;
+	slot->bounce = port->free_bounces[--port->n_free_bounces];
+	buffer = port->place.bounces + (size_t)slot->bounce * BLOCK_VHOST_BOUNCE_SIZE;
+	if (request->operation != BLOCK_READ)
+		iov_copy_from(request->iov, request->n_iov, request->done, buffer, size);
+	*n_segments = 0;
+	for (uint64_t done = 0; done < size; done += segments[(*n_segments)++].iov_len)
+		segments[*n_segments] =
+			(struct iovec){ buffer + done, MIN(size - done, traits->segment_max) };
+	return size;
+}
+
+/* Zeroes: the same memory over and over. */
+static uint64_t zeroes(BlockVhostPort *port, const BlockRequest *request, struct iovec *segments,
+		       unsigned *n_segments)
+{
+	const BlockVhostTraits *traits = &port->traits;
+	uint64_t left = request->size - request->done, size = 0;
+
+	*n_segments = 0;
+	while (size < left && *n_segments < traits->n_segments) {
+		uint64_t part = MIN(left - size, MIN(BLOCK_VHOST_ZEROES_SIZE, traits->segment_max));
+
+		segments[(*n_segments)++] = (struct iovec){ port->place.zeroes, part };
+		size += part;
+	}
+	return size;
+}
+
+/* The range of a discard or write of zeroes, in @cell. */
+static uint64_t name_range(const BlockVhostPort *port, const BlockRequest *request,
+			   BlockVhostCell *cell)
+{
+	bool is_discard = request->stage == STAGE_DISCARD;
+	const BlockVhostTraits *traits = &port->traits;
+	uint64_t most = is_discard ? traits->discard_max : traits->zeroes_max;
+	uint64_t n_sectors = MIN((request->size - request->done) / VIRTIO_BLK_SECTOR_SIZE, most);
+	bool unmap = !is_discard && traits->zeroes_unmap && block_request_may_unmap(request);
+
+	cell->range = (VirtioBlkRange){
+		.sector = (request->offset + request->done) / VIRTIO_BLK_SECTOR_SIZE,
+		.n_sectors = (uint32_t)n_sectors,
+		.flags = unmap ? VIRTIO_BLK_RANGE_UNMAP : 0,
+	};
+	return n_sectors * VIRTIO_BLK_SECTOR_SIZE;
+}
+
+static uint32_t type_of(const BlockRequest *request)
+{
+	switch ((Stage)request->stage) {
+	case STAGE_DISCARD:
+		return VIRTIO_BLK_T_DISCARD;
+	case STAGE_WRITE_ZEROES:
+		return VIRTIO_BLK_T_WRITE_ZEROES;
+	case STAGE_FLUSH:
+		return VIRTIO_BLK_T_FLUSH;
+	case STAGE_ZERO_BYTES:
+		return VIRTIO_BLK_T_OUT;
+	default:
+		return request->operation == BLOCK_READ ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT;
+	}
+}
+
+/*
+ * Find the data of the step of slot->request, and how much of the request it is. False: it has to
+ * wait for a buffer.
+ */
+static bool find_data(BlockVhostPort *port, BlockVhostSlot *slot, BlockVhostCell *cell,
+		      struct iovec *segments, unsigned *n_segments)
+{
+	const BlockRequest *request = slot->request;
+
+	*n_segments = 0;
+	slot->step = 0;
+	slot->bounce = -1;
+	switch ((Stage)request->stage) {
+	case STAGE_TRANSFER:
+		slot->step = gather(port, request, segments, n_segments);
+		if (slot->step == 0)
+			slot->step = bounce(port, slot, segments, n_segments);
+		return slot->step > 0;
+	case STAGE_ZERO_BYTES:
+		slot->step = zeroes(port, request, segments, n_segments);
+		return true;
+	case STAGE_DISCARD:
+	case STAGE_WRITE_ZEROES:
+		slot->step = name_range(port, request, cell);
+		segments[(*n_segments)++] = (struct iovec){ &cell->range, sizeof(cell->range) };
+		return true;
+	default:
+		return true;
+	}
+}
+
+/* Give @request a slot and offer its next step. False: it has to wait. */
+static bool offer(BlockVhostPort *port, BlockRequest *request)
+{
+	struct iovec segments[BLOCK_VHOST_SEGMENTS_MAX];
+	bool is_read = request->stage == STAGE_TRANSFER && request->operation == BLOCK_READ;
+	BlockVhostSlot *slot;
+	BlockVhostCell *cell;
+	unsigned n_segments;
+	Chain chain;
+
+	if (port->n_free_slots == 0)
+		return false;
+	slot = &port->slots[port->free_slots[port->n_free_slots - 1]];
+	cell = &port->place.cells[slot_index(port, slot)];
+	slot->request = request;
+	if (!find_data(port, slot, cell, segments, &n_segments)) {
+		slot->request = NULL;
+		return false;
+	}
+	port->n_free_slots--;
+	slot->sequence = port->sequence++;
+	slot->writable = sizeof(cell->status) + (is_read ? (uint32_t)slot->step : 0);
+	cell->header = (VirtioBlkHeader){
+		.type = type_of(request),
+		.sector = (request->offset + request->done) / VIRTIO_BLK_SECTOR_SIZE,
+	};
+	cell->status = STATUS_UNSET;
+	chain_begin(port, slot, &chain);
+	chain_add(&chain, &cell->header, sizeof(cell->header), VRING_DESC_F_NEXT);
+	for (unsigned i = 0; i < n_segments; i++)
+		chain_add(&chain, segments[i].iov_base, (uint32_t)segments[i].iov_len,
+			  VRING_DESC_F_NEXT | (is_read ? VRING_DESC_F_WRITE : 0));
+	chain_add(&chain, &cell->status, sizeof(cell->status), VRING_DESC_F_WRITE);
+	chain_offer(port, slot, &chain);
+	return true;
+}
+
+static void offer_queue(BlockVhostPort *port)
+{
+	bool any = false;
+
+	while (port->link == BLOCK_VHOST_UP && port->queue.first &&
+	       offer(port, port->queue.first)) {
+		queue_take(&port->queue);
+		any = true;
+	}
+	if (any)
+		io_loop_defer(port->port.loop, &port->publish);
+}
+
+/* One kick for all that was offered while callbacks ran. */
+static void publish(IoDeferred *deferred)
+{
+	BlockVhostPort *port =
+		(BlockVhostPort *)((char *)deferred - G_STRUCT_OFFSET(BlockVhostPort, publish));
+
+	if (port->link == BLOCK_VHOST_UP && block_vhost_ring_publish(&port->ring))
+		fd_event_signal(port->kick_fd);
+}
+
+static Stage first_stage(const BlockVhostPort *port, const BlockRequest *request)
+{
+	const BlockVhostTraits *traits = &port->traits;
+
+	if (request->operation == BLOCK_FLUSH)
+		return traits->flush && !request->node->no_flush ? STAGE_FLUSH : STAGE_NOTHING;
+	if (request->size == 0)
+		return STAGE_NOTHING;
+	/* A discard is advice: where there are none it has been done. */
+	if (request->operation == BLOCK_DISCARD)
+		return traits->discard_max && request->node->discard ? STAGE_DISCARD : STAGE_NOTHING;
+	if (!block_request_is_zeroing(request))
+		return STAGE_TRANSFER;
+	if (traits->zeroes_max && !port->no_zeroes)
+		return STAGE_WRITE_ZEROES;
+	return request->operation == BLOCK_WRITE ? STAGE_TRANSFER : STAGE_ZERO_BYTES;
+}
+
+/* 0 or a negative errno. */
+static int check(const BlockVhostPort *port, const BlockRequest *request)
+{
+	int result = block_request_check(request);
+
+	if (result == 0 && request->operation != BLOCK_FLUSH &&
+	    ((request->offset | request->size) & (port->traits.block_size - 1)))
+		return -EINVAL;
+	return result;
+}
+
+void block_vhost_port_start(BlockRequest *request)
+{
+	BlockVhostPort *port = port_of(request);
+	int result = check(port, request);
+
+	request->done = 0;
+	request->stage = result == 0 ? first_stage(port, request) : STAGE_NOTHING;
+	if (request->stage == STAGE_NOTHING)
+		finish_soon(request, result);
+	else if (port->link == BLOCK_VHOST_FAILED)
+		finish_soon(request, -EIO);
+	else if (port->link == BLOCK_VHOST_DOWN && block_port_is_draining(&port->port))
+		finish_soon(request, -ECANCELED);
+	else
+		queue_append(&port->queue, request);
+	offer_queue(port);
+}
+
+/* The end of a link */
+
+static void free_slot(BlockVhostPort *port, BlockVhostSlot *slot)
+{
+	if (slot->bounce >= 0)
+		port->free_bounces[port->n_free_bounces++] = (uint8_t)slot->bounce;
+	slot->request = NULL;
+	port->free_slots[port->n_free_slots++] = (uint8_t)slot_index(port, slot);
+}
+
+/* What is with the back end waits again, before all that waits already. */
+static void take_back(BlockVhostPort *port)
+{
+	BlockVhostSlot *busy[BLOCK_VHOST_SLOTS];
+	unsigned n = 0;
+
+	/* By insertion: not many, nearly in order; qsort() is nothing for a sandboxed thread. */
+	for (unsigned i = 0; i < BLOCK_VHOST_SLOTS; i++) {
+		BlockVhostSlot *slot = &port->slots[i];
+		unsigned place = n;
+
+		if (!slot->request)
+			continue;
+		for (; place > 0 && busy[place - 1]->sequence > slot->sequence; place--)
+			busy[place] = busy[place - 1];
+		busy[place] = slot;
+		n++;
+	}
+	while (n > 0) {
+		BlockVhostSlot *slot = busy[--n];
+
+		queue_prepend(&port->queue, slot->request);
+		free_slot(port, slot);
+	}
+}
+
+static void finish_queue(BlockVhostPort *port, int result)
+{
+	BlockRequest *request;
+
+	while ((request = queue_take(&port->queue)))
+		block_port_finish(request, result, false);
+}
+
+static void set_polled(BlockVhostPort *port, bool polled);
+
+static void link_down(BlockVhostPort *port, bool failed)
+{
+	bool was_up = port->link == BLOCK_VHOST_UP;
+
+	port->link = failed ? BLOCK_VHOST_FAILED : BLOCK_VHOST_DOWN;
+	if (was_up) {
+		set_polled(port, false);
+		g_clear_pointer(&port->gone_watch, io_watch_remove);
+		io_deferred_cancel(&port->publish);
+		take_back(port);
+	}
+	if (failed)
+		finish_queue(port, -EIO);
+	else if (block_port_is_draining(&port->port))
+		finish_queue(port, -ECANCELED);
+}
+
+static void port_fault(BlockVhostPort *port, const char *fault)
+{
+	BlockVhost *vhost = port->vhost;
+
+	link_down(port, true);
+	block_vhost_report(vhost, fault);
+}
+
+/* The main thread hears of it, too; but it may be waiting for us. */
+static void peer_gone(gpointer data)
+{
+	link_down(data, false);
+}
+
+void block_vhost_port_drain(BlockPort *port)
+{
+	BlockVhostPort *self = (BlockVhostPort *)port;
+
+	if (self->link == BLOCK_VHOST_DOWN)
+		finish_queue(self, -ECANCELED);
+}
+
+/* Answers */
+
+/* The next step of @request, of which one is done. */
+static void go_on(BlockVhostPort *port, BlockRequest *request)
+{
+	bool is_work = request->stage != STAGE_FLUSH && request->operation != BLOCK_READ;
+
+	if (request->stage != STAGE_FLUSH && request->done < request->size) {
+		queue_prepend(&port->queue, request);
+	} else if (is_work && port->traits.flush && block_request_is_write_through(request)) {
+		request->stage = STAGE_FLUSH;
+		queue_prepend(&port->queue, request);
+	} else {
+		block_port_finish(request, 0, false);
+	}
+}
+
+/* It cannot do what it said it could: zeroes can be written, and a discard is advice. */
+static void do_without(BlockVhostPort *port, BlockRequest *request)
+{
+	if (request->stage == STAGE_WRITE_ZEROES) {
+		port->no_zeroes = true;
+		request->stage = request->operation == BLOCK_WRITE ? STAGE_TRANSFER
+								   : STAGE_ZERO_BYTES;
+		queue_prepend(&port->queue, request);
+	} else if (request->stage == STAGE_DISCARD) {
+		request->done = request->size;
+		go_on(port, request);
+	} else {
+		block_port_finish(request, -EIO, false);
+	}
+}
+
+static void take_data(BlockVhostPort *port, const BlockVhostSlot *slot)
+{
+	const BlockRequest *request = slot->request;
+
+	if (slot->bounce >= 0 && request->operation == BLOCK_READ)
+		iov_copy_to(request->iov, request->n_iov, request->done,
+			    port->place.bounces + (size_t)slot->bounce * BLOCK_VHOST_BOUNCE_SIZE,
+			    slot->step);
+}
+
+/* One answer; returns what is wrong with it, or NULL. */
+static const char *take_answer(BlockVhostPort *port)
+{
+	uint32_t head, length;
+	BlockVhostSlot *slot;
+	BlockRequest *request;
+	uint8_t status;
+
+	block_vhost_ring_take(&port->ring, &head, &length);
+	if (head % port->stride || head / port->stride >= BLOCK_VHOST_SLOTS ||
+	    !port->slots[head / port->stride].request)
+		return "it answers a request that was not made";
+	slot = &port->slots[head / port->stride];
+	request = slot->request;
+	status = __atomic_load_n(&port->place.cells[slot_index(port, slot)].status,
+				 __ATOMIC_RELAXED);
+	if (length > slot->writable)
+		return "it wrote more than there is room for";
+	if (status > VIRTIO_BLK_S_UNSUPP)
+		return "an answer has no status";
+	/* Otherwise what was in the buffer before would be taken for data. */
+	if (status == VIRTIO_BLK_S_OK && slot->writable > 1 && length < slot->writable)
+		return "data is missing";
+	if (status == VIRTIO_BLK_S_OK) {
+		take_data(port, slot);
+		request->done += slot->step;
+	}
+	free_slot(port, slot);
+	if (status == VIRTIO_BLK_S_OK)
+		go_on(port, request);
+	else if (status == VIRTIO_BLK_S_UNSUPP)
+		do_without(port, request);
+	else
+		block_port_finish(request, -EIO, false);
+	return NULL;
+}
+
+/* Take the answers that there are; returns whether there were any. */
+static bool take_answers(BlockVhostPort *port)
+{
+	int n = block_vhost_ring_n_answers(&port->ring);
+	const char *fault = n < 0 ? "it answers more than was asked" : NULL;
+
+	for (int i = 0; i < n && !fault && port->link == BLOCK_VHOST_UP; i++)
+		fault = take_answer(port);
+	if (fault)
+		port_fault(port, fault);
+	else if (n > 0)
+		offer_queue(port);
+	return n != 0;
+}
+
+static void look(BlockVhostPort *port);
+
+static void look_again(gpointer data)
+{
+	BlockVhostPort *port = data;
+
+	port->continuing = false;
+	look(port);
+}
+
+static void look_later(BlockVhostPort *port)
+{
+	if (!port->continuing)
+		io_loop_post(port->port.loop, look_again, port);
+	port->continuing = true;
+}
+
+/* Take answers until there are none, and an interrupt comes for the next. */
+static void look(BlockVhostPort *port)
+{
+	for (unsigned i = 0; i < ROUNDS && port->link == BLOCK_VHOST_UP; i++) {
+		take_answers(port);
+		if (port->link != BLOCK_VHOST_UP || port->polling ||
+		    !block_vhost_ring_set_interrupts(&port->ring, true))
+			return;
+	}
+	if (port->link == BLOCK_VHOST_UP)
+		look_later(port);
+}
+
+static void called(gpointer data)
+{
+	look(data);
+}
+
+static void polling_begins(gpointer data)
+{
+	BlockVhostPort *port = data;
+
+	port->polling = true;
+	block_vhost_ring_set_interrupts(&port->ring, false);
+}
+
+static bool poll_ring(gpointer data)
+{
+	BlockVhostPort *port = data;
+
+	return block_vhost_ring_n_answers(&port->ring) != 0 && take_answers(port);
+}
+
+static void polling_ends(gpointer data)
+{
+	BlockVhostPort *port = data;
+
+	port->polling = false;
+	/* Later: pollers may not come and go while all of them are ended. */
+	if (block_vhost_ring_set_interrupts(&port->ring, true))
+		look_later(port);
+}
+
+static const IoPollerOps poller_ops = {
+	.begin = polling_begins,
+	.poll = poll_ring,
+	.end = polling_ends,
+};
+
+static void set_polled(BlockVhostPort *port, bool polled)
+{
+	if (polled && !port->poller)
+		port->poller = io_loop_add_poller(port->port.loop, &poller_ops, port);
+	if (!polled)
+		g_clear_pointer(&port->poller, io_poller_remove);
+	port->polling = false;
+}
+
+/* For the main thread */
+
+static void forget_steps(BlockVhostPort *port)
+{
+	unsigned n = port->traits.indirect ? BLOCK_VHOST_SLOTS
+					   : block_vhost_ring_size(&port->traits) / DIRECT_STRIDE;
+
+	port->stride = port->traits.indirect ? 1 : DIRECT_STRIDE;
+	/* Those that are used first are last. */
+	port->n_free_slots = 0;
+	while (n > 0)
+		port->free_slots[port->n_free_slots++] = (uint8_t)--n;
+	port->n_free_bounces = 0;
+	while (port->n_free_bounces < BLOCK_VHOST_BOUNCES) {
+		port->free_bounces[port->n_free_bounces] = (uint8_t)port->n_free_bounces;
+		port->n_free_bounces++;
+	}
+}
+
+void block_vhost_port_open(gpointer data)
+{
+	const BlockVhostChange *change = data;
+	BlockVhostPort *port = change->port;
+
+	port->link = BLOCK_VHOST_DOWN;
+	queue_init(&port->queue);
+	port->publish.func = publish;
+	port->call_watch = io_loop_watch_event(port->port.loop, port->call_fd, called, port);
+}
+
+void block_vhost_port_close(gpointer data)
+{
+	const BlockVhostChange *change = data;
+	BlockVhostPort *port = change->port;
+
+	link_down(port, false);
+	g_clear_pointer(&port->call_watch, io_watch_remove);
+}
+
+void block_vhost_port_move(gpointer data)
+{
+	const BlockVhostChange *change = data;
+	BlockVhostPort *port = change->port;
+
+	if (port->link == BLOCK_VHOST_UP)
+		link_down(port, false);
+	port->traits = *change->traits;
+	if (!port->traits.indirect)
+		port->traits.n_segments = MIN(port->traits.n_segments, DIRECT_SEGMENTS);
+	port->ranges = *change->ranges;
+	port->last_range = 0;
+	block_vhost_area_find(change->area, change->index, &port->place);
+	block_vhost_ring_init(&port->ring, port->place.ring, block_vhost_ring_size(&port->traits),
+			      port->traits.event_idx);
+	port->no_zeroes = false;
+	forget_steps(port);
+}
+
+void block_vhost_port_up(gpointer data)
+{
+	const BlockVhostChange *change = data;
+	BlockVhostPort *port = change->port;
+
+	port->link = BLOCK_VHOST_UP;
+	port->gone_watch =
+		io_loop_watch_hang_up(port->port.loop, change->socket, peer_gone, port);
+	set_polled(port, true);
+	offer_queue(port);
+}
+
+void block_vhost_port_down(gpointer data)
+{
+	const BlockVhostChange *change = data;
+
+	link_down(change->port, change->failed);
+}
+
+void block_vhost_port_set_ranges(gpointer data)
+{
+	const BlockVhostChange *change = data;
+
+	change->port->ranges = *change->ranges;
+	change->port->last_range = 0;
+}
