@@ -370,7 +370,7 @@ cli_scripts = \
 	tests/cli/test-vnc \
 	tests/cli/test-vnc-tls
 TESTS += $(cli_scripts)
-EXTRA_DIST += $(cli_scripts) tests/cli/vireo_cli.py tests/cli/vireo_draw.py tests/cli/vireo_rfb.py
+EXTRA_DIST += $(cli_scripts) tests/cli/vireo_cli.py tests/cli/vireo_draw.py tests/cli/vireo_pki.py tests/cli/vireo_rfb.py
 
 # What tests/run runs of a layer: programs, which are built first, and scripts.
 list-%-tests:

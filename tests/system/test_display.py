@@ -2,7 +2,10 @@
 """Screens and keyboards of an unmodified kernel: its console seen and typed into through libvirt."""
 
 import os
+import pathlib
+import shutil
 import socket
+import ssl
 import struct
 import sys
 import xml.etree.ElementTree as ET
@@ -11,10 +14,12 @@ import zlib
 import libvirt
 
 from lib.console import Console
-from lib.guest import Lab, monitor_pid
+from lib.daemon import daemon
+from lib.guest import Lab, monitor_pid, refused
 from lib.harness import check, command, say, test, wait_for
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "cli"))
+from vireo_pki import Certificates  # pylint: disable=import-error,wrong-import-position
 from vireo_rfb import Client, Refused  # pylint: disable=import-error,wrong-import-position
 
 URI = os.environ.get("VIREO_TEST_URI", "vireo:///system")
@@ -160,3 +165,64 @@ def screen_is_free_until_seen() -> None:
         check(video is not None and video.get("type") == "bochs", "a screen of its own accord")
         other.destroy()
         check(not os.path.exists(path), "the socket is gone")
+
+
+@test(limit=120, alone=True)
+def screens_with_tls() -> None:
+    """What vireo.conf says of TLS: missing and unreadable files are named, viewers need a certificate"""
+    settings = "/etc/libvirt/vireo.conf"
+    with open(settings, encoding="utf-8") as file:
+        kept = file.read()
+    libvirt.virEventRegisterDefaultImpl()
+    with Lab() as lab:
+        creds = Certificates(pathlib.Path(lab.directory))
+        key = creds.path / "server-key.pem"
+        certificate = (creds.path / "server-cert.pem").rename(f"{lab.directory}/kept.pem")
+        try:
+            with open(settings, "a", encoding="utf-8") as file:
+                file.write(f'vnc_tls = 1\nvnc_tls_x509_verify = 1\nvnc_tls_x509_cert_dir = "{creds.path}"\n')
+            daemon.restart()
+            lab.reconnect()
+            domain = lab.define("<graphics type='vnc'/>")
+            refused(domain.create, f"{creds.path}/server-cert.pem")
+            certificate.rename(creds.path / "server-cert.pem")
+            os.chmod(key, 0o600)
+            refused(domain.create, f"{key}': Permission denied")
+            shutil.chown(key, group="vireo")
+            os.chmod(key, 0o640)
+            domain.create()
+            check_tls(domain, creds)
+        finally:
+            with open(settings, "w", encoding="utf-8") as file:
+                file.write(kept)
+            daemon.restart()
+
+
+def check_tls(domain: libvirt.virDomain, creds: Certificates) -> None:
+    graphics = ET.fromstring(domain.XMLDesc()).find("./devices/graphics")
+    assert graphics is not None
+    address = ("127.0.0.1", int(graphics.get("port", "0")))
+    for context in (None, creds.context(), creds.context(creds.stranger)):
+        try:
+            Client(socket.create_connection(address), tls=context)
+            raise AssertionError("a viewer without a certificate gets in")
+        except (Refused, ConnectionError, ssl.SSLError):
+            pass
+    seen: "list[tuple[str, object]]" = []
+    connection = libvirt.open(URI)
+    connection.domainEventRegisterAny(
+        connection.lookupByName(domain.name()), libvirt.VIR_DOMAIN_EVENT_ID_GRAPHICS,
+        lambda _connection, _domain, _phase, _us, _them, auth, subject, _opaque: seen.append((auth, subject)), None)
+    viewer = Client(socket.create_connection(address), tls=creds.context(creds.client))
+    viewer.request(incremental=False)
+    viewer.update()
+    viewer.close()
+
+    def told() -> bool:
+        libvirt.virEventRunDefaultImpl()
+        return any(auth == "vencrypt+x509+none" and "CN=viewer" in str(subject) for auth, subject in seen)
+
+    timer = libvirt.virEventAddTimeout(500, lambda *_: None, None)
+    wait_for("an event that says how, and who", told, 20, 0)
+    libvirt.virEventRemoveTimeout(timer)
+    connection.close()
