@@ -272,6 +272,10 @@ device_tests += tests/device/test-virtio-blk-faults
 tests_device_test_virtio_blk_faults_SOURCES = tests/device/test-virtio-blk-faults.c $(BLK_FIXTURE)
 tests_device_test_virtio_blk_faults_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_blk_faults_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+device_tests += tests/device/test-virtio-blk-host
+tests_device_test_virtio_blk_host_SOURCES = tests/device/test-virtio-blk-host.c
+tests_device_test_virtio_blk_host_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_blk_host_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 device_tests += tests/device/test-virtio-blk-emulated
 tests_device_test_virtio_blk_emulated_SOURCES = tests/device/test-virtio-blk.c \
 	tests/unit/no_io_uring.c $(BLK_FIXTURE)

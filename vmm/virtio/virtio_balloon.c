@@ -9,6 +9,10 @@
  * pages; it finds zeroes in them, which a driver that wants something else there (poison) must be
  * able to say.
  *
+ * Free page hints (§5.5.6.5) are for migration and not offered: a driver may use a hinted page
+ * again before the device has even seen the hint, so they mean something only to who knows which
+ * pages were written to since it asked, by the vCPUs and by devices.
+ *
  * Statistics: the driver's chain stays with us until we want fresh ones; giving it back is the
  * question, its next chain the answer.
  *
@@ -57,7 +61,7 @@ static const char *const stat_names[] = {
 typedef struct BalloonConfig {
 	uint32_t num_pages; /* wanted in the balloon */
 	uint32_t actual;    /* what the driver says is */
-	uint32_t hint_id;   /* of free page hints, which are not offered: 0 */
+	uint32_t hint_id;   /* of free page hints: 0, they are not offered */
 	uint32_t poison;    /* what the driver expects in pages that it reported */
 } BalloonConfig;
 
