@@ -45,6 +45,13 @@ static void test_broken_ring(Fixture *fixture, gconstpointer data)
 	virtio_driver_offer(driver, 0, 0);
 	g_assert_true(virtio_driver_wait_needs_reset(driver));
 	assert_alive(fixture);
+	/* In the device's own registers, which a read would be written to. */
+	build(fixture, 0, TYPE_IN, 0, 512);
+	virtio_ring_describe(&driver->rings[0], 1, driver->common, 512, RING_NEXT | RING_WRITE, 2);
+	virtio_driver_offer(driver, 0, 0);
+	g_assert_true(virtio_driver_wait_needs_reset(driver));
+	g_assert_cmpuint(fixture->node->n_seen[BLOCK_READ], ==, 2);
+	assert_alive(fixture);
 	virtio_ring_set_available(&driver->rings[0], 0x8000);
 	virtio_driver_kick(driver, 0);
 	g_assert_true(virtio_driver_wait_needs_reset(driver));

@@ -83,6 +83,32 @@ static void test_queue_reset(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(virtio_driver_status(driver), ==, 0xf);
 }
 
+/* Enabled when it is already, with a request in flight: it is the same queue, where it was. */
+static void test_enabled_twice(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint32_t id, length;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	node_set(fixture->node, true, 0);
+	fill_with_reads(fixture, 1);
+	fake_write(fixture->fake, driver->common + COMMON_QUEUE_SELECT, 0, 2);
+	fake_write(fixture->fake, driver->common + COMMON_QUEUE_SIZE, 8, 2);
+	fake_write(fixture->fake, driver->common + COMMON_QUEUE_DEVICE, 0x4000, 4);
+	for (unsigned i = 0; i < 3; i++)
+		fake_write(fixture->fake, driver->common + COMMON_QUEUE_ENABLE, i != 1, 2);
+	g_assert_cmpuint(fake_read(fixture->fake, driver->common + COMMON_QUEUE_ENABLE, 2), ==, 1);
+	g_assert_cmpuint(fake_read(fixture->fake, driver->common + COMMON_QUEUE_SIZE, 2), ==, 256);
+	g_assert_cmpuint(node_n_held(fixture->node), ==, 1);
+	node_release(fixture->node);
+	virtio_driver_wait(driver, 0, NULL);
+	g_assert_false(virtio_ring_take_used(&driver->rings[0], &id, &length));
+	g_assert_cmpuint(run(fixture, TYPE_IN, 2, 512), ==, 0);
+	g_assert_cmpuint(fixture->node->n_seen[BLOCK_READ], ==, 2);
+	g_assert_cmpuint(virtio_driver_status(driver), ==, 0xf);
+}
+
 /* Registers: odd widths and offsets, selectors out of range, and what must not change. */
 static void test_registers(Fixture *fixture, gconstpointer data)
 {
@@ -218,6 +244,8 @@ int main(int argc, char **argv)
 	blk_fixture_add("bus-master", test_bus_master, NULL);
 	blk_fixture_add("moved-bar", test_moved_bar, NULL);
 	blk_fixture_add("queue-reset", test_queue_reset, NULL);
+	blk_fixture_add("enabled-twice", test_enabled_twice, NULL);
+	blk_fixture_add("packed/enabled-twice", test_enabled_twice, "packed=on");
 	blk_fixture_add("registers", test_registers, NULL);
 	blk_fixture_add("isr", test_isr, NULL);
 	blk_fixture_add("window", test_window, NULL);

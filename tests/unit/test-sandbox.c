@@ -7,9 +7,11 @@
  */
 #include "config.h"
 
+#include "vmm/base/error.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/io_loop.h"
 #include "vmm/base/io_workers.h"
+#include "vmm/base/log.h"
 #include "vmm/base/sandbox.h"
 
 #include <errno.h>
@@ -358,8 +360,41 @@ static void test_io_loop(void)
 	io_loop_run_sync(loop, wake_nothing, NULL);
 }
 
+#define TELL_ERRORS "tell-errors"
+
+/* In a process that has not told any yet: GLib reads files about character sets but once. */
+static int tell_errors(void)
+{
+	g_autoptr(GError) error = NULL;
+
+	sandbox_prepare();
+	if (!log_init(NULL, true, NULL) || !sandbox_apply(SANDBOX_VCPU, NULL))
+		return 2;
+	error_fail_errno(&error, EIO, "disk %u", 5);
+	g_message("%s; %s", error->message, error_text(ENOSPC));
+	return 0;
+}
+
+static void test_tell_errors(gconstpointer data)
+{
+	char *const command[] = { (char *)data, (char *)TELL_ERRORS, NULL };
+	g_auto(GStrv) environment = g_environ_unsetenv(g_get_environ(), "LC_ALL");
+	g_autofree char *said = NULL;
+	int status;
+
+	environment = g_environ_setenv(environment, "LANG", "C", TRUE);
+	g_assert_true(g_spawn_sync(NULL, (char **)command, environment, 0, NULL, NULL, NULL, &said,
+				   &status, NULL));
+	if (status != 0)
+		g_error("status 0x%x, said '%s'", status, said);
+	g_assert_true(g_str_has_suffix(
+		said, " vireo: disk 5: Input/output error; No space left on device\n"));
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 2 && strcmp(argv[1], TELL_ERRORS) == 0)
+		return tell_errors();
 	g_test_init(&argc, &argv, NULL);
 	sandbox_prepare();
 	zero_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
@@ -377,5 +412,6 @@ int main(int argc, char **argv)
 		g_test_add_data_func(path, GUINT_TO_POINTER(i), test_use);
 	}
 	g_test_add_func("/sandbox/io-loop", test_io_loop);
+	g_test_add_data_func("/sandbox/tell-errors", argv[0], test_tell_errors);
 	return g_test_run();
 }

@@ -8,8 +8,16 @@
 #include "vmm/base/error.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 G_DEFINE_QUARK(vireo-error-quark, vireo_error)
+
+const char *error_text(int errnum)
+{
+	const char *text = strerrordesc_np(errnum);
+
+	return text ? text : "unknown error";
+}
 
 bool error_fail(GError **error, const char *format, ...)
 {
@@ -30,6 +38,6 @@ bool error_fail_errno(GError **error, int errnum, const char *format, ...)
 	va_start(args, format);
 	what = g_strdup_vprintf(format, args);
 	va_end(args);
-	g_set_error(error, VIREO_ERROR, VIREO_ERROR_FAILED, "%s: %s", what, g_strerror(errnum));
+	g_set_error(error, VIREO_ERROR, VIREO_ERROR_FAILED, "%s: %s", what, error_text(errnum));
 	return false;
 }

@@ -23,6 +23,12 @@ typedef enum VireoErrorCode {
 GQuark vireo_error_quark(void);
 
 /*
+ * What errno value @errnum (positive) means, in English; static text. Any thread: g_strerror()
+ * would read files about character sets, which the filters of most threads forbid.
+ */
+const char *error_text(int errnum);
+
+/*
  * Set @error to a formatted VIREO_ERROR_FAILED. Any thread. Always returns false, so that a
  * failing function may end with "return error_fail(error, ...)".
  */

@@ -330,7 +330,7 @@ static void loop_destroy(IoLoop *loop)
 static bool loop_start_workers(IoLoop *loop, GError **error)
 {
 	g_message("I/O thread '%s' does without io_uring: %s", loop->name,
-		  g_strerror(loop->ring.refusal));
+		  error_text(loop->ring.refusal));
 	loop->workers = io_workers_new(loop, N_WORKERS, error);
 	if (loop->workers)
 		io_emulation_set_workers(loop->ring.emulation, loop->workers);
@@ -394,7 +394,7 @@ void io_loop_gather(IoLoop *loop, bool gather)
 		return;
 	if (sched_setscheduler(0, wanted, &none) < 0)
 		g_message("I/O thread '%s' cannot be scheduled otherwise: %s", loop->name,
-			  g_strerror(errno));
+			  error_text(errno));
 }
 
 typedef struct PollingChange {

@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include "vmm/base/io_loop_internal.h"
+#include "vmm/base/error.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -52,7 +53,7 @@ static void watch_complete(IoOperation *operation, int result)
 	else if (result >= 0 || result == -EINTR || result == -ENOMEM || result == -EAGAIN)
 		watch_arm(watch);
 	else
-		g_critical("cannot watch descriptor %d: %s", watch->fd, g_strerror(-result));
+		g_critical("cannot watch descriptor %d: %s", watch->fd, error_text(-result));
 }
 
 static IoWatch *watch_new(IoLoop *loop, int fd, IoLoopFunc func, gpointer data)

@@ -300,7 +300,7 @@ static void write_log(Chardev *chardev, const uint8_t *data, size_t size)
 			g_usleep(100);
 		} else if (errno != EINTR) {
 			g_warning("chardev '%s': the log ends here: %s", chardev->id,
-				  g_strerror(errno));
+				  error_text(errno));
 			fd_close(&chardev->log_fd);
 		}
 	}
@@ -328,7 +328,7 @@ static size_t stream_write(Chardev *chardev, const uint8_t *data, size_t size)
 			/* The reading side notices a peer that went; a full disk is told here. */
 			if (chardev->kind == CHARDEV_FILE && !chardev->write_failed)
 				g_warning("chardev '%s': output is lost: %s", chardev->id,
-					  g_strerror(errno));
+					  error_text(errno));
 			chardev->write_failed = true;
 			return size;
 		}

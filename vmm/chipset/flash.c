@@ -212,7 +212,7 @@ static void program(Flash *flash, uint64_t offset, const uint8_t *data, size_t s
 		flash->bytes[offset + i] &= data[i];
 	result = block_node_image_write(flash->node, offset, flash->bytes + offset, size);
 	if (result < 0) {
-		g_warning("flash '%s': cannot write: %s", flash->node_name, g_strerror(-result));
+		g_warning("flash '%s': cannot write: %s", flash->node_name, error_text(-result));
 		flash->status |= STATUS_PROGRAM_ERROR;
 	}
 }
@@ -230,7 +230,7 @@ static void erase(Flash *flash, uint64_t offset)
 	memset(flash->bytes + start, ERASED, BLOCK_SIZE);
 	result = block_node_image_write(flash->node, start, flash->bytes + start, BLOCK_SIZE);
 	if (result < 0) {
-		g_warning("flash '%s': cannot erase: %s", flash->node_name, g_strerror(-result));
+		g_warning("flash '%s': cannot erase: %s", flash->node_name, error_text(-result));
 		flash->status |= STATUS_ERASE_ERROR;
 	}
 }

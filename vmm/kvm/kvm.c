@@ -301,7 +301,7 @@ void kvm_remove_memory(Kvm *kvm, uint32_t slot)
 
 	/* A slot without a size is gone (KVM API §4.35). */
 	if (kvm_ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &nothing) < 0)
-		g_warning("KVM keeps memory slot %u: %s", slot, g_strerror(errno));
+		g_warning("KVM keeps memory slot %u: %s", slot, error_text(errno));
 	else
 		kvm->used_slots[slot / 64] &= ~(UINT64_C(1) << (slot % 64));
 }
@@ -365,7 +365,7 @@ static void kvm_set_coalesced(KvmListener *listener, const IoRegion *region, uns
 	    (listener->is_pio && !kvm->coalesced_pio))
 		return;
 	if (kvm_ioctl(kvm->vm_fd, request, &zone) < 0)
-		g_debug("%s: no coalesced zone: %s", region->name, g_strerror(errno));
+		g_debug("%s: no coalesced zone: %s", region->name, error_text(errno));
 }
 
 static void kvm_region_mapped(void *opaque, IoRegion *region)
@@ -473,7 +473,7 @@ void kvm_resume_clock(Kvm *kvm)
 	struct kvm_clock_data clock = { .clock = kvm->clock.clock };
 
 	if (kvm->clock_paused && kvm_ioctl(kvm->vm_fd, KVM_SET_CLOCK, &clock) < 0)
-		g_debug("KVM_SET_CLOCK: %s", g_strerror(errno));
+		g_debug("KVM_SET_CLOCK: %s", error_text(errno));
 	kvm->clock_paused = false;
 }
 

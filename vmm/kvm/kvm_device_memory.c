@@ -12,6 +12,8 @@
 
 #include <errno.h>
 
+#include "vmm/base/error.h"
+
 #define NO_SLOT (-1)
 
 static bool set_slot(Kvm *kvm, const IoRegion *region, int slot, uint64_t size)
@@ -26,7 +28,7 @@ static bool set_slot(Kvm *kvm, const IoRegion *region, int slot, uint64_t size)
 
 	if (kvm_ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &memory) == 0)
 		return true;
-	g_debug("%s: no slot: %s", region->name, g_strerror(errno));
+	g_debug("%s: no slot: %s", region->name, error_text(errno));
 	return false;
 }
 

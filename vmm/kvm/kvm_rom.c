@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+#include "vmm/base/error.h"
+
 /* Its slots: above any number that RAM's regions reach, and below the 509 that KVM has at least. */
 #define KVM_ROM_SLOT 400u
 
@@ -36,7 +38,7 @@ void kvm_map_rom(Kvm *kvm, const IoRegion *region)
 		kvm->roms[index] = region;
 	else
 		g_warning("%s: KVM has no memory slot for it: %s", region->name,
-			  index < KVM_ROMS ? g_strerror(errno) : "too many");
+			  index < KVM_ROMS ? error_text(errno) : "too many");
 }
 
 void kvm_unmap_rom(Kvm *kvm, const IoRegion *region)

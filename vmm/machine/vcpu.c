@@ -171,7 +171,7 @@ static VcpuVerdict vcpu_run(MachineCpu *cpu)
 		if (result == -EAGAIN) /* a waiting CPU was woken by INIT or SIPI */
 			continue;
 		if (result < 0) {
-			g_autofree char *what = g_strdup_printf("KVM_RUN: %s", g_strerror(-result));
+			g_autofree char *what = g_strdup_printf("KVM_RUN: %s", error_text(-result));
 
 			return vcpu_fail(cpu, what);
 		}

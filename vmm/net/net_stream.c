@@ -151,7 +151,7 @@ static int stream_fill(NetStream *stream)
 		return 0;
 	}
 	if (got == 0 || errno != EAGAIN)
-		stream_disconnect(stream, got == 0 ? "the peer has gone" : g_strerror(errno));
+		stream_disconnect(stream, got == 0 ? "the peer has gone" : error_text(errno));
 	return -EAGAIN;
 }
 
@@ -207,7 +207,7 @@ static void stream_writable(gpointer data)
 		} else if (errno == EAGAIN) {
 			return;
 		} else if (errno != EINTR) {
-			stream_disconnect(stream, g_strerror(errno));
+			stream_disconnect(stream, error_text(errno));
 			return;
 		}
 	}
@@ -284,7 +284,7 @@ static int stream_send(Netdev *netdev, unsigned queue, const struct iovec *iov, 
 	if (sent < 0) {
 		int result = -errno;
 
-		stream_disconnect(stream, g_strerror(errno));
+		stream_disconnect(stream, error_text(errno));
 		return result;
 	}
 	if ((size_t)sent < sizeof(length) + size)

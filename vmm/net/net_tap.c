@@ -322,7 +322,7 @@ static void tap_set_offloads(Netdev *netdev, unsigned offloads)
 		return;
 	result = apply_offloads(tap, offloads & tap->offloads);
 	if (result < 0)
-		g_warning("netdev '%s': cannot set offloads: %s", netdev->id, g_strerror(-result));
+		g_warning("netdev '%s': cannot set offloads: %s", netdev->id, error_text(-result));
 }
 
 static int set_detached(TapQueue *queue, bool detached)
@@ -388,7 +388,7 @@ static void tap_start(Netdev *netdev)
 
 	if (result < 0)
 		g_warning("netdev '%s': cannot do with one queue: %s", netdev->id,
-			  g_strerror(-result));
+			  error_text(-result));
 }
 
 static void tap_stop(Netdev *netdev)

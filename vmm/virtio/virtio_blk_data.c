@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "qapi-events.h"
+#include "vmm/base/error.h"
 
 /* Answer @request with @status, @written bytes of data having been put before it. */
 static void request_finish(BlkRequest *request, uint8_t status, uint32_t written)
@@ -60,7 +61,7 @@ static bool request_failed(BlkRequest *request, int error)
 	qapi_event_block_io_error(services->events, "", block_node_name(blk->node),
 				  is_read ? QAPI_IO_OPERATION_TYPE_READ
 					  : QAPI_IO_OPERATION_TYPE_WRITE,
-				  action, !is_read, error == ENOSPC, g_strerror(error));
+				  action, !is_read, error == ENOSPC, error_text(error));
 	if (action == QAPI_BLOCK_ERROR_ACTION_STOP) {
 		hold(request);
 		g_atomic_int_set(&blk->held_error, error);

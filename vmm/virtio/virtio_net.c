@@ -77,7 +77,7 @@ static void net_start(VirtioDevice *device)
 	result = netdev_use_queues(net->netdev, net->n_active);
 	if (result < 0)
 		g_warning("netdev '%s': cannot use %u queues: %s", netdev_id(net->netdev),
-			  net->n_active, g_strerror(-result));
+			  net->n_active, error_text(-result));
 	net->filter.filters_vlans = virtio_device_has_feature(device, VIRTIO_NET_F_CTRL_VLAN);
 	virtio_net_data_start(net);
 }

@@ -226,7 +226,7 @@ static void request_complete(BlockRequest *block, int result)
 					  is_read ? QAPI_IO_OPERATION_TYPE_READ
 						  : QAPI_IO_OPERATION_TYPE_WRITE,
 					  QAPI_BLOCK_ERROR_ACTION_REPORT, !is_read,
-					  -result == ENOSPC, g_strerror(-result));
+					  -result == ENOSPC, error_text(-result));
 		command_finish(request, RESPONSE_OK, SCSI_STATUS_CHECK_CONDITION, &sense, 0, false);
 	}
 	request->disk->n_busy--;
