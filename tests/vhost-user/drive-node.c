@@ -1,13 +1,13 @@
 /*
  * drive-node.c: drives a vhost-user block back end through a block node, and checks every byte
  *
- *	drive-node SOCKET REQUESTS [DEPTH]
+ *	drive-node SOCKET REQUESTS [through]
  *
  * It writes, reads and zeroes random ranges, many at a time, from memory that the back end shares
- * and from memory that it does not, and compares what it reads with what it wrote. At the end it
- * reads the whole disk. The back end may go away and come back meanwhile. With "progress" on each
- * line of standard output it says how many requests have been answered; the exit status is 0 if
- * every one was, rightly.
+ * and from memory that it does not, and compares what it reads with what it wrote. "through" is
+ * without a write cache. At the end it reads the whole disk. The back end may go away and come back
+ * meanwhile, and lose what was not flushed. With "progress" on each line of standard output it says
+ * how many requests have been answered; the exit status is 0 if every one was, rightly.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -48,7 +48,6 @@ struct Front {
 	BlockNode *node;
 	IoLoop *loop;
 	GuestMemory *memory;
-	unsigned depth;
 	Request requests[DEPTH];
 	uint8_t *expected; /* the disk as it should be */
 	bool *locked;	   /* sectors that a request is about */
@@ -82,7 +81,7 @@ static void make_buffers(Front *front)
 			i % 2 ? region.hva + i * (size_t)BUFFER : g_malloc(BUFFER);
 }
 
-static void open_node(Front *front, const char *path)
+static void open_node(Front *front, const char *path, bool write_cache)
 {
 	g_autofree char *text = g_strdup_printf(
 		"driver=virtio-blk-vhost-user,node-name=n,discard=unmap,path=%s", path);
@@ -103,8 +102,7 @@ static void open_node(Front *front, const char *path)
 	loops[0] = front->loop = io_loop_new("drive", NULL, NULL, &error);
 	if (!front->loop || !block_node_attach(front->node, &user, &error))
 		fail(error->message);
-	/* What a back end of a format has in memory goes with it, but for what was flushed. */
-	block_node_set_write_cache(front->node, false);
+	block_node_set_write_cache(front->node, write_cache);
 	block_node_get_limits(front->node, &limits);
 	front->n_sectors = limits.size / SECTOR;
 	if (front->n_sectors < LENGTH_MAX || front->n_sectors > DISK_MAX / SECTOR)
@@ -216,7 +214,7 @@ static void go_on(gpointer data)
 {
 	Front *front = data;
 
-	for (unsigned i = 0; i < front->depth; i++) {
+	for (unsigned i = 0; i < DEPTH; i++) {
 		Request *request = &front->requests[i];
 
 		/* Where all that is free is taken, the next answer frees some. */
@@ -256,16 +254,14 @@ static void answered(BlockRequest *block, int result)
 
 int main(int argc, char **argv)
 {
-	static Front front = { .depth = DEPTH };
+	static Front front;
 
-	if (argc == 4)
-		front.depth = (unsigned)strtoul(argv[3], NULL, 10);
-	if (argc < 3 || argc > 4 || front.depth < 1 || front.depth > DEPTH) {
-		fputs("usage: drive-node SOCKET REQUESTS [DEPTH]\n", stderr);
+	if (argc < 3 || argc > 4 || (argc == 4 && strcmp(argv[3], "through") != 0)) {
+		fputs("usage: drive-node SOCKET REQUESTS [through]\n", stderr);
 		return 2;
 	}
 	make_buffers(&front);
-	open_node(&front, argv[1]);
+	open_node(&front, argv[1], argc == 3);
 	front.wanted = (unsigned)strtoul(argv[2], NULL, 10);
 	io_loop_post(front.loop, go_on, &front);
 	while (!g_atomic_int_get(&front.done))

@@ -51,6 +51,11 @@ struct BlockVhost {
 	GSource *delay; /* until requests fail; NULL: not set */
 	GSource *report;
 	const char *fault; /* atomic: what a loop reports */
+	gint replayed;	   /* atomic: so is this */
+
+	/* Of what is logged; atomic. */
+	uint64_t sequence; /* the next one's number */
+	uint64_t stable;   /* up to which it is on stable storage */
 
 	/* Of a node that has a user. */
 	BlockNode *node; /* NULL: none */
@@ -59,6 +64,7 @@ struct BlockVhost {
 	BlockVhostRanges ranges; /* what the ports have */
 	bool started;
 	int socket; /* a duplicate for the loops; -1: none */
+	GPtrArray *entries; /* const BlockVhostEntry *: what a port writes again; or NULL */
 	GuestMemoryListener memory_listener;
 };
 
@@ -237,6 +243,51 @@ static void stop(BlockVhost *self, bool failed)
 	self->started = false;
 }
 
+static gint compare_sequence(gconstpointer one, gconstpointer other)
+{
+	const BlockVhostEntry *first = *(const BlockVhostEntry *const *)one;
+	const BlockVhostEntry *second = *(const BlockVhostEntry *const *)other;
+
+	return first->sequence < second->sequence ? -1 : first->sequence > second->sequence;
+}
+
+/* What all ports, which are down, have logged that may be lost, in order; NULL: nothing. */
+static GPtrArray *collect_entries(const BlockVhost *self)
+{
+	GPtrArray *entries = g_ptr_array_new();
+
+	for (unsigned i = 0; i < n_ports(self); i++) {
+		const BlockVhostLog *log = &port_at(self, i)->log;
+		const BlockVhostEntry *entry = block_vhost_log_first(log);
+
+		for (; entry; entry = block_vhost_log_next(log, entry)) {
+			if (entry->sequence >= self->stable)
+				g_ptr_array_add(entries, (gpointer)entry);
+		}
+	}
+	g_ptr_array_sort(entries, compare_sequence);
+	if (entries->len == 0)
+		g_clear_pointer(&entries, g_ptr_array_unref);
+	return entries;
+}
+
+/* Let requests go, or first what was written before. */
+static void let_go(BlockVhost *self)
+{
+	BlockVhostChange change = { .socket = self->socket };
+
+	g_clear_pointer(&self->entries, g_ptr_array_unref);
+	g_atomic_int_set(&self->replayed, 0);
+	self->entries = collect_entries(self);
+	if (!self->entries) {
+		tell_ports(self, block_vhost_port_up, &change);
+		return;
+	}
+	change.entries = self->entries;
+	change.port = port_at(self, 0);
+	io_loop_run_sync(change.port->port.loop, block_vhost_port_replay, &change);
+}
+
 /* Have the back end that is there serve the ports, which are down. */
 static bool start(BlockVhost *self, GError **error)
 {
@@ -257,8 +308,7 @@ static bool start(BlockVhost *self, GError **error)
 	if (self->socket < 0)
 		return error_fail_errno(error, errno, "the back end is gone");
 	self->started = true;
-	change.socket = self->socket;
-	tell_ports(self, block_vhost_port_up, &change);
+	let_go(self);
 	return true;
 }
 
@@ -402,15 +452,51 @@ void block_vhost_report(BlockVhost *self, const char *fault)
 	g_source_set_ready_time(self->report, 0);
 }
 
+void block_vhost_replayed(BlockVhost *self)
+{
+	g_atomic_int_set(&self->replayed, 1);
+	g_source_set_ready_time(self->report, 0);
+}
+
 static gboolean reported(gpointer data)
 {
 	BlockVhost *self = data;
-	const char *fault = __atomic_exchange_n(&self->fault, NULL, __ATOMIC_ACQUIRE);
+	const BlockVhostChange change = { .socket = self->socket };
+	const char *fault;
 
+	/* Before looking: what is reported after that has it set again. */
 	g_source_set_ready_time(self->report, -1);
+	fault = __atomic_exchange_n(&self->fault, NULL, __ATOMIC_ACQUIRE);
 	if (fault)
 		vhost_user_cut_off(self->user, fault);
+	else if (g_atomic_int_compare_and_exchange(&self->replayed, 1, 0) && self->started)
+		tell_ports(self, block_vhost_port_up, &change);
 	return G_SOURCE_CONTINUE;
+}
+
+uint64_t block_vhost_take_sequence(BlockVhost *self)
+{
+	return __atomic_fetch_add(&self->sequence, 1, __ATOMIC_SEQ_CST);
+}
+
+uint64_t block_vhost_next_sequence(BlockVhost *self)
+{
+	return __atomic_load_n(&self->sequence, __ATOMIC_SEQ_CST);
+}
+
+void block_vhost_set_stable(BlockVhost *self, uint64_t sequence)
+{
+	uint64_t stable = __atomic_load_n(&self->stable, __ATOMIC_SEQ_CST);
+
+	while (stable < sequence &&
+	       !__atomic_compare_exchange_n(&self->stable, &stable, sequence, false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		continue;
+}
+
+uint64_t block_vhost_stable(BlockVhost *self)
+{
+	return __atomic_load_n(&self->stable, __ATOMIC_SEQ_CST);
 }
 
 static gboolean dispatch_report(GSource *source, GSourceFunc callback, gpointer data)
@@ -489,6 +575,7 @@ static void vhost_close_ports(BlockNode *node)
 		fd_close(&port_at(self, i)->call_fd);
 	}
 	drop_source(&self->delay);
+	g_clear_pointer(&self->entries, g_ptr_array_unref);
 	g_clear_pointer(&self->vrings, g_free);
 	self->node = NULL;
 }

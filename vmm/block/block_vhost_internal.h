@@ -12,6 +12,7 @@
 
 #include "vmm/block/block_internal.h"
 #include "vmm/block/block_vhost.h"
+#include "vmm/block/block_vhost_log.h"
 #include "vmm/block/block_vhost_ring.h"
 #include "vmm/block/virtio_blk_layout.h"
 #include "vmm/vhost/vhost.h"
@@ -28,6 +29,8 @@
 #define BLOCK_VHOST_BOUNCE_SIZE 65536u /* bytes */
 /* Zeroes, for back ends that cannot make them. */
 #define BLOCK_VHOST_ZEROES_SIZE 65536u /* bytes */
+/* What may be written between flushes, of each loop, before one is put in. */
+#define BLOCK_VHOST_LOG_SIZE (16u << 20) /* bytes */
 
 typedef struct BlockVhost BlockVhost;
 
@@ -103,9 +106,10 @@ typedef struct BlockVhostRanges {
 } BlockVhostRanges;
 
 typedef enum BlockVhostLink {
-	BLOCK_VHOST_DOWN,   /* requests wait until it is up */
-	BLOCK_VHOST_UP,	    /* requests go to the back end */
-	BLOCK_VHOST_FAILED, /* they fail */
+	BLOCK_VHOST_DOWN,      /* requests wait until it is up */
+	BLOCK_VHOST_REPLAYING, /* so they do while what was written before is written again */
+	BLOCK_VHOST_UP,	       /* requests go to the back end */
+	BLOCK_VHOST_FAILED,    /* they fail */
 } BlockVhostLink;
 
 /* A step of a request that is with the back end. */
@@ -115,6 +119,7 @@ typedef struct BlockVhostSlot {
 	uint64_t step;	       /* bytes of the request that it is about */
 	uint32_t writable;     /* bytes that the back end may write */
 	int bounce;	       /* which buffer its data is in; -1: none */
+	uint64_t mark;	       /* of a flush: what was logged before this is stable after it */
 } BlockVhostSlot;
 
 typedef struct BlockVhostPort {
@@ -143,6 +148,11 @@ typedef struct BlockVhostPort {
 	IoPoller *poller;
 	bool polling;
 	bool continuing; /* answers are left for another turn */
+	BlockVhostLog log;
+	BlockRequest replay; /* of the entry that is written again, and its data */
+	struct iovec replay_iov;
+	const GPtrArray *entries; /* const BlockVhostEntry *: all of them, the main thread's */
+	unsigned n_replayed;
 	bool no_zeroes;	 /* this back end turned out not to make them */
 } BlockVhostPort;
 
@@ -156,6 +166,7 @@ typedef struct BlockVhostChange {
 	const BlockVhostTraits *traits;
 	const BlockVhostArea *area;
 	const BlockVhostRanges *ranges;
+	const GPtrArray *entries;
 	unsigned index;
 	int socket;
 	bool failed;
@@ -168,10 +179,26 @@ void block_vhost_port_close(gpointer change);
 void block_vhost_port_move(gpointer change);
 /* Up it is: hand over what waits, and watch @socket for the end. */
 void block_vhost_port_up(gpointer change);
+/*
+ * Write @entries again, on this one port: then block_vhost_replayed() is called. Watch @socket for
+ * the end.
+ */
+void block_vhost_port_replay(gpointer change);
 /* It is down, or @failed: requests do not wait any more. */
 void block_vhost_port_down(gpointer change);
 /* The back end knows these @ranges. */
 void block_vhost_port_set_ranges(gpointer change);
 
-/* block_vhost.c: the back end lies as @fault (static text) says. Any thread. */
+/* block_vhost.c; any thread */
+
+/* The back end lies as @fault (static text) says. */
 void block_vhost_report(BlockVhost *vhost, const char *fault);
+/* What was to be written again has been. */
+void block_vhost_replayed(BlockVhost *vhost);
+
+/* The number of something that is logged; and the next one that there will be. */
+uint64_t block_vhost_take_sequence(BlockVhost *vhost);
+uint64_t block_vhost_next_sequence(BlockVhost *vhost);
+/* All before @sequence is on stable storage; and up to which that is so. */
+void block_vhost_set_stable(BlockVhost *vhost, uint64_t sequence);
+uint64_t block_vhost_stable(BlockVhost *vhost);

@@ -5,9 +5,11 @@
  * done, then a flush where the write cache is off. Data in guest memory that the back end knows
  * goes as it is, other data by way of bounce buffers. A step has a slot while it is with the back
  * end. What finds no slot or buffer waits in a queue; so does everything while there is no back
- * end, what was with the last one before the rest and in the order in which it was made. (A step
- * may be done twice then, which does no harm: nothing that was to be seen only after it has been
- * begun.)
+ * end, what was with the last one before the rest and in the order in which it was made.
+ *
+ * What was answered may have gone with the back end, too, unless it was flushed since. So it is
+ * logged, and written again before anything else: by one port for all of them, in the order of the
+ * answers. Where the log is full a write is not answered before a flush.
  *
  * The back end is not trusted. The first thing it says that cannot be true ends all business with
  * it: the requests fail, and the main thread cuts it off.
@@ -40,6 +42,17 @@ typedef enum Stage {
 	STAGE_ZERO_BYTES, /* written where the back end cannot make them */
 	STAGE_FLUSH,
 } Stage;
+
+static bool is_live(const BlockVhostPort *port)
+{
+	return port->link == BLOCK_VHOST_UP || port->link == BLOCK_VHOST_REPLAYING;
+}
+
+/* Requests wait for a back end. */
+static bool is_waiting(const BlockVhostPort *port)
+{
+	return port->link == BLOCK_VHOST_DOWN || port->link == BLOCK_VHOST_REPLAYING;
+}
 
 static BlockVhostPort *port_of(const BlockRequest *request)
 {
@@ -332,6 +345,7 @@ static bool offer(BlockVhostPort *port, BlockRequest *request)
 	}
 	port->n_free_slots--;
 	slot->sequence = port->sequence++;
+	slot->mark = block_vhost_next_sequence(port->vhost);
 	slot->writable = sizeof(cell->status) + (is_read ? (uint32_t)slot->step : 0);
 	cell->header = (VirtioBlkHeader){
 		.type = type_of(request),
@@ -367,7 +381,7 @@ static void publish(IoDeferred *deferred)
 	BlockVhostPort *port =
 		(BlockVhostPort *)((char *)deferred - G_STRUCT_OFFSET(BlockVhostPort, publish));
 
-	if (port->link == BLOCK_VHOST_UP && block_vhost_ring_publish(&port->ring))
+	if (is_live(port) && block_vhost_ring_publish(&port->ring))
 		fd_event_signal(port->kick_fd);
 }
 
@@ -411,7 +425,7 @@ void block_vhost_port_start(BlockRequest *request)
 		finish_soon(request, result);
 	else if (port->link == BLOCK_VHOST_FAILED)
 		finish_soon(request, -EIO);
-	else if (port->link == BLOCK_VHOST_DOWN && block_port_is_draining(&port->port))
+	else if (is_waiting(port) && block_port_is_draining(&port->port))
 		finish_soon(request, -ECANCELED);
 	else
 		queue_append(&port->queue, request);
@@ -426,6 +440,13 @@ static void free_slot(BlockVhostPort *port, BlockVhostSlot *slot)
 		port->free_bounces[port->n_free_bounces++] = (uint8_t)slot->bounce;
 	slot->request = NULL;
 	port->free_slots[port->n_free_slots++] = (uint8_t)slot_index(port, slot);
+}
+
+/* What has been done of a request may be lost. */
+static void start_over(const BlockVhostPort *port, BlockRequest *request)
+{
+	request->done = 0;
+	request->stage = first_stage(port, request);
 }
 
 /* What is with the back end waits again, before all that waits already. */
@@ -449,9 +470,12 @@ static void take_back(BlockVhostPort *port)
 	while (n > 0) {
 		BlockVhostSlot *slot = busy[--n];
 
-		queue_prepend(&port->queue, slot->request);
+		if (slot->request != &port->replay)
+			queue_prepend(&port->queue, slot->request);
 		free_slot(port, slot);
 	}
+	for (BlockRequest *request = port->queue.first; request; request = request->next)
+		start_over(port, request);
 }
 
 static void finish_queue(BlockVhostPort *port, int result)
@@ -466,10 +490,10 @@ static void set_polled(BlockVhostPort *port, bool polled);
 
 static void link_down(BlockVhostPort *port, bool failed)
 {
-	bool was_up = port->link == BLOCK_VHOST_UP;
+	bool was_live = is_live(port);
 
 	port->link = failed ? BLOCK_VHOST_FAILED : BLOCK_VHOST_DOWN;
-	if (was_up) {
+	if (was_live) {
 		set_polled(port, false);
 		g_clear_pointer(&port->gone_watch, io_watch_remove);
 		io_deferred_cancel(&port->publish);
@@ -499,11 +523,50 @@ void block_vhost_port_drain(BlockPort *port)
 {
 	BlockVhostPort *self = (BlockVhostPort *)port;
 
-	if (self->link == BLOCK_VHOST_DOWN)
+	/* Not even for one that is there again: to let it serve us is for the main thread. */
+	if (is_waiting(self))
 		finish_queue(self, -ECANCELED);
 }
 
 /* Answers */
+
+static void replay_next(BlockVhostPort *port);
+
+static void finish(BlockVhostPort *port, BlockRequest *request, int result)
+{
+	if (request != &port->replay)
+		block_port_finish(request, result, false);
+	else if (result == 0)
+		replay_next(port);
+	else
+		port_fault(port, "what was written before cannot be written again");
+}
+
+static void offer_again(BlockVhostPort *port, BlockRequest *request)
+{
+	if (request != &port->replay) {
+		queue_prepend(&port->queue, request);
+		return;
+	}
+	/* It is alone. */
+	offer(port, request);
+	io_loop_defer(port->port.loop, &port->publish);
+}
+
+/*
+ * Whether @request, a change that has been made, must be flushed: as it says, or because there is
+ * no room to remember it.
+ */
+static bool must_flush(BlockVhostPort *port, const BlockRequest *request)
+{
+	if (!port->traits.flush || request->node->no_flush || request == &port->replay)
+		return false;
+	if (block_request_is_write_through(request))
+		return true;
+	block_vhost_log_forget(&port->log, block_vhost_stable(port->vhost));
+	return !block_vhost_log_append(&port->log, request,
+				       block_vhost_take_sequence(port->vhost));
+}
 
 /* The next step of @request, of which one is done. */
 static void go_on(BlockVhostPort *port, BlockRequest *request)
@@ -511,12 +574,12 @@ static void go_on(BlockVhostPort *port, BlockRequest *request)
 	bool is_work = request->stage != STAGE_FLUSH && request->operation != BLOCK_READ;
 
 	if (request->stage != STAGE_FLUSH && request->done < request->size) {
-		queue_prepend(&port->queue, request);
-	} else if (is_work && port->traits.flush && block_request_is_write_through(request)) {
+		offer_again(port, request);
+	} else if (is_work && must_flush(port, request)) {
 		request->stage = STAGE_FLUSH;
-		queue_prepend(&port->queue, request);
+		offer_again(port, request);
 	} else {
-		block_port_finish(request, 0, false);
+		finish(port, request, 0);
 	}
 }
 
@@ -527,12 +590,12 @@ static void do_without(BlockVhostPort *port, BlockRequest *request)
 		port->no_zeroes = true;
 		request->stage = request->operation == BLOCK_WRITE ? STAGE_TRANSFER
 								   : STAGE_ZERO_BYTES;
-		queue_prepend(&port->queue, request);
+		offer_again(port, request);
 	} else if (request->stage == STAGE_DISCARD) {
 		request->done = request->size;
 		go_on(port, request);
 	} else {
-		block_port_finish(request, -EIO, false);
+		finish(port, request, -EIO);
 	}
 }
 
@@ -573,13 +636,15 @@ static const char *take_answer(BlockVhostPort *port)
 		take_data(port, slot);
 		request->done += slot->step;
 	}
+	if (status == VIRTIO_BLK_S_OK && request->stage == STAGE_FLUSH)
+		block_vhost_set_stable(port->vhost, slot->mark);
 	free_slot(port, slot);
 	if (status == VIRTIO_BLK_S_OK)
 		go_on(port, request);
 	else if (status == VIRTIO_BLK_S_UNSUPP)
 		do_without(port, request);
 	else
-		block_port_finish(request, -EIO, false);
+		finish(port, request, -EIO);
 	return NULL;
 }
 
@@ -589,7 +654,7 @@ static bool take_answers(BlockVhostPort *port)
 	int n = block_vhost_ring_n_answers(&port->ring);
 	const char *fault = n < 0 ? "it answers more than was asked" : NULL;
 
-	for (int i = 0; i < n && !fault && port->link == BLOCK_VHOST_UP; i++)
+	for (int i = 0; i < n && !fault && is_live(port); i++)
 		fault = take_answer(port);
 	if (fault)
 		port_fault(port, fault);
@@ -618,13 +683,13 @@ static void look_later(BlockVhostPort *port)
 /* Take answers until there are none, and an interrupt comes for the next. */
 static void look(BlockVhostPort *port)
 {
-	for (unsigned i = 0; i < ROUNDS && port->link == BLOCK_VHOST_UP; i++) {
+	for (unsigned i = 0; i < ROUNDS && is_live(port); i++) {
 		take_answers(port);
-		if (port->link != BLOCK_VHOST_UP || port->polling ||
+		if (!is_live(port) || port->polling ||
 		    !block_vhost_ring_set_interrupts(&port->ring, true))
 			return;
 	}
-	if (port->link == BLOCK_VHOST_UP)
+	if (is_live(port))
 		look_later(port);
 }
 
@@ -673,6 +738,44 @@ static void set_polled(BlockVhostPort *port, bool polled)
 	port->polling = false;
 }
 
+/* What is written again */
+
+/* Make port->replay of the entry that is next; behind the last one, a flush. */
+static void describe_replay(BlockVhostPort *port)
+{
+	const BlockVhostEntry *entry;
+
+	port->replay = (BlockRequest){ .node = port->port.node,
+				       .port = &port->port,
+				       .operation = BLOCK_FLUSH };
+	if (port->n_replayed == port->entries->len)
+		return;
+	entry = port->entries->pdata[port->n_replayed];
+	port->replay.operation = entry->operation;
+	port->replay.may_unmap = entry->may_unmap;
+	port->replay.offset = entry->offset;
+	port->replay.size = entry->size;
+	if (entry->operation != BLOCK_WRITE)
+		return;
+	port->replay_iov = (struct iovec){ (void *)entry->data, entry->size };
+	port->replay.iov = &port->replay_iov;
+	port->replay.n_iov = 1;
+}
+
+static void replay_next(BlockVhostPort *port)
+{
+	do {
+		if (port->n_replayed > port->entries->len) {
+			block_vhost_replayed(port->vhost);
+			return;
+		}
+		describe_replay(port);
+		port->n_replayed++;
+		port->replay.stage = first_stage(port, &port->replay);
+	} while (port->replay.stage == STAGE_NOTHING);
+	offer_again(port, &port->replay);
+}
+
 /* For the main thread */
 
 static void forget_steps(BlockVhostPort *port)
@@ -699,6 +802,8 @@ void block_vhost_port_open(gpointer data)
 
 	port->link = BLOCK_VHOST_DOWN;
 	queue_init(&port->queue);
+	/* Without memory for it each write is flushed. */
+	block_vhost_log_open(&port->log, BLOCK_VHOST_LOG_SIZE);
 	port->publish.func = publish;
 	port->call_watch = io_loop_watch_event(port->port.loop, port->call_fd, called, port);
 }
@@ -709,7 +814,9 @@ void block_vhost_port_close(gpointer data)
 	BlockVhostPort *port = change->port;
 
 	link_down(port, false);
-	g_clear_pointer(&port->call_watch, io_watch_remove);
+	block_vhost_log_close(&port->log);
+	if (port->call_watch)
+		g_clear_pointer(&port->call_watch, io_watch_remove);
 }
 
 void block_vhost_port_move(gpointer data)
@@ -731,16 +838,33 @@ void block_vhost_port_move(gpointer data)
 	forget_steps(port);
 }
 
+static void watch_peer(BlockVhostPort *port, int socket)
+{
+	if (!port->gone_watch)
+		port->gone_watch = io_loop_watch_hang_up(port->port.loop, socket, peer_gone, port);
+	set_polled(port, true);
+}
+
 void block_vhost_port_up(gpointer data)
 {
 	const BlockVhostChange *change = data;
 	BlockVhostPort *port = change->port;
 
 	port->link = BLOCK_VHOST_UP;
-	port->gone_watch =
-		io_loop_watch_hang_up(port->port.loop, change->socket, peer_gone, port);
-	set_polled(port, true);
+	watch_peer(port, change->socket);
 	offer_queue(port);
+}
+
+void block_vhost_port_replay(gpointer data)
+{
+	const BlockVhostChange *change = data;
+	BlockVhostPort *port = change->port;
+
+	port->link = BLOCK_VHOST_REPLAYING;
+	watch_peer(port, change->socket);
+	port->entries = change->entries;
+	port->n_replayed = 0;
+	replay_next(port);
 }
 
 void block_vhost_port_down(gpointer data)
