@@ -82,12 +82,14 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_rx_filter.c \
 	driver/vireo_scsi.c \
 	driver/vireo_snapshot.c \
+	driver/vireo_secret.c \
 	driver/vireo_snapshot_disk.c \
 	driver/vireo_snapshot_offline.c \
 	driver/vireo_stats.c \
 	driver/vireo_stats_queue.c \
 	driver/vireo_storage.c \
 	driver/vireo_sysinfo.c \
+	driver/vireo_tpm.c \
 	driver/vireo_tune.c \
 	driver/vireo_update.c \
 	driver/vireo_vcpu.c \
@@ -138,9 +140,11 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_qmp.h \
 	driver/vireo_rx_filter.h \
 	driver/vireo_scsi.h \
+	driver/vireo_secret.h \
 	driver/vireo_snapshot.h \
 	driver/vireo_stats.h \
 	driver/vireo_storage.h \
+	driver/vireo_tpm.h \
 	driver/vireo_tune.h \
 	driver/vireo_update.h \
 	driver/vireo_vcpu.h \

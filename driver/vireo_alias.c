@@ -111,6 +111,9 @@ vireoAliasAssignDevice(virDomainDef *def,
     case VIR_DOMAIN_DEVICE_WATCHDOG:
         info->alias = vireoAliasNext(def, "watchdog");
         break;
+    case VIR_DOMAIN_DEVICE_TPM:
+        info->alias = vireoAliasNext(def, "tpm");
+        break;
     case VIR_DOMAIN_DEVICE_PANIC:
         info->alias = vireoAliasNext(def, "panic");
         break;

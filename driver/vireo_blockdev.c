@@ -6,16 +6,13 @@
 
 #include <config.h>
 
-#include "datatypes.h"
-#include "driver.h"
 #include "viralloc.h"
 #include "virerror.h"
-#include "viridentity.h"
-#include "virsecret.h"
 #include "virsecureerase.h"
 
 #include "vireo_blockdev.h"
 #include "vireo_device_props.h"
+#include "vireo_secret.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -264,40 +261,6 @@ vireoBlockdevFormatProps(const virDomainDiskDef *disk,
     return g_steal_pointer(&props);
 }
 
-/* As whoever asked for it, and as a daemon, which may see private secrets. */
-static int
-vireoBlockdevAskSecret(const virStorageSource *src,
-                       uint8_t **secret,
-                       size_t *n)
-{
-    VIR_IDENTITY_AUTORESTORE virIdentity *before = virIdentityElevateCurrent();
-    g_autoptr(virConnect) conn = before ? virGetConnectSecret() : NULL;
-
-    return conn ? virSecretGetSecretString(conn, &src->encryption->secrets[0]->seclookupdef,
-                                           VIR_SECRET_USAGE_TYPE_VOLUME, secret, n) : -1;
-}
-
-static int
-vireoBlockdevGetSecret(const virStorageSource *src,
-                       uint8_t **secret,
-                       size_t *n)
-{
-    g_autoptr(virIdentity) user = virIdentityGetCurrent();
-    g_autoptr(virIdentity) own = NULL;
-    int rc;
-
-    if (user)
-        return vireoBlockdevAskSecret(src, secret, n);
-
-    /* On a thread of the daemon's own: disks are served again. */
-    if (!(own = virIdentityGetSystem()) || virIdentitySetCurrent(own) < 0)
-        return -1;
-    rc = vireoBlockdevAskSecret(src, secret, n);
-    ignore_value(virIdentitySetCurrent(NULL));
-
-    return rc;
-}
-
 virJSONValue *
 vireoBlockdevSecretProps(const virStorageSource *src)
 {
@@ -308,7 +271,8 @@ vireoBlockdevSecretProps(const virStorageSource *src)
     size_t n = 0;
     int rc;
 
-    if (vireoBlockdevGetSecret(src, &secret, &n) < 0)
+    if (vireoSecretGet(&src->encryption->secrets[0]->seclookupdef, VIR_SECRET_USAGE_TYPE_VOLUME,
+                       &secret, &n) < 0)
         return NULL;
 
     encoded = g_base64_encode(secret, n);

@@ -19,6 +19,7 @@
 
 #include "vireo_capabilities.h"
 #include "vireo_firmware.h"
+#include "vireo_tpm.h"
 #include "vireo_cpu.h"
 
 #define VIR_FROM_THIS VIR_FROM_CAPABILITIES
@@ -176,7 +177,7 @@ vireoDomainCapabilitiesFillDevices(virDomainCaps *domcaps)
     VIR_DOMAIN_CAPS_ENUM_SET(domcaps->filesystem.driverType, VIR_DOMAIN_FS_DRIVER_TYPE_VIRTIOFS);
 
     domcaps->hostdev.supported = VIR_TRISTATE_BOOL_NO;
-    domcaps->tpm.supported = VIR_TRISTATE_BOOL_NO;
+    vireoTpmFillCapabilities(&domcaps->tpm);
     domcaps->redirdev.supported = VIR_TRISTATE_BOOL_NO;
 }
 

@@ -22,6 +22,7 @@
 #include "vireo_namespace.h"
 #include "vireo_storage.h"
 #include "vireo_sysinfo.h"
+#include "vireo_tpm.h"
 #include "vireo_vcpu.h"
 #include "vireo_vhost.h"
 #include "vireo_virtiofs.h"
@@ -445,7 +446,8 @@ vireoCommandAddChrs(virCommand *cmd,
 
 static int
 vireoCommandAddOthers(virCommand *cmd,
-                      virDomainDef *def)
+                      virDomainDef *def,
+                      vireoCommandInputs *inputs)
 {
     size_t i;
 
@@ -461,6 +463,9 @@ vireoCommandAddOthers(virCommand *cmd,
 
     if (def->watchdog &&
         vireoCommandAddJSON(cmd, "-device", vireoWatchdogProps(def, def->watchdog)) < 0)
+        return -1;
+
+    if (vireoTpmAddArgs(cmd, def, inputs->dir, &inputs->tpmFD) < 0)
         return -1;
 
     if (def->genidRequested &&
@@ -540,7 +545,7 @@ vireoCommandBuild(virDomainDef *def,
         vireoCommandAddChrs(cmd, def, def->consoles, def->nconsoles) < 0 ||
         vireoMemoryAddDevices(cmd, def, inputs->dir) < 0 ||
         vireoCommandAddScreen(cmd, def, inputs->config) < 0 ||
-        vireoCommandAddOthers(cmd, def) < 0)
+        vireoCommandAddOthers(cmd, def, inputs) < 0)
         return NULL;
 
     virCommandAddArgList(cmd, "-sandbox", "on", "-msg", "timestamp=on", NULL);

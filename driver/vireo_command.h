@@ -22,6 +22,7 @@ struct _vireoCommandInputs {
     vireoInterfaceFDs *netFDs; /* one for each <interface>; or NULL */
     bool vsockIsKernels; /* who serves the <vsock>: the kernel, or the monitor */
     int vsockFD;         /* of the kernel's; -1: none */
+    int tpmFD;           /* control channel of the <tpm>; -1: dir/swtpm.sock is */
 };
 
 /**

@@ -29,6 +29,9 @@ VIR_LOG_INIT("vireo.vireo_conf");
 
 #define VIREO_USER "vireo"
 
+/* Whose the authority is that certifies TPMs (swtpm_localca), and so whom libvirt runs them as */
+#define VIREO_TPM_USER "tss"
+
 /* SeaBIOS, where the distribution has it. */
 #define VIREO_BIOS "/usr/share/seabios/bios-256k.bin"
 
@@ -62,6 +65,7 @@ vireoConfigNew(bool privileged)
         config->channelDir = g_strdup(RUNSTATEDIR "/libvirt/vireo/channel");
         config->snapshotDir = g_strdup(LOCALSTATEDIR "/lib/libvirt/vireo/snapshot");
         config->nvramDir = g_strdup(LOCALSTATEDIR "/lib/libvirt/vireo/nvram");
+        config->tpmDir = g_strdup(LOCALSTATEDIR "/lib/libvirt/swtpm");
         config->firmwareDirs = vireoConfigFirmwareDirs(NULL);
     } else {
         g_autofree char *runtimeDir = virGetUserRuntimeDirectory();
@@ -74,6 +78,7 @@ vireoConfigNew(bool privileged)
         config->channelDir = g_strdup_printf("%s/vireo/channel", runtimeDir);
         config->snapshotDir = g_strdup_printf("%s/vireo/snapshot", userDir);
         config->nvramDir = g_strdup_printf("%s/vireo/nvram", userDir);
+        config->tpmDir = g_strdup_printf("%s/vireo/swtpm", userDir);
         config->firmwareDirs = vireoConfigFirmwareDirs(userDir);
     }
     /* Not in there, where domains' pid files have the domains' names. */
@@ -84,6 +89,8 @@ vireoConfigNew(bool privileged)
     config->vncListen = g_strdup(VIR_LOOPBACK_IPV4_ADDR);
     config->user = (uid_t)-1;
     config->group = (gid_t)-1;
+    config->tpmUser = (uid_t)-1;
+    config->tpmGroup = (gid_t)-1;
     config->dynamicOwnership = privileged;
     config->securityDefaultConfined = true;
     config->stdioLogd = true;
@@ -105,6 +112,7 @@ vireoConfigFree(vireoConfig *config)
     g_free(config->channelDir);
     g_free(config->snapshotDir);
     g_free(config->nvramDir);
+    g_free(config->tpmDir);
     g_free(config->bios);
     g_free(config->vncListen);
     g_free(config->vncTLSDir);
@@ -152,6 +160,13 @@ vireoConfigLoadSecurity(vireoConfig *config,
                        group ? group : VIREO_USER, path);
         return -1;
     }
+
+    config->tpmUser = config->user;
+    config->tpmGroup = config->group;
+    if (virDoesUserExist(VIREO_TPM_USER) && virDoesGroupExist(VIREO_TPM_USER) &&
+        (virGetUserID(VIREO_TPM_USER, &config->tpmUser) < 0 ||
+         virGetGroupID(VIREO_TPM_USER, &config->tpmGroup) < 0))
+        return -1;
 
     return 0;
 }
@@ -249,6 +264,7 @@ vireoConfigMakeDirs(vireoConfig *config,
         { config->snapshotDir, 0700, false },
         { config->channelDir, 0755, true },
         { config->nvramDir, 0755, true },
+        { config->tpmDir, 0711, false },
     };
     size_t i;
 

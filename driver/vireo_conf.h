@@ -36,10 +36,13 @@ struct _vireoConfig {
     char **firmwareDirs;  /* of firmware descriptors, the most important last */
     char *bios;           /* what boots where no firmware is asked for */
     char *channelDir;     /* sockets of channels that name none */
+    char *tpmDir;         /* what TPMs keep: libvirt's, not Vireo's alone */
 
     uid_t user;           /* whom monitors run as, (uid_t)-1: as the daemon */
     gid_t group;
     bool dynamicOwnership;
+    uid_t tpmUser;        /* whom TPMs run as */
+    gid_t tpmGroup;
 
     char *vireoBinary;
     char **securityDrivers;

@@ -21,6 +21,7 @@
 #include "vireo_cpu.h"
 #include "vireo_domain.h"
 #include "vireo_namespace.h"
+#include "vireo_tpm.h"
 #include "vireo_validate.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -81,6 +82,8 @@ vireoDomainObjPrivateFormat(virBuffer *buf,
     virBufferEscapeString(buf, "<runtime dir='%s'/>\n", priv->dir);
     if (priv->rebooting)
         virBufferAddLit(buf, "<rebooting/>\n");
+    if (priv->tpmFlags)
+        virBufferAsprintf(buf, "<tpm undefine='%u'/>\n", priv->tpmFlags);
     virBufferAsprintf(buf, "<agent timeout='%d'/>\n", priv->agentTimeout);
     virBufferAsprintf(buf, "<images last='%u'/>\n", priv->lastImage);
     vireoBlockJobsFormat(buf, priv->blockJobs);
@@ -111,6 +114,7 @@ vireoDomainObjPrivateParse(xmlXPathContextPtr ctxt,
 
     priv->rebooting = virXPathBoolean("boolean(./rebooting)", ctxt) == 1;
     if (virXPathInt("string(./agent/@timeout)", ctxt, &priv->agentTimeout) == -2 ||
+        virXPathUInt("string(./tpm/@undefine)", ctxt, &priv->tpmFlags) == -2 ||
         virXPathUInt("string(./images/@last)", ctxt, &priv->lastImage) == -2) {
         virReportError(VIR_ERR_XML_ERROR, "%s", _("a number in the domain's status is none"));
         return -1;
@@ -297,6 +301,9 @@ vireoDomainDeviceDefPostParse(virDomainDeviceDef *dev,
     case VIR_DOMAIN_DEVICE_VSOCK:
         if (dev->data.vsock->model == VIR_DOMAIN_VSOCK_MODEL_DEFAULT)
             dev->data.vsock->model = VIR_DOMAIN_VSOCK_MODEL_VIRTIO;
+        break;
+    case VIR_DOMAIN_DEVICE_TPM:
+        vireoTpmDefault(dev->data.tpm);
         break;
     case VIR_DOMAIN_DEVICE_PANIC:
         if (dev->data.panic->model == VIR_DOMAIN_PANIC_MODEL_DEFAULT)

@@ -48,6 +48,8 @@ struct _vireoDomainObjPrivate {
     /* Why the guest stopped by itself, VIR_DOMAIN_SHUTOFF_UNKNOWN: it has not. */
     int shutoffReason;
     bool panicked;
+    /* * What undefining said of the TPM's state: virDomainUndefineFlagsValues */
+    unsigned int tpmFlags;
     /* * The next power-off is a reboot that was asked for. */
     bool rebooting;
     /* virDomainPausedReason of whoever is about to pause the guest */

@@ -26,6 +26,7 @@
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 #include "vireo_storage.h"
+#include "vireo_tpm.h"
 #include "vireo_vsock.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -127,6 +128,7 @@ vireoDomainDefineXMLFlags(virConnectPtr conn,
     }
 
     vm->persistent = 1;
+    vireoTpmNoteUndefine(vm, 0);
     if (virDomainObjIsActive(vm))
         vm->updated = 1;
     vireoEventQueueLifecycle(vm, VIR_DOMAIN_EVENT_DEFINED,
@@ -168,7 +170,7 @@ vireoDomainUndefineFlags(virDomainPtr dom,
     virDomainObj *vm;
     int ret = -1;
 
-    /* There are none of managed saves, checkpoints, TPMs: removing them all has been done. */
+    /* There are none of managed saves and checkpoints: removing them all has been done. */
     virCheckFlags(VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
                   VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
                   VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
@@ -189,13 +191,14 @@ vireoDomainUndefineFlags(virDomainPtr dom,
     if (virDomainObjBeginJob(vm, VIR_JOB_MODIFY) < 0)
         goto cleanup;
 
-    if (vireoDomainCheckSnapshots(vm, flags) == 0 &&
+    if (vireoTpmCheckUndefine(flags) == 0 && vireoDomainCheckSnapshots(vm, flags) == 0 &&
         vireoFirmwareUndefine(driver->config, vm->newDef ? vm->newDef : vm->def, flags) == 0 &&
         virDomainDeleteConfig(driver->config->configDir, driver->config->autostartDir, vm) == 0) {
         vireoEventQueueLifecycle(vm, VIR_DOMAIN_EVENT_UNDEFINED,
                                  VIR_DOMAIN_EVENT_UNDEFINED_REMOVED);
         vm->persistent = 0;
         vm->autostart = 0;
+        vireoTpmNoteUndefine(vm, flags);
         if (!virDomainObjIsActive(vm))
             vireoProcessRemoveInactive(vm);
         else
@@ -252,6 +255,7 @@ vireoConnectDomainXMLToNative(virConnectPtr conn,
         .monitorFD = -1,
         .vsockIsKernels = vireoVsockIsKernels(),
         .vsockFD = -1,
+        .tpmFD = -1,
     };
     size_t i;
 

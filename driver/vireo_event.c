@@ -26,6 +26,7 @@
 #include "vireo_rx_filter.h"
 #include "vireo_scsi.h"
 #include "vireo_storage.h"
+#include "vireo_tpm.h"
 #include "vireo_watchdog.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -571,6 +572,15 @@ vireoEventPort(virDomainObj *vm,
 }
 
 static void
+vireoEventTpmFailed(virDomainObj *vm,
+                    virJSONValue *data)
+{
+    const char *reason = data ? virJSONValueObjectGetString(data, "reason") : NULL;
+
+    vireoTpmReportFailure(vm, reason ? reason : "?");
+}
+
+static void
 vireoEventRTC(virDomainObj *vm,
               virJSONValue *data)
 {
@@ -641,6 +651,7 @@ static const struct {
     { "VNC_INITIALIZED", vireoEventVncInitialized },
     { "WATCHDOG", vireoEventWatchdog },
     { "X_VIREO_INTERNAL_ERROR", vireoEventInternalError },
+    { "X_VIREO_TPM_FAILED", vireoEventTpmFailed },
 };
 
 static void

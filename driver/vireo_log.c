@@ -72,11 +72,12 @@ vireoLogOpen(virDomainObj *vm,
 }
 
 int
-vireoLogOpenStorage(virDomainObj *vm)
+vireoLogOpenHelper(virDomainObj *vm,
+                   const char *suffix)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    g_autofree char *path = g_strdup_printf("%s/%s.storage-log", priv->driver->config->logDir,
-                                            vm->def->name);
+    g_autofree char *path = g_strdup_printf("%s/%s.%s", priv->driver->config->logDir,
+                                            vm->def->name, suffix);
     size_t tries;
     off_t start;
     int fd;

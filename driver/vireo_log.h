@@ -20,9 +20,10 @@ int
 vireoLogOpen(virDomainObj *vm,
              off_t *start);
 
-/* The same for the storage daemon, which has a log of its own: logDir/NAME.storage-log */
+/* The same for another process of the domain's, which has a log of its own: logDir/NAME.@suffix */
 int
-vireoLogOpenStorage(virDomainObj *vm);
+vireoLogOpenHelper(virDomainObj *vm,
+                   const char *suffix);
 
 /**
  * vireoLogReportStart:

@@ -48,6 +48,7 @@
 #include "vireo_snapshot.h"
 #include "vireo_scsi.h"
 #include "vireo_storage.h"
+#include "vireo_tpm.h"
 #include "vireo_vcpu.h"
 #include "vireo_virtiofs.h"
 #include "vireo_vsock.h"
@@ -222,6 +223,7 @@ vireoProcessLaunch(virDomainObj *vm,
         vireoCgroupSetupEmulator(vm, vm->pid) < 0 ||
         virSecurityManagerSetAllLabel(priv->driver->securityManager, vm->def, NULL, false, false) < 0 ||
         vireoDomainLabelDir(vm) < 0 ||
+        vireoTpmJoin(vm) < 0 ||
         vireoStorageStart(vm) < 0)
         return -1;
 
@@ -360,31 +362,18 @@ vireoProcessConfigure(virDomainObj *vm)
     return 0;
 }
 
+/* What of @inputs the command did not take is still the caller's. */
 static int
 vireoProcessRunMonitor(virDomainObj *vm,
-                       vireoInterfaceFDs *netFDs,
-                       int *vsockFD,
-                       int monitorFD,
+                       vireoCommandInputs *inputs,
                        off_t *logStart)
 {
-    vireoDomainObjPrivate *priv = vm->privateData;
     g_autoptr(virCommand) cmd = NULL;
-    vireoCommandInputs inputs = {
-        .config = priv->driver->config,
-        .dir = priv->dir,
-        .monitorFD = monitorFD,
-        .netFDs = netFDs,
-        .vsockIsKernels = *vsockFD >= 0,
-        .vsockFD = *vsockFD,
-    };
     VIR_AUTOCLOSE logFD = -1;
     off_t start;
 
-    /* What the command did not take is still the caller's. */
-    cmd = vireoCommandBuild(vm->def, &inputs);
-    *vsockFD = inputs.vsockFD;
-    if (!cmd) {
-        VIR_FORCE_CLOSE(inputs.monitorFD);
+    if (!(cmd = vireoCommandBuild(vm->def, inputs))) {
+        VIR_FORCE_CLOSE(inputs->monitorFD);
         return -1;
     }
     if ((logFD = vireoLogOpen(vm, &start)) < 0 ||
@@ -400,14 +389,21 @@ static int
 vireoProcessStartBackEnds(virDomainObj *vm,
                           off_t *logStart)
 {
+    vireoDomainObjPrivate *priv = vm->privateData;
     g_autofree vireoInterfaceFDs *netFDs = g_new0(vireoInterfaceFDs, vm->def->nnets + 1);
-    VIR_AUTOCLOSE vsockFD = -1;
+    vireoCommandInputs inputs = {
+        .config = priv->driver->config,
+        .dir = priv->dir,
+        .netFDs = netFDs,
+        .vsockFD = -1,
+        .tpmFD = -1,
+    };
     size_t i;
-    int fd;
     int ret = -1;
 
-    if (vm->def->vsock && vireoVsockOpen(vm->def->vsock, &vsockFD) < 0)
+    if (vm->def->vsock && vireoVsockOpen(vm->def->vsock, &inputs.vsockFD) < 0)
         return -1;
+    inputs.vsockIsKernels = inputs.vsockFD >= 0;
     for (i = 0; i < vm->def->nfss; i++) {
         if (vireoVirtiofsStart(vm, vm->def->fss[i]) < 0)
             goto cleanup;
@@ -416,14 +412,18 @@ vireoProcessStartBackEnds(virDomainObj *vm,
         if (vireoInterfaceStart(vm, vm->def->nets[i], &netFDs[i]) < 0)
             goto cleanup;
     }
+    if (vireoTpmStart(vm, &inputs.tpmFD) < 0)
+        goto cleanup;
 
-    if ((fd = vireoProcessListen(vm, VIREO_PROCESS_SOCKET)) >= 0)
-        ret = vireoProcessRunMonitor(vm, netFDs, &vsockFD, fd, logStart);
+    if ((inputs.monitorFD = vireoProcessListen(vm, VIREO_PROCESS_SOCKET)) >= 0)
+        ret = vireoProcessRunMonitor(vm, &inputs, logStart);
 
  cleanup:
     /* Those the command took are -1 by now. */
     for (i = 0; i < vm->def->nnets; i++)
         vireoInterfaceFDsClear(&netFDs[i]);
+    VIR_FORCE_CLOSE(inputs.vsockFD);
+    VIR_FORCE_CLOSE(inputs.tpmFD);
     return ret;
 }
 
@@ -599,6 +599,7 @@ vireoProcessCleanUp(virDomainObj *vm,
         vireoInterfaceStop(vm, vm->def->nets[i]);
     for (i = 0; i < vm->def->nfss; i++)
         vireoVirtiofsStop(vm, vm->def->fss[i]);
+    vireoTpmStop(vm);
 
     if (virSecurityManagerRestoreAllLabel(driver->securityManager, vm->def, false, false) < 0)
         VIR_WARN("labels of domain %s could not be restored: %s", vm->def->name,
@@ -697,6 +698,7 @@ vireoProcessRemoveInactive(virDomainObj *vm)
 
     if (!vm->persistent && !virDomainObjIsActive(vm) && !vm->removing) {
         vireoSnapshotForgetAll(vm);
+        vireoTpmForget(vm);
         virDomainObjListRemove(priv->driver->domains, vm);
     }
 }

@@ -24,6 +24,7 @@
 #include "vireo_rx_filter.h"
 #include "vireo_scsi.h"
 #include "vireo_storage.h"
+#include "vireo_tpm.h"
 #include "vireo_vcpu.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -105,6 +106,7 @@ vireoReconnectDomain(virDomainObj *vm)
 
     if (vireoScsiReconnect(vm) < 0)
         return -1;
+    vireoTpmReconnect(vm);
     vireoVcpuReconnect(vm);
     vireoInterfaceReconnect(vm);
     vireoGraphicsReconnect(vm);

@@ -359,7 +359,7 @@ vireoStorageLaunch(virDomainObj *vm)
     int monitorFD;
     int rc;
 
-    if ((logFD = vireoLogOpenStorage(vm)) < 0 ||
+    if ((logFD = vireoLogOpenHelper(vm, "storage-log")) < 0 ||
         (monitorFD = vireoProcessListen(vm, VIREO_STORAGE_SOCKET)) < 0)
         return -1;
     cmd = vireoStorageCommandLine(vm, monitorFD, &logFD);

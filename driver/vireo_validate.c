@@ -313,6 +313,7 @@ vireoValidateRest(const virDomainDef *def)
         { def->sec != NULL, "<launchSecurity>" },
         { def->redirfilter != NULL, "<redirfilter>" },
         { def->npanics > 1, "more than one <panic>" },
+        { def->ntpms > 1, "more than one <tpm>" },
     };
 
     return vireoValidateRefuse(refusals);

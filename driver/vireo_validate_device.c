@@ -13,6 +13,7 @@
 #include "vireo_disk.h"
 #include "vireo_scsi.h"
 #include "vireo_storage.h"
+#include "vireo_tpm.h"
 #include "vireo_validate.h"
 #include "vireo_vhost.h"
 #include "vireo_virtiofs.h"
@@ -547,6 +548,8 @@ vireoValidateDeviceDef(const virDomainDeviceDef *dev,
         return vireoValidateInput(dev->data.input, def);
     case VIR_DOMAIN_DEVICE_WATCHDOG:
         return vireoWatchdogValidate(dev->data.watchdog);
+    case VIR_DOMAIN_DEVICE_TPM:
+        return vireoTpmValidate(dev->data.tpm);
     case VIR_DOMAIN_DEVICE_PANIC:
         return vireoValidatePanic(dev->data.panic);
     default:

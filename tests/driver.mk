@@ -27,6 +27,7 @@ driver_test_data = \
 	scsi \
 	storage \
 	sysinfo \
+	tpm \
 	usb \
 	vhost-user \
 	vsock

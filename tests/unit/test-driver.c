@@ -58,6 +58,7 @@ testCommandLine(virDomainDef *def)
         .dir = "/run/libvirt/vireo/1-test",
         .monitorFD = -1,
         .vsockFD = -1,
+        .tpmFD = -1,
     };
     g_autoptr(virCommand) cmd = NULL;
     g_auto(GStrv) args = NULL;
@@ -263,8 +264,13 @@ static const testRefusal testRefusals[] = {
       "<input>" },
     { "input-ps2-alone", "", "", "<input type='keyboard' bus='ps2'/>", "without <video>" },
     { "sound", "", "", "<sound model='ich9'/>", "<sound>" },
-    { "tpm", "", "", "<tpm><backend type='emulator'/></tpm>", "<tpm>" },
     { "watchdog-model", "", "", "<watchdog model='ib700'/>", "i6300esb" },
+    { "tpm-tis", "", "", "<tpm model='tpm-tis'><backend type='emulator'/></tpm>", "tpm-tis" },
+    { "tpm-1.2", "", "", "<tpm><backend type='emulator' version='1.2'/></tpm>", "version='1.2'" },
+    { "tpm-passthrough", "", "", "<tpm><backend type='passthrough'/></tpm>", "passthrough" },
+    { "tpm-two", "", "",
+      "<tpm><backend type='emulator'/></tpm><tpm><backend type='emulator'/></tpm>",
+      "more than one <tpm>" },
     { "watchdog-dump", "", "", "<watchdog model='i6300esb' action='dump'/>", "action='dump'" },
     { "hostdev", "", "", "<hostdev mode='subsystem' type='pci'><source>"
       "<address domain='0' bus='1' slot='0' function='0'/></source></hostdev>", "<hostdev>" },
