@@ -122,3 +122,38 @@ def no_exits_for_requests() -> None:
             exits, before = user_space_exits(pid) - exits, frames() - before
             check(before >= 1000 and exits <= before * EXITS_PER_REQUEST,
                   f"{exits} exits for {before} frames, vhost={taps[tap]}")
+
+
+BAD_SECTOR = 0x1234  # of scsi_debug's disks, with opts=2
+
+
+@test()
+def a_disk_of_the_host_fails() -> None:
+    """Sectors that cannot be read are the guest's I/O errors; a disk that is pulled out takes no other with it."""
+    command("modprobe", "sd_mod")
+    command("modprobe", "scsi_debug", "dev_size_mb=8", "max_luns=2", "opts=2", "delay=0")
+    with contextlib.ExitStack() as stack:
+        stack.callback(subprocess.run, ["modprobe", "-r", "scsi_debug"], check=False)
+        wait_for("the disks", lambda: len(list(pathlib.Path("/sys/bus/scsi/devices").glob("*/block/*"))) == 2, 20)
+        disks = sorted(path.name for path in pathlib.Path("/sys/bus/scsi/devices").glob("*/block/*"))
+        monitor = stack.enter_context(Monitor(*(argument for chassis, disk in enumerate(disks, 1) for argument in (
+            "-device", f"pcie-root-port,id=port-{disk},chassis={chassis}",
+            "-blockdev", f"driver=host_device,filename=/dev/{disk},node-name={disk},cache.direct=on",
+            "-device", f"virtio-blk-pci,bus=port-{disk},drive={disk},id=disk-{disk}"))))
+        shell, qmp = monitor.shell, monitor.qmp
+        read = "dd if=/dev/{} of=/dev/null bs=4k skip={} count=1 iflag=direct 2>&1"
+        bad = BAD_SECTOR * 512 // 4096
+        shell.shell(read.format("vda", bad - 1))
+        check("I/O error" in shell.shell(read.format("vda", bad), status=1), "a bad sector")
+        event = qmp.wait_event("BLOCK_IO_ERROR")["data"]
+        check(event["action"] == "report" and event["operation"] == "read", f"{event}")
+
+        shell.shell(f"(while {read.format('vdb', 5)}; do :; done) >/dev/null & echo 3 >/proc/sys/vm/drop_caches")
+        pathlib.Path(f"/sys/block/{disks[0]}/device/delete").write_text("1", encoding="ascii")
+        check("I/O error" in shell.shell(read.format("vda", 7), status=1), "a disk that is gone")
+        check(qmp.execute("query-status")["running"], "the machine runs")
+        shell.shell(read.format("vdb", 7))
+        shell.shell("jobs | grep -q Running")
+        qmp.execute("device_del", id=f"disk-{disks[0]}")
+        qmp.wait_event("DEVICE_DELETED")
+        shell.shell(read.format("vdb", 8))

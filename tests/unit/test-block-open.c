@@ -361,6 +361,43 @@ static void test_split(Fixture *fixture, gconstpointer data)
 	free(buffer);
 }
 
+/* The device shrinks under us, as one that is pulled out does to nothing: an error, not zeroes. */
+static void test_block_device_shrinks(Fixture *fixture, gconstpointer data)
+{
+	int loop_fd = -1;
+	g_autofree char *path = make_loop_device(fixture->image, &loop_fd);
+	g_autoptr(GError) error = NULL;
+	char *buffer = aligned_alloc(4096, 8192);
+	BlockNode *node;
+
+	(void)data;
+	if (!path) {
+		g_test_skip("this machine has no loop device to give");
+		free(buffer);
+		return;
+	}
+	add(fixture->nodes, &error, "host_device,node-name=d,filename=%s,cache.direct=on", path);
+	g_assert_no_error(error);
+	node = block_nodes_find(fixture->nodes, "d");
+	g_assert_true(claim(fixture, node, true, &error));
+	g_assert_cmpint(truncate(fixture->image, 1 << 20), ==, 0);
+	g_assert_cmpint(ioctl(loop_fd, LOOP_SET_CAPACITY, 0), ==, 0);
+	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 2 << 20, buffer, 4096), ==, -ENXIO);
+	g_assert_cmpint(transfer(fixture, node, BLOCK_WRITE, 2 << 20, buffer, 4096), ==, -ENXIO);
+	/* Half of it is there. */
+	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, (1 << 20) - 4096, buffer, 8192), ==,
+			-ENXIO);
+	g_assert_cmpint(transfer(fixture, node, BLOCK_WRITE, (1 << 20) - 4096, buffer, 8192), ==,
+			-ENXIO);
+	g_assert_cmpint(transfer(fixture, node, BLOCK_READ, 0, buffer, 8192), ==, 0);
+	g_assert_cmpint(buffer[512], ==, 1);
+	block_node_detach(node);
+	g_assert_true(block_nodes_remove(fixture->nodes, "d", NULL));
+	ioctl(loop_fd, LOOP_CLR_FD, 0);
+	fd_close(&loop_fd);
+	free(buffer);
+}
+
 #define ADD_TEST(name, data, function) \
 	g_test_add("/block/" name, Fixture, data, fixture_set_up, function, fixture_tear_down)
 
@@ -376,5 +413,6 @@ int main(int argc, char **argv)
 	ADD_TEST("auto-read-only", NULL, test_auto_read_only);
 	ADD_TEST("split", NULL, test_split);
 	ADD_TEST("block-device", NULL, test_block_device);
+	ADD_TEST("block-device-shrinks", NULL, test_block_device_shrinks);
 	return g_test_run();
 }

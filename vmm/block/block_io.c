@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* Direct I/O from memory that is not aligned for it is copied in pieces of this many bytes. */
 #define BOUNCE_SIZE (256u * 1024)
@@ -69,10 +70,24 @@ static FilePort *port_of(const BlockRequest *request)
 	return (FilePort *)request->port;
 }
 
+/*
+ * Whether @request goes past the end of a device that is gone, or has become smaller. Linux says of
+ * one that there is no space on it, which waiting for somebody to make some would not help.
+ */
+static bool is_past_end(const BlockRequest *request)
+{
+	const BlockFile *file = file_of(request);
+	off_t size = file->block_device ? lseek(file->fd, 0, SEEK_END) : -1;
+
+	return size >= 0 && request->offset + request->size > (uint64_t)size;
+}
+
 static void finish(BlockRequest *request, int result)
 {
 	bool refused = request->stage == STAGE_NOTHING && (result == -EINVAL || result == -EROFS);
 
+	if (result == -ENOSPC && is_past_end(request))
+		result = -ENXIO;
 	g_clear_pointer(&request->advanced, g_free);
 	g_clear_pointer(&request->bounce, free);
 	if (request->split)
@@ -224,6 +239,10 @@ static void transfer_done(BlockRequest *request, int result)
 	/* Direct I/O can only go on from a block's start: a part of one is the end of the file. */
 	at_end = is_read &&
 		 (result == 0 || (request->done & (file_of(request)->offset_alignment - 1)));
+	if (at_end && request->done < request->size && file_of(request)->block_device) {
+		finish(request, -ENXIO);
+		return;
+	}
 	if (at_end && request->done < request->size)
 		zero_rest(request);
 	if (at_end || request->done >= request->size)
