@@ -92,10 +92,15 @@ tests_unit_test_throttle_SOURCES = tests/unit/test-throttle.c
 tests_unit_test_throttle_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_throttle_LDADD = $(TEST_LIBS)
 
+NETDEV_FIXTURE = tests/unit/netdev_fixture.c tests/unit/netdev_fixture.h
 unit_tests += tests/unit/test-netdev
-tests_unit_test_netdev_SOURCES = tests/unit/test-netdev.c
+tests_unit_test_netdev_SOURCES = tests/unit/test-netdev.c $(NETDEV_FIXTURE)
 tests_unit_test_netdev_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_netdev_LDADD = $(TEST_LIBS)
+unit_tests += tests/unit/test-netdev-tap
+tests_unit_test_netdev_tap_SOURCES = tests/unit/test-netdev-tap.c $(NETDEV_FIXTURE)
+tests_unit_test_netdev_tap_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_netdev_tap_LDADD = $(TEST_LIBS)
 
 fuzz_tests += tests/fuzz/fuzz-net-stream
 tests_fuzz_fuzz_net_stream_SOURCES = tests/fuzz/fuzz-net-stream.c tests/fuzz/fuzz.h
@@ -386,9 +391,14 @@ list-%-programs:
 	@echo $($*_programs)
 
 device_tests += tests/device/test-virtio-net
-tests_device_test_virtio_net_SOURCES = tests/device/test-virtio-net.c
+NET_FIXTURE = tests/device/virtio_net_fixture.c tests/device/virtio_net_fixture.h
+tests_device_test_virtio_net_SOURCES = tests/device/test-virtio-net.c $(NET_FIXTURE)
 tests_device_test_virtio_net_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_net_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+device_tests += tests/device/test-virtio-net-control
+tests_device_test_virtio_net_control_SOURCES = tests/device/test-virtio-net-control.c $(NET_FIXTURE)
+tests_device_test_virtio_net_control_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_net_control_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 
 device_tests += tests/device/test-virtio-vsock
 tests_device_test_virtio_vsock_SOURCES = tests/device/test-virtio-vsock.c

@@ -146,11 +146,6 @@ const char *netdev_id(const Netdev *netdev)
 	return netdev->id;
 }
 
-char *netdev_describe(Netdev *netdev)
-{
-	return netdev->ops->describe(netdev);
-}
-
 bool netdev_attach(Netdev *netdev, const char *user, IoLoop *loop, const NetdevListener *listener,
 		   void *opaque, GError **error)
 {

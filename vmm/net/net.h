@@ -76,8 +76,6 @@ Netdev *netdevs_find(Netdevs *netdevs, const char *id);
 
 /* Its id; borrowed. Any thread. */
 const char *netdev_id(const Netdev *netdev);
-/* "type=tap,ifname=vnet0,...": for logs and people. Owned. Main thread. */
-char *netdev_describe(Netdev *netdev);
 
 /*
  * Claim @netdev for the card called @user, serving it on @loop. False and @error when another

@@ -19,7 +19,6 @@ typedef struct NetdevOps {
 	bool (*open)(Netdev *netdev, const QapiNetdev *options, GError **error);
 	/* Main thread, after stop() where it was attached. Also after a failed open. */
 	void (*close)(Netdev *netdev);
-	char *(*describe)(Netdev *netdev);
 
 	/* Loop thread: the card came, is about to go. stop() ends all watches. May be NULL. */
 	void (*start)(Netdev *netdev);

@@ -25,7 +25,6 @@
 
 typedef struct NetStream {
 	Netdev netdev;
-	char *address;	/* for people */
 	int listen_fd;	/* -1: a client */
 	int spare_fd;	/* for socket_accept() */
 	bool owns_path; /* listen_fd made a path in the file system */
@@ -317,23 +316,19 @@ static int stream_open_socket(NetStream *stream, const QapiSocketAddress *addres
 	case QAPI_SOCKET_ADDRESS_TYPE_UNIX: {
 		const QapiUnixSocketAddress *to = &address->u.q_unix;
 
-		stream->address = g_strdup_printf("unix:%s", to->path);
 		return socket_open_unix(to->path, to->has_abstract && to->abstract, server, error);
 	}
 	case QAPI_SOCKET_ADDRESS_TYPE_INET: {
 		const QapiInetSocketAddress *to = &address->u.inet;
 
-		stream->address = g_strdup_printf("tcp:%s:%s", to->host, to->port);
 		return socket_open_inet(to->host, to->port, to->has_ipv4 && to->ipv4,
 					to->has_ipv6 && to->ipv6,
 					server ? SOCKET_SERVER : SOCKET_CLIENT, error);
 	}
 	case QAPI_SOCKET_ADDRESS_TYPE_FD: {
 		const char *name = address->u.fd.str;
-		int fd;
+		int fd = netdev_take_fd(&stream->netdev, name, error);
 
-		stream->address = g_strdup_printf("fd:%s", name);
-		fd = netdev_take_fd(&stream->netdev, name, error);
 		if (fd >= 0 && !socket_check_passed(fd, server, error)) {
 			netdev_refuse_fd(name, fd);
 			return -1;
@@ -377,15 +372,6 @@ static void stream_close(Netdev *netdev)
 	fd_close(&stream->fd);
 	net_framing_clear(&stream->framing);
 	g_clear_pointer(&stream->unsent, g_free);
-	g_clear_pointer(&stream->address, g_free);
-}
-
-static char *stream_describe(Netdev *netdev)
-{
-	NetStream *stream = (NetStream *)netdev;
-
-	return g_strdup_printf("type=stream,addr=%s%s", stream->address,
-			       stream->listen_fd >= 0 ? ",server=on" : "");
 }
 
 static unsigned stream_offloads(const Netdev *netdev)
@@ -405,7 +391,6 @@ const NetdevOps netdev_stream_ops = {
 	.object_size = sizeof(NetStream),
 	.open = stream_open,
 	.close = stream_close,
-	.describe = stream_describe,
 	.start = stream_start,
 	.stop = stream_stop,
 	.offloads = stream_offloads,

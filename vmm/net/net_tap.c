@@ -298,16 +298,6 @@ static void tap_close(Netdev *netdev)
 	g_clear_pointer(&tap->queues, g_free);
 }
 
-static char *tap_describe(Netdev *netdev)
-{
-	NetTap *tap = (NetTap *)netdev;
-
-	return g_strdup_printf("type=tap,ifname=%s,fd=%d,queues=%u,vnet_hdr=%s,vhost=%s",
-			       tap->name, tap->queues[0].fd, netdev->n_queues,
-			       tap->has_header ? "on" : "off",
-			       tap->queues[0].vhost_fd >= 0 ? "on" : "off");
-}
-
 static unsigned tap_offloads(const Netdev *netdev)
 {
 	return ((const NetTap *)netdev)->offloads;
@@ -479,7 +469,6 @@ const NetdevOps netdev_tap_ops = {
 	.object_size = sizeof(NetTap),
 	.open = tap_open,
 	.close = tap_close,
-	.describe = tap_describe,
 	.start = tap_start,
 	.stop = tap_stop,
 	.use_queues = tap_use_queues,

@@ -36,11 +36,6 @@ static void vhost_user_close(Netdev *netdev)
 	g_clear_pointer(&((NetVhostUser *)netdev)->chardev, g_free);
 }
 
-static char *vhost_user_describe(Netdev *netdev)
-{
-	return g_strdup_printf("type=vhost-user,chardev=%s", ((NetVhostUser *)netdev)->chardev);
-}
-
 static void vhost_user_stop(Netdev *netdev)
 {
 	(void)netdev;
@@ -94,7 +89,6 @@ const NetdevOps netdev_vhost_user_ops = {
 	.object_size = sizeof(NetVhostUser),
 	.open = vhost_user_open,
 	.close = vhost_user_close,
-	.describe = vhost_user_describe,
 	.stop = vhost_user_stop,
 	.chardev = vhost_user_chardev,
 	.offloads = vhost_user_offloads,

@@ -1,0 +1,271 @@
+/*
+ * test-virtio-net-control.c: the network card's commands, its configuration, its coming and going
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include "tests/device/virtio_net_fixture.h"
+
+#include <string.h>
+
+static unsigned offloads_now(Netdev *netdev)
+{
+	unsigned offloads;
+
+	g_mutex_lock(&netdev->lock);
+	offloads = netdev->offloads;
+	g_mutex_unlock(&netdev->lock);
+	return offloads;
+}
+
+static void test_filter(Fixture *fixture, gconstpointer data)
+{
+	static const char other[] = "\x52\x54\x00\x99\x99\x99",
+			  group[] = "\x01\x00\x5e\x00\x00\x01",
+			  broadcast[] = "\xff\xff\xff\xff\xff\xff";
+	static const uint8_t tables[] = "\1\0\0\0\x52\x54\x00\x99\x99\x99"
+					"\1\0\0\0\x01\x00\x5e\x00\x00\x01";
+	static const uint16_t vlan = 5;
+	QapiRxFilterInfo *info;
+
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	offer_buffers(fixture, 0, 100, 128);
+	g_assert_true(receives(fixture, other, 0x800, 0)); /* promiscuous at first */
+	g_assert_cmpuint(control(fixture, 0, 0, "\0", 1), ==, 0);
+	g_assert_cmpuint(fixture->n_filter_events, ==, 1);
+	g_assert_true(receives(fixture, MAC, 0x800, 0));
+	g_assert_true(receives(fixture, broadcast, 0x800, 0));
+	g_assert_false(receives(fixture, other, 0x800, 0));
+	g_assert_false(receives(fixture, group, 0x800, 0));
+	g_assert_cmpuint(control(fixture, 1, 0, tables, sizeof(tables) - 1), ==, 0);
+	g_assert_true(receives(fixture, other, 0x800, 0));
+	g_assert_true(receives(fixture, group, 0x800, 0));
+	g_assert_false(receives(fixture, MAC, 0x8100, 5));
+	g_assert_cmpuint(control(fixture, 2, 0, &vlan, 2), ==, 0);
+	g_assert_true(receives(fixture, MAC, 0x8100, 0x2005));
+	g_assert_cmpuint(control(fixture, 0, 5, "\1", 1), ==, 0);
+	g_assert_false(receives(fixture, broadcast, 0x800, 0));
+	g_assert_cmpuint(control(fixture, 1, 1, "\x52\x54\x00\x44\x44\x44", 6), ==, 0);
+	g_assert_false(receives(fixture, MAC, 0x800, 0));
+	g_assert_true(receives(fixture, "\x52\x54\x00\x44\x44\x44", 0x800, 0));
+	g_assert_cmphex(virtio_driver_read_config(&fixture->driver, 4, 2), ==, 0x4444);
+
+	g_assert_cmpuint(fixture->n_filter_events, ==, 1);
+	info = virtio_net_query_rx_filter(fixture->device);
+	g_assert_false(info->promiscuous);
+	g_assert_false(info->broadcast_allowed);
+	g_assert_cmpstr(info->main_mac, ==, "52:54:00:44:44:44");
+	g_assert_cmpuint(info->unicast_table->len, ==, 1);
+	g_assert_cmpstr(info->multicast_table->pdata[0], ==, "01:00:5e:00:00:01");
+	g_assert_cmpuint(info->vlan_table->len, ==, 1);
+	g_assert_cmpint(g_array_index(info->vlan_table, int64_t, 0), ==, 5);
+	qapi_free_RxFilterInfo(info);
+	g_assert_cmpuint(control(fixture, 2, 1, &vlan, 2), ==, 0);
+	g_assert_cmpuint(fixture->n_filter_events, ==, 2);
+	/* Reset brings the address back. */
+	virtio_driver_set_status(&fixture->driver, 0);
+	g_assert_cmphex(virtio_driver_read_config(&fixture->driver, 4, 2), ==, 0x0302);
+}
+
+static void test_bad_commands(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	g_autofree uint8_t *many = g_malloc0(4 + 65 * 6 + 4);
+	uint64_t gpa;
+	QapiRxFilterInfo *info;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	g_assert_cmpuint(control(fixture, 0, 0, "", 0), ==, 1);
+	g_assert_cmpuint(control(fixture, 0, 6, "\1", 1), ==, 1);
+	g_assert_cmpuint(control(fixture, 1, 0, "\xff\xff\xff\xff", 4), ==, 1);
+	g_assert_cmpuint(control(fixture, 1, 0, "\0\0\0\0\1\0\0\0abc", 11), ==, 1);
+	g_assert_cmpuint(control(fixture, 1, 1, "abc", 3), ==, 1);
+	g_assert_cmpuint(control(fixture, 2, 0, "\xff\xff", 2), ==, 1);
+	g_assert_cmpuint(control(fixture, 2, 9, "\1\0", 2), ==, 1);
+	g_assert_cmpuint(control(fixture, 4, 0, "\2\0", 2), ==, 1);
+	g_assert_cmpuint(control(fixture, 99, 0, "", 0), ==, 1);
+	many[0] = 65;
+	g_assert_cmpuint(control(fixture, 1, 0, many, 4 + 65 * 6 + 4), ==, 0);
+	info = virtio_net_query_rx_filter(fixture->device);
+	g_assert_true(info->unicast_overflow);
+	g_assert_cmpuint(info->unicast_table->len, ==, 0);
+	qapi_free_RxFilterInfo(info);
+	/* No room for the answer. */
+	gpa = virtio_driver_alloc(driver, 16);
+	virtio_ring_describe(&driver->rings[CTRL], 0, gpa, 3, 0, 0);
+	virtio_driver_offer(driver, CTRL, 0);
+	g_assert_true(virtio_driver_wait_needs_reset(driver));
+}
+
+static void test_offloads(Fixture *fixture, gconstpointer data)
+{
+	static const uint64_t checksum = 1 << 1, unknown = 1 << 14;
+
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	g_assert_cmpuint(offloads_now(fixture->netdev), ==, fixture->netdev->supported);
+	g_assert_cmpuint(control(fixture, 5, 0, &checksum, 8), ==, 0);
+	g_assert_cmpuint(offloads_now(fixture->netdev), ==, NET_OFFLOAD_CHECKSUM);
+	g_assert_cmpuint(control(fixture, 5, 0, &unknown, 8), ==, 1);
+	g_assert_cmpuint(offloads_now(fixture->netdev), ==, NET_OFFLOAD_CHECKSUM);
+	virtio_driver_start(&fixture->driver, 0);
+	g_assert_cmpuint(offloads_now(fixture->netdev), ==, 0);
+}
+
+static void test_config(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	const uint8_t *bytes;
+	gsize size;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	g_assert_cmphex(virtio_driver_read_config(driver, 0, 4), ==, 0x01005452);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 6, 2), ==, 1);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 8, 2), ==, 1);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 10, 2), ==, 9000);
+	fixture->netdev->link_up = false;
+	fixture->netdev->listener->link_changed(fixture->netdev->opaque, false);
+	g_assert_true(virtio_driver_wait_interrupt(driver, 0));
+	g_assert_cmpuint(virtio_driver_read_config(driver, 6, 2), ==, 0);
+	fixture->netdev->link_up = true;
+	virtio_net_announce(fixture->device);
+	g_assert_cmpuint(n_sent(fixture), ==, 1);
+	bytes = g_bytes_get_data(fixture->netdev->sent->pdata[0], &size);
+	g_assert_cmpuint(size, ==, NET_HEADER_SIZE + 60);
+	g_assert_cmpmem(bytes + NET_HEADER_SIZE, 14, "\xff\xff\xff\xff\xff\xff" MAC "\x80\x35", 14);
+	g_assert_cmpmem(bytes + NET_HEADER_SIZE + 22, 6, MAC, 6);
+	g_assert_true(virtio_driver_wait_interrupt(driver, 0));
+	g_assert_cmpuint(virtio_driver_read_config(driver, 6, 2), ==, 3);
+	g_assert_cmpuint(control(fixture, 3, 0, "", 0), ==, 0);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 6, 2), ==, 1);
+}
+
+/* Buffers that were popped ahead are given back, and serve after the pause. */
+static void test_pause(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	offer_buffers(fixture, 0, 10, 1000);
+	arrive(fixture, MAC, 0x800, 0, 100);
+	g_assert_cmpuint(virtio_driver_wait(&fixture->driver, RX, NULL), ==, 0);
+	fixture->device->type->pause(fixture->device);
+	g_assert_false(fixture->netdev->watched[0]);
+	arrive(fixture, MAC, 0x800, 0, 2500);
+	assert_nothing_received(fixture);
+	fixture->device->type->resume(fixture->device);
+	for (unsigned i = 1; i < 4; i++)
+		g_assert_cmpuint(virtio_driver_wait(&fixture->driver, RX, NULL), ==, i);
+}
+
+static void test_unplug_while_busy(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	offer_buffers(fixture, 0, 200, 1000);
+	io_loop_run_sync(fixture->loop, become_busy, fixture->netdev);
+	for (unsigned i = 0; i < 100; i++) {
+		arrive(fixture, MAC, 0x800, 0, 3000);
+		send_frame(fixture, i * 2, 100);
+	}
+	fake_machine_remove(fixture->fake, fixture->device);
+	fixture->device = NULL;
+}
+
+static void go(gpointer data)
+{
+	((Netdev *)data)->gone = true;
+}
+
+/* The tap is deleted: frames to send are lost, and nobody goes on looking for ones to receive. */
+static void test_host_side_gone(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	offer_buffers(fixture, 0, 10, 1000);
+	io_loop_run_sync(fixture->loop, go, fixture->netdev);
+	arrive(fixture, MAC, 0x800, 0, 100);
+	assert_nothing_received(fixture);
+	g_assert_false(fixture->netdev->watched[0]);
+	for (unsigned i = 0; i < 10; i++)
+		send_frame(fixture, i * 2, 100);
+	for (unsigned i = 0; i < 10; i++)
+		g_assert_cmpuint(virtio_driver_wait(&fixture->driver, TX, NULL), ==, i * 2);
+	g_assert_cmpuint(n_sent(fixture), ==, 0);
+	offer_buffers(fixture, 10, 10, 1000);
+	assert_nothing_received(fixture);
+	g_assert_false(fixture->netdev->watched[0]);
+}
+
+/* What was offered before is served at DRIVER_OK, without another notification. */
+static void test_kick_before_driver_ok(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data;
+	for (unsigned i = RX; i <= CTRL; i++)
+		virtio_driver_kick(driver, i);
+	virtio_driver_negotiate(driver, F_ALL);
+	for (unsigned i = RX; i <= CTRL; i++)
+		virtio_driver_enable_queue(driver, i, 0);
+	offer_buffers(fixture, 0, 4, 1000);
+	arrive(fixture, MAC, 0x800, 0, 100);
+	send_frame(fixture, 0, 100);
+	assert_nothing_received(fixture);
+	g_assert_cmpuint(n_sent(fixture), ==, 0);
+	virtio_driver_set_status(driver, 0xf);
+	g_assert_cmpuint(virtio_driver_wait(driver, RX, NULL), ==, 0);
+	g_assert_cmpuint(virtio_driver_wait(driver, TX, NULL), ==, 0);
+	g_assert_cmpuint(n_sent(fixture), ==, 1);
+}
+
+static void test_state(Fixture *fixture, gconstpointer options)
+{
+	g_autofree Netdev *other_netdev = g_new0(Netdev, 1);
+	g_autofree char *all = g_strconcat("netdev=other,mac=52:54:00:01:02:03", options ? "," : "",
+					   (const char *)options, NULL);
+	Device *other;
+
+	other_netdev->supported = fixture->netdev->supported;
+	other_netdev->n_queues = fixture->netdev->n_queues;
+	fake_machine_set_netdev(fixture->fake, "other", other_netdev);
+	other = fake_machine_add(fixture->fake, &virtio_net_type.pci.device, all);
+	virtio_driver_start(&fixture->driver, F_ALL);
+	g_assert_cmpuint(control(fixture, 1, 1, "\x52\x54\x00\x44\x44\x44", 6), ==, 0);
+	g_assert_cmpuint(control(fixture, 2, 0, "\7\0", 2), ==, 0);
+	offer_buffers(fixture, 0, 10, 1000);
+	fixture->device->type->pause(fixture->device);
+	fake_machine_check_state(fixture->device, other);
+	fake_machine_remove(fixture->fake, fixture->device);
+	fixture->device = NULL;
+	other->type->resume(other);
+	g_assert_cmphex(virtio_driver_read_config(&fixture->driver, 4, 2), ==, 0x4444);
+	virtio_driver_settle(fixture->loop);
+	g_assert_true(other_netdev->watched[0]);
+	fake_machine_remove(fixture->fake, other);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	net_fixture_add("filter", test_filter, NULL);
+	net_fixture_add("bad-commands", test_bad_commands, NULL);
+	net_fixture_add("offloads", test_offloads, NULL);
+	net_fixture_add("config", test_config, "host_mtu=9000");
+	net_fixture_add("pause", test_pause, NULL);
+	net_fixture_add("unplug-while-busy", test_unplug_while_busy, NULL);
+	net_fixture_add("host-side-gone", test_host_side_gone, NULL);
+	net_fixture_add("kick-before-driver-ok", test_kick_before_driver_ok, NULL);
+	net_fixture_add("state", test_state, NULL);
+	net_fixture_add("in-order/filter", test_filter, "in_order=on");
+	net_fixture_add("packed/filter", test_filter, "packed=on");
+	net_fixture_add("packed/pause", test_pause, "packed=on");
+	net_fixture_add("packed/unplug-while-busy", test_unplug_while_busy, "packed=on");
+	net_fixture_add("packed/host-side-gone", test_host_side_gone, "packed=on");
+	net_fixture_add("packed/kick-before-driver-ok", test_kick_before_driver_ok, "packed=on");
+	net_fixture_add("packed/state", test_state, "packed=on");
+	return g_test_run();
+}
