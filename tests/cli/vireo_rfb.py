@@ -5,7 +5,7 @@ import ctypes
 import socket
 import struct
 
-RAW, DESKTOP_SIZE, EXTENDED_KEY, LAST_RECT = 0, -223, -258, -224
+RAW, DESKTOP_SIZE, EXTENDED_KEY, LAST_RECT, EXTENDED_SIZE = 0, -223, -258, -224, -308
 NONE, VNC, VENCRYPT = 1, 2, 19
 X509_NONE, X509_VNC = 260, 261
 
@@ -98,6 +98,13 @@ class Client:
             if encoding == DESKTOP_SIZE:
                 self.width, self.height = width, height
                 self.pixels = bytearray(width * height * 4)
+            elif encoding == EXTENDED_SIZE:
+                # Who asked for it, and what became of that.
+                self.sizes.append((x, y, width, height))
+                self.take(3 + 16 * self.number('B'))
+                if y == 0 and (width, height) != (self.width, self.height):
+                    self.width, self.height = width, height
+                    self.pixels = bytearray(width * height * 4)
             elif encoding == EXTENDED_KEY:
                 self.extended_key = True
             elif encoding == LAST_RECT:
@@ -114,6 +121,15 @@ class Client:
     def pixel(self, x, y):
         at = (y * self.width + x) * 4
         return struct.unpack('<I', self.pixels[at:at + 4])[0] & 0xffffff
+
+    def take_sizes(self):
+        """From now on hears of sizes in full, and may ask for one."""
+        self.sizes = []
+        self.socket.sendall(struct.pack('>BxH5i', 2, 5, RAW, DESKTOP_SIZE, EXTENDED_SIZE, EXTENDED_KEY, LAST_RECT))
+
+    def resize(self, width, height, screens=1):
+        self.socket.sendall(struct.pack('>BxHHBx', 251, width, height, screens) +
+                            struct.pack('>IHHHHI', 1, 0, 0, width, height, 0) * screens)
 
     def key(self, keysym, down=True):
         self.socket.sendall(struct.pack('>BBxxI', 4, down, keysym))

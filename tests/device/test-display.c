@@ -113,6 +113,10 @@ static void test_registers(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 		sum = (uint8_t)(sum + fake_read(fake, REGISTERS + i, 1));
 	g_assert_cmpuint(sum, ==, 0);
 	g_assert_cmphex(fake_read(fake, REGISTERS + 56, 1), ==, 1280 & 0xff);
+	/* Another size is in there when the guest looks again. */
+	g_assert_true(display_console_suggest_size(fixture->console, 1000, 9999));
+	g_assert_cmphex(fake_read(fake, REGISTERS + 56, 1), ==, 1000 & 0xff);
+	g_assert_cmphex(fake_read(fake, REGISTERS + 61, 1) >> 4, ==, 4095 >> 8);
 	/* What is between and behind is nothing, and every size of access is harmless. */
 	for (unsigned offset = 0; offset < 0x1000; offset++) {
 		for (unsigned size = 1; size <= 8; size *= 2) {

@@ -255,6 +255,64 @@ static void test_information(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 			VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID);
 }
 
+/* The size that output @index prefers, by display information and EDID, and where it is. */
+static struct virtio_gpu_rect preferred(Fixture *fixture, unsigned index)
+{
+	struct virtio_gpu_resp_display_info info;
+	struct virtio_gpu_resp_edid edid;
+	const struct virtio_gpu_cmd_get_edid command = { .hdr.type = VIRTIO_GPU_CMD_GET_EDID,
+							 .scanout = index };
+
+	g_assert_cmphex(send_command(fixture,
+				     &(struct virtio_gpu_ctrl_hdr){
+					     .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO },
+				     sizeof(struct virtio_gpu_ctrl_hdr)),
+			==, VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
+	memcpy(&info, virtio_driver_ram(&fixture->driver, fixture->answer), sizeof(info));
+	g_assert_cmphex(send_command(fixture, &command, sizeof(command)), ==,
+			VIRTIO_GPU_RESP_OK_EDID);
+	memcpy(&edid, virtio_driver_ram(&fixture->driver, fixture->answer), sizeof(edid));
+	g_assert_cmpuint(edid.edid[56] | (edid.edid[58] & 0xf0) << 4, ==,
+			 info.pmodes[index].r.width);
+	g_assert_cmpuint(edid.edid[59] | (edid.edid[61] & 0xf0) << 4, ==,
+			 info.pmodes[index].r.height);
+	return info.pmodes[index].r;
+}
+
+/* A viewer's window changes its size: the driver hears of it, and asks. */
+static void test_resize(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	struct virtio_gpu_rect rect;
+
+	g_assert_cmpuint(virtio_driver_read_config(driver, 0, 4), ==, 0);
+	display_console_suggest_size(console(fixture, 0), 1024, 768); /* as it is */
+	g_assert_cmpuint(virtio_driver_read_config(driver, 0, 4), ==, 0);
+	display_console_suggest_size(console(fixture, 0), 1111, 777);
+	g_assert_true(virtio_driver_wait_interrupt(driver, 0));
+	g_assert_cmpuint(virtio_driver_read_config(driver, 0, 4), ==, VIRTIO_GPU_EVENT_DISPLAY);
+	virtio_driver_write_config(driver, 4, ~(uint32_t)VIRTIO_GPU_EVENT_DISPLAY, 4);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 0, 4), ==, VIRTIO_GPU_EVENT_DISPLAY);
+	virtio_driver_write_config(driver, 4, VIRTIO_GPU_EVENT_DISPLAY, 4);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 0, 4), ==, 0);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 4, 4), ==, 0);
+	rect = preferred(fixture, 0);
+	g_assert_cmpuint(rect.width, ==, 1111);
+	g_assert_cmpuint(rect.height, ==, 777);
+	rect = preferred(fixture, 1);
+	g_assert_cmpuint(rect.x, ==, 1111);
+	g_assert_cmpuint(rect.width, ==, 1024);
+	/* Sizes that an EDID cannot have. */
+	display_console_suggest_size(console(fixture, 1), 1, 60000);
+	rect = preferred(fixture, 1);
+	g_assert_cmpuint(rect.width, ==, 64);
+	g_assert_cmpuint(rect.height, ==, 4095);
+	/* A driver that starts anew finds sizes, and no news. */
+	virtio_driver_start(driver, UINT64_MAX);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 0, 4), ==, 0);
+	g_assert_cmpuint(preferred(fixture, 0).width, ==, 1111);
+}
+
 static void test_picture(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
 	const struct virtio_gpu_rect part = { .x = 8, .y = 4, .width = 10, .height = 6 };
@@ -476,6 +534,7 @@ static void test_state(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	make_resource(fixture, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM);
 	transfer(fixture, RESOURCE, whole, 0);
 	show(fixture, 1, RESOURCE, (struct virtio_gpu_rect){ 4, 4, 8, 8 });
+	display_console_suggest_size(console(fixture, 1), 800, 600);
 	fake_machine_check_state(fixture->device, fresh);
 	surface = display_console_surface(display_find_console(other->services.display, NULL, 1));
 	g_assert_cmpuint(surface->width, ==, 8);
@@ -491,6 +550,7 @@ int main(int argc, char **argv)
 #define ADD(path, options, function) \
 	g_test_add("/virtio-gpu/" path, Fixture, options, set_up, function, tear_down)
 	ADD("information", "max_outputs=2,xres=1024,yres=768", test_information);
+	ADD("resize", "max_outputs=2,xres=1024,yres=768", test_resize);
 	ADD("picture", NULL, test_picture);
 	ADD("formats", NULL, test_formats);
 	ADD("cursor", "max_outputs=2", test_cursor);

@@ -75,12 +75,13 @@ typedef struct BochsDisplay {
 	uint8_t *memory;
 	uint32_t n_pages;
 	uint64_t *dirty; /* a bit per page */
-	uint8_t edid[EDID_SIZE];
 	IoRegion framebuffer, registers;
 	DisplayConsole *console;
 	Mode shown; /* main thread */
 
-	uint16_t vbe[VBE_REGISTERS]; /* device lock */
+	/* Device lock. */
+	uint16_t vbe[VBE_REGISTERS];
+	uint8_t edid[EDID_SIZE];
 } BochsDisplay;
 
 static BochsDisplay *bochs_of(Device *device)
@@ -119,17 +120,16 @@ static uint64_t registers_read(void *opaque, uint64_t offset, G_GNUC_UNUSED unsi
 	BochsDisplay *bochs = opaque;
 	uint64_t value = 0;
 
-	if (offset + 2 <= EDID_AREA + EDID_SIZE && bochs->want_edid)
-		return bochs->edid[offset] | (uint64_t)bochs->edid[offset + 1] << 8;
 	if (offset == EXTENDED_SIZE)
 		return 8;
 	if (offset == EXTENDED_ENDIAN || offset == EXTENDED_ENDIAN + 2)
 		return LITTLE_ENDIAN_FB & 0xffff;
-	if (offset >= VBE_AREA && offset < VBE_AREA + VBE_REGISTERS * 2) {
-		g_mutex_lock(&bochs->pci.device.lock);
+	g_mutex_lock(&bochs->pci.device.lock);
+	if (offset + 2 <= EDID_AREA + EDID_SIZE && bochs->want_edid)
+		value = bochs->edid[offset] | (uint64_t)bochs->edid[offset + 1] << 8;
+	else if (offset >= VBE_AREA && offset < VBE_AREA + VBE_REGISTERS * 2)
 		value = bochs->vbe[(offset - VBE_AREA) / 2];
-		g_mutex_unlock(&bochs->pci.device.lock);
-	}
+	g_mutex_unlock(&bochs->pci.device.lock);
 	return value;
 }
 
@@ -229,7 +229,19 @@ static void console_set_watched(void *opaque, bool watched)
 	address_space_log_dirty(bochs->pci.device.services->mmio, &bochs->framebuffer, watched);
 }
 
+/* There is no interrupt: the guest finds it in the EDID when it looks there again. */
+static void console_suggest_size(void *opaque, uint32_t width, uint32_t height)
+{
+	BochsDisplay *bochs = opaque;
+
+	g_mutex_lock(&bochs->pci.device.lock);
+	edid_generate(bochs->edid, CLAMP(width, SMALLEST_MODE, EDID_PIXELS_MAX),
+		      CLAMP(height, SMALLEST_MODE, EDID_PIXELS_MAX));
+	g_mutex_unlock(&bochs->pci.device.lock);
+}
+
 static const DisplayConsoleOps console_ops = {
+	.suggest_size = console_suggest_size,
 	.refresh = console_refresh,
 	.set_watched = console_set_watched,
 };
@@ -346,14 +358,14 @@ static const Property bochs_properties[] = {
 	  .offset = offsetof(BochsDisplay, width),
 	  .initial = 1280,
 	  .minimum = SMALLEST_MODE,
-	  .maximum = 4095,
+	  .maximum = EDID_PIXELS_MAX,
 	  .description = "width that the EDID prefers" },
 	{ .name = "yres",
 	  .kind = PROPERTY_UINT32,
 	  .offset = offsetof(BochsDisplay, height),
 	  .initial = 800,
 	  .minimum = SMALLEST_MODE,
-	  .maximum = 4095,
+	  .maximum = EDID_PIXELS_MAX,
 	  .description = "height that the EDID prefers" },
 	PCI_ROM_PROPERTY(BochsDisplay),
 	PROPERTY_END,

@@ -346,6 +346,19 @@ static void tell_watcher(const Watcher *watcher, const Report *report)
 		watcher->ops->cursor_changed(watcher->opaque, report->cursor);
 }
 
+bool display_console_takes_size(const DisplayConsole *console)
+{
+	return console->ops->suggest_size != NULL;
+}
+
+bool display_console_suggest_size(DisplayConsole *console, uint32_t width, uint32_t height)
+{
+	if (!display_console_takes_size(console))
+		return false;
+	console->ops->suggest_size(console->opaque, width, height);
+	return true;
+}
+
 bool display_console_refresh(DisplayConsole *console)
 {
 	Report report = { 0 };

@@ -55,6 +55,11 @@ typedef struct DisplayConsoleOps {
 	void (*refresh)(void *opaque);
 	/* Somebody wants to know of damage from now on, or nobody any more. May be NULL. */
 	void (*set_watched)(void *opaque, bool watched);
+	/*
+	 * Tell the guest that a screen of @width by @height pixels would be good; it does as it
+	 * likes. May be NULL.
+	 */
+	void (*suggest_size)(void *opaque, uint32_t width, uint32_t height);
 } DisplayConsoleOps;
 
 /* What a console tells who watches it; main thread, out of display_console_refresh(). */
@@ -126,6 +131,14 @@ DisplayCursor *display_console_cursor(DisplayConsole *console);
 /* Tell @ops of changes from now on, and stop that. */
 void display_console_watch(DisplayConsole *console, const DisplayWatcherOps *ops, void *opaque);
 void display_console_unwatch(DisplayConsole *console, void *opaque);
+
+/*
+ * Have the guest told that a screen of @width by @height pixels would be good, whether it then sets
+ * such a mode or not. False where that cannot be told.
+ */
+bool display_console_suggest_size(DisplayConsole *console, uint32_t width, uint32_t height);
+/* Whether it can be. */
+bool display_console_takes_size(const DisplayConsole *console);
 
 /*
  * Have the device report, and tell the watchers. Returns whether there was anything to tell.

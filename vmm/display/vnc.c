@@ -29,6 +29,8 @@
 /* Between two looks at the console, ms. */
 #define REFRESH_FASTEST 30u
 #define REFRESH_SLOWEST 500u
+/* How often at most the guest is told of a window's size, ms. */
+#define SIZE_DELAY 300u
 /* Connections at once, also those that have not passed yet. */
 #define CONNECTIONS_MAX 32u
 /* How many of them may not have passed. */
@@ -256,6 +258,26 @@ static void connection_pointer(VncConnection *connection, const VncAction *actio
 	connection->buttons = action->buttons;
 }
 
+static gboolean suggest_size(gpointer data)
+{
+	VncServer *server = data;
+
+	server->size_timer = 0;
+	display_console_suggest_size(server->console, server->width, server->height);
+	return G_SOURCE_REMOVE;
+}
+
+/* A window that is drawn wider has many sizes on the way: the guest hears of the last. */
+static void connection_size(VncConnection *connection, const VncAction *action)
+{
+	VncServer *server = connection->server;
+
+	server->width = action->x;
+	server->height = action->y;
+	if (!server->size_timer)
+		server->size_timer = g_timeout_add(SIZE_DELAY, suggest_size, server);
+}
+
 static void connection_closed(VncConnection *connection)
 {
 	VncServer *server = connection->server;
@@ -291,6 +313,9 @@ static gboolean carry_out(gpointer data)
 		case VNC_ACTION_POINTER:
 			connection_pointer(connection, &action);
 			hurry(connection->server);
+			break;
+		case VNC_ACTION_SIZE:
+			connection_size(connection, &action);
 			break;
 		case VNC_ACTION_CLOSED:
 			connection_closed(connection);
@@ -415,6 +440,7 @@ VncServer *vnc_server_new(json_object *options, Display *display, const char *na
 		error_fail(error, "there is no such screen to show: a display device is needed");
 		return NULL;
 	}
+	server->takes_size = display_console_takes_size(server->console);
 	if (!load_module(server, error) || !prepare_tls(server, finder, error))
 		return NULL;
 	server->surface = display_console_surface(server->console);
@@ -441,6 +467,8 @@ void vnc_server_free(VncServer *server)
 	g_ptr_array_unref(server->connections);
 	if (server->tls)
 		server->module->tls_free(server->tls);
+	if (server->size_timer)
+		g_source_remove(server->size_timer);
 	if (server->timer) {
 		g_source_remove(server->timer);
 		display_console_unwatch(server->console, server);

@@ -59,6 +59,7 @@ bool vnc_server_expire_password(VncServer *server, int64_t time, GError **error)
 
 /*
  * add_client: serve the connected socket @fd, which is the server's in any case. With
- * @skip_authentication neither TLS nor a password is asked for. False and @error when there are too many.
+ * @skip_authentication neither TLS nor a password is asked for. False and @error when there are too
+ * many.
  */
 bool vnc_server_add_client(VncServer *server, int fd, bool skip_authentication, GError **error);

@@ -68,6 +68,16 @@ static void on_pointer(void *opaque, unsigned x, unsigned y, unsigned buttons)
 					 .buttons = buttons });
 }
 
+static bool on_suggest_size(void *opaque, unsigned width, unsigned height)
+{
+	VncConnection *connection = opaque;
+
+	if (!connection->server->takes_size)
+		return false;
+	put_action(connection, &(VncAction){ .kind = VNC_ACTION_SIZE, .x = width, .y = height });
+	return true;
+}
+
 static void on_closed(void *opaque)
 {
 	put_action(opaque, &(VncAction){ .kind = VNC_ACTION_CLOSED });
@@ -79,6 +89,7 @@ const VncClientOps vnc_client_ops = {
 	.ready = on_ready,
 	.key = on_key,
 	.pointer = on_pointer,
+	.suggest_size = on_suggest_size,
 	.closed = on_closed,
 	.surface_ref = display_surface_ref,
 	.surface_unref = display_surface_unref,

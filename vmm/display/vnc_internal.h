@@ -34,6 +34,7 @@ typedef enum VncActionKind {
 	VNC_ACTION_READY, /* down: shared */
 	VNC_ACTION_KEY,
 	VNC_ACTION_POINTER,
+	VNC_ACTION_SIZE, /* x, y: width and height */
 	VNC_ACTION_CLOSED,
 } VncActionKind;
 
@@ -83,6 +84,9 @@ struct VncServer {
 	guint accept_source, timer;
 	unsigned interval; /* of the timer, ms */
 	DisplaySurface *surface;
+	bool takes_size;	/* the guest can be told of a size */
+	guint size_timer;	/* until a client's window has found its size */
+	unsigned width, height; /* of that */
 	GPtrArray *connections; /* VncConnection * */
 
 	GMutex lock; /* what follows, which clients' threads read */

@@ -113,6 +113,23 @@ static void on_pointer(int buttons, int x, int y, rfbClientPtr rfb)
 			     (unsigned)buttons);
 }
 
+/*
+ * The client's window has another size (SetDesktopSize). It hears of the new screen when the guest
+ * has one, or at once that there will be none.
+ */
+static int on_set_size(int width, int height, int n_screens, rfbExtDesktopScreen *screens,
+		       rfbClientPtr rfb)
+{
+	VncClient *client = client_of(rfb);
+
+	(void)screens;
+	if (n_screens != 1 || width <= 0 || height <= 0)
+		return rfbExtDesktopSize_InvalidScreenLayout;
+	if (!client->ops->suggest_size(client->opaque, (unsigned)width, (unsigned)height))
+		return rfbExtDesktopSize_ResizeProhibited;
+	return rfbExtDesktopSize_Success;
+}
+
 /* There is no clipboard in the guest. */
 static void on_cut_text(char *text, int length, rfbClientPtr rfb)
 {
@@ -223,6 +240,7 @@ static bool make_screen(VncClient *client)
 	screen->kbdReleaseAllKeys = on_release_all;
 	screen->ptrAddEvent = on_pointer;
 	screen->setXCutText = on_cut_text;
+	screen->setDesktopSizeHook = on_set_size;
 	/* It sends its version. */
 	client->rfb = rfbNewClient(screen, client->fd);
 	return client->rfb != NULL;
@@ -383,6 +401,7 @@ static bool is_allowed(VncClient *client)
 	case rfbKeyEvent:
 	case rfbPointerEvent:
 	case rfbClientCutText:
+	case rfbSetDesktopSize:
 	case MESSAGE_QEMU:
 		return true;
 	default:

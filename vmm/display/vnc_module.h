@@ -16,7 +16,7 @@
 #include "vmm/display/display.h"
 
 /* Goes up with each change of what is here. */
-#define VNC_MODULE_VERSION 2u
+#define VNC_MODULE_VERSION 3u
 #define VNC_MODULE_SYMBOL  "vireo_vnc_module"
 
 /* What RFB's passwords have at most, bytes. */
@@ -52,6 +52,8 @@ typedef struct VncClientOps {
 	void (*key)(void *opaque, uint32_t keysym, unsigned scan, bool down);
 	/* Where the pointer is, and RFB's mask of the buttons that are down. */
 	void (*pointer)(void *opaque, unsigned x, unsigned y, unsigned buttons);
+	/* It would like a screen of that size, pixels; false where that cannot be had. */
+	bool (*suggest_size)(void *opaque, unsigned width, unsigned height);
 	/* It is gone, of its own or by close(); the last call. */
 	void (*closed)(void *opaque);
 	/* display.h's. */

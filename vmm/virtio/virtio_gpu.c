@@ -30,19 +30,25 @@
 
 enum { CONTROL_QUEUE, CURSOR_QUEUE, QUEUES };
 
+typedef struct VirtioGpu VirtioGpu;
+
 /* An output: which part of which resource it shows. */
 typedef struct Scanout {
+	VirtioGpu *gpu;
+	/* What it prefers, pixels; the main thread changes that, the loop reads it. */
+	uint32_t width, height;
 	uint32_t resource_id; /* 0: none */
 	DisplayRect rect;
 	DisplayConsole *console;
 } Scanout;
 
-typedef struct VirtioGpu {
+struct VirtioGpu {
 	VirtioDevice virtio;
+	uint32_t events; /* that the driver has not cleared; device lock */
 
 	/* Properties. */
-	uint32_t n_scanouts, width, height;
-	uint64_t memory_limit; /* bytes of resources */
+	uint32_t n_scanouts, width, height; /* what each prefers at first */
+	uint64_t memory_limit;		    /* bytes of resources */
 	bool want_edid;
 
 	/* The loop's while the device runs. */
@@ -51,7 +57,7 @@ typedef struct VirtioGpu {
 	Scanout scanouts[VIRTIO_GPU_MAX_SCANOUTS];
 
 	GByteArray *saved_resources; /* the state, while it is saved or loaded */
-} VirtioGpu;
+};
 
 /* An answer; @size bytes of it count. */
 typedef struct Response {
@@ -140,13 +146,18 @@ static uint32_t get_display_info(VirtioGpu *gpu, G_GNUC_UNUSED const Command *co
 				 G_GNUC_UNUSED const VirtqueueElement *element, Response *response)
 {
 	struct virtio_gpu_resp_display_info *info = &response->u.display_info;
+	uint32_t x = 0;
 
 	for (uint32_t i = 0; i < gpu->n_scanouts; i++) {
+		uint32_t width = __atomic_load_n(&gpu->scanouts[i].width, __ATOMIC_RELAXED);
+		uint32_t height = __atomic_load_n(&gpu->scanouts[i].height, __ATOMIC_RELAXED);
+
 		/* Side by side. */
-		info->pmodes[i].r.x = GUINT32_TO_LE(i * gpu->width);
-		info->pmodes[i].r.width = GUINT32_TO_LE(gpu->width);
-		info->pmodes[i].r.height = GUINT32_TO_LE(gpu->height);
+		info->pmodes[i].r.x = GUINT32_TO_LE(x);
+		info->pmodes[i].r.width = GUINT32_TO_LE(width);
+		info->pmodes[i].r.height = GUINT32_TO_LE(height);
 		info->pmodes[i].enabled = GUINT32_TO_LE(1);
+		x += width;
 	}
 	response->size = sizeof(*info);
 	return VIRTIO_GPU_RESP_OK_DISPLAY_INFO;
@@ -155,12 +166,17 @@ static uint32_t get_display_info(VirtioGpu *gpu, G_GNUC_UNUSED const Command *co
 static uint32_t get_edid(VirtioGpu *gpu, const Command *command,
 			 G_GNUC_UNUSED const VirtqueueElement *element, Response *response)
 {
+	uint32_t index = GUINT32_FROM_LE(command->get_edid.scanout);
+	const Scanout *scanout;
+
 	if (!virtio_device_has_feature(&gpu->virtio, VIRTIO_GPU_F_EDID))
 		return VIRTIO_GPU_RESP_ERR_UNSPEC;
-	if (GUINT32_FROM_LE(command->get_edid.scanout) >= gpu->n_scanouts)
+	if (index >= gpu->n_scanouts)
 		return VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID;
+	scanout = &gpu->scanouts[index];
 	G_STATIC_ASSERT(EDID_SIZE <= sizeof(response->u.edid.edid));
-	edid_generate(response->u.edid.edid, gpu->width, gpu->height);
+	edid_generate(response->u.edid.edid, __atomic_load_n(&scanout->width, __ATOMIC_RELAXED),
+		      __atomic_load_n(&scanout->height, __ATOMIC_RELAXED));
 	response->u.edid.size = GUINT32_TO_LE(EDID_SIZE);
 	response->size = sizeof(response->u.edid);
 	return VIRTIO_GPU_RESP_OK_EDID;
@@ -427,7 +443,35 @@ static void gpu_read_config(VirtioDevice *device, uint8_t *bytes)
 {
 	struct virtio_gpu_config *config = (struct virtio_gpu_config *)(void *)bytes;
 
+	config->events_read = GUINT32_TO_LE(virtio_gpu(device)->events);
 	config->num_scanouts = GUINT32_TO_LE(virtio_gpu(device)->n_scanouts);
+}
+
+static void gpu_write_config(VirtioDevice *device, unsigned offset, uint32_t value, unsigned size)
+{
+	if (offset == offsetof(struct virtio_gpu_config, events_clear) && size == sizeof(value))
+		virtio_gpu(device)->events &= ~value;
+}
+
+/*
+ * The driver hears that displays have changed, and asks about them (§5.7.6.1). A size that was
+ * half old when it asked is followed by news of the whole.
+ */
+static void console_suggest_size(void *opaque, uint32_t width, uint32_t height)
+{
+	Scanout *scanout = opaque;
+	VirtioGpu *gpu = scanout->gpu;
+
+	width = CLAMP(width, SMALLEST_MODE, EDID_PIXELS_MAX);
+	height = CLAMP(height, SMALLEST_MODE, EDID_PIXELS_MAX);
+	if (width == scanout->width && height == scanout->height)
+		return;
+	__atomic_store_n(&scanout->width, width, __ATOMIC_RELAXED);
+	__atomic_store_n(&scanout->height, height, __ATOMIC_RELAXED);
+	g_mutex_lock(&gpu->virtio.pci.device.lock);
+	gpu->events |= VIRTIO_GPU_EVENT_DISPLAY;
+	virtio_device_config_changed(&gpu->virtio);
+	g_mutex_unlock(&gpu->virtio.pci.device.lock);
 }
 
 /* Consoles go black, and keep nothing of the guest's. */
@@ -437,6 +481,7 @@ static void gpu_reset(VirtioDevice *device)
 
 	g_hash_table_remove_all(gpu->resources);
 	gpu->memory_used = 0;
+	gpu->events = 0;
 	for (uint32_t i = 0; i < gpu->n_scanouts; i++) {
 		gpu->scanouts[i].resource_id = 0;
 		show_scanout(gpu, &gpu->scanouts[i]);
@@ -446,7 +491,8 @@ static void gpu_reset(VirtioDevice *device)
 
 static bool gpu_setup(VirtioDevice *device, GError **error)
 {
-	static const DisplayConsoleOps console_ops = { 0 }; /* damage comes by itself */
+	/* Damage comes by itself. */
+	static const DisplayConsoleOps console_ops = { .suggest_size = console_suggest_size };
 	VirtioGpu *gpu = virtio_gpu(device);
 	Display *display = virtio_device_services(device)->display;
 
@@ -457,9 +503,15 @@ static bool gpu_setup(VirtioDevice *device, GError **error)
 		device->offered |= VIRTIO_FEATURE(VIRTIO_GPU_F_EDID);
 	gpu->resources = g_hash_table_new_full(NULL, NULL, NULL, free_resource);
 	gpu->saved_resources = g_byte_array_new();
-	for (uint32_t i = 0; i < gpu->n_scanouts; i++)
-		gpu->scanouts[i].console =
-			display_add_console(display, device->pci.device.id, i, &console_ops, gpu);
+	for (uint32_t i = 0; i < gpu->n_scanouts; i++) {
+		Scanout *scanout = &gpu->scanouts[i];
+
+		scanout->gpu = gpu;
+		scanout->width = gpu->width;
+		scanout->height = gpu->height;
+		scanout->console = display_add_console(display, device->pci.device.id, i,
+						       &console_ops, scanout);
+	}
 	return true;
 }
 
@@ -526,6 +578,9 @@ static bool gpu_loaded(void *object, GError **error)
 		if (scanout->resource_id &&
 		    (!resource || !gpu_rect_is_within(&scanout->rect, resource->surface)))
 			return error_fail(error, "output %u shows what is not there", i);
+		if (scanout->width < SMALLEST_MODE || scanout->width > EDID_PIXELS_MAX ||
+		    scanout->height < SMALLEST_MODE || scanout->height > EDID_PIXELS_MAX)
+			return error_fail(error, "output %u prefers a size that there is not", i);
 		show_scanout(gpu, scanout);
 	}
 	return true;
@@ -533,7 +588,7 @@ static bool gpu_loaded(void *object, GError **error)
 
 static const StateTable scanout_state = {
 	.name = "virtio-gpu/output",
-	.version = 1,
+	.version = 2,
 	.minimum_version = 1,
 	.fields =
 		(const StateField[]){
@@ -542,6 +597,14 @@ static const StateTable scanout_state = {
 			STATE_FIELD(Scanout, rect.y, STATE_UINT32),
 			STATE_FIELD(Scanout, rect.width, STATE_UINT32),
 			STATE_FIELD(Scanout, rect.height, STATE_UINT32),
+			{ .name = "width",
+			  .kind = STATE_UINT32,
+			  .offset = offsetof(Scanout, width),
+			  .since_version = 2 },
+			{ .name = "height",
+			  .kind = STATE_UINT32,
+			  .offset = offsetof(Scanout, height),
+			  .since_version = 2 },
 			STATE_END,
 		},
 };
@@ -557,12 +620,16 @@ static const StateField gpu_fields[] = {
 	  .has_count_offset = true,
 	  .count_offset = offsetof(VirtioGpu, n_scanouts),
 	  .sub_table = &scanout_state },
+	{ .name = "events",
+	  .kind = STATE_UINT32,
+	  .offset = offsetof(VirtioGpu, events),
+	  .since_version = 2 },
 	STATE_END,
 };
 
 static const StateTable gpu_state = {
 	.name = "virtio-gpu",
-	.version = 1,
+	.version = 2,
 	.minimum_version = 1,
 	.fields = gpu_fields,
 	.before_save = gpu_before_save,
@@ -594,14 +661,14 @@ static const Property gpu_properties[] = {
 	  .offset = offsetof(VirtioGpu, width),
 	  .initial = 1280,
 	  .minimum = SMALLEST_MODE,
-	  .maximum = 4095,
+	  .maximum = EDID_PIXELS_MAX,
 	  .description = "width that each screen prefers" },
 	{ .name = "yres",
 	  .kind = PROPERTY_UINT32,
 	  .offset = offsetof(VirtioGpu, height),
 	  .initial = 800,
 	  .minimum = SMALLEST_MODE,
-	  .maximum = 4095,
+	  .maximum = EDID_PIXELS_MAX,
 	  .description = "height that each screen prefers" },
 	PROPERTY_END,
 };
@@ -631,5 +698,6 @@ const VirtioDeviceType virtio_gpu_type = {
 	.teardown = gpu_teardown,
 	.reset = gpu_reset,
 	.read_config = gpu_read_config,
+	.write_config = gpu_write_config,
 	.queue_ready = gpu_queue_ready,
 };
