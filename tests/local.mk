@@ -226,6 +226,7 @@ check_LIBRARIES += tests/vhost-user/libvhostuserback.a
 tests_vhost_user_libvhostuserback_a_CFLAGS = $(TEST_CFLAGS)
 tests_vhost_user_libvhostuserback_a_SOURCES = \
 	tests/vhost-user/back_end.c tests/vhost-user/back_end.h \
+	tests/vhost-user/back_end_disk.c tests/vhost-user/back_end_disk.h \
 	tests/vhost-user/back_end_lie.c tests/vhost-user/back_end_lie.h \
 	tests/vhost-user/inflight.c tests/vhost-user/inflight.h
 VHOST_USER_BACK_END = tests/vhost-user/libvhostuserback.a
@@ -244,6 +245,11 @@ tests_vhost_user_drive_net_SOURCES = tests/vhost-user/drive-net.c
 tests_vhost_user_drive_net_CFLAGS = $(TEST_CFLAGS)
 tests_vhost_user_drive_net_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 unit_scripts += tests/vhost-user/test-storage-daemon tests/vhost-user/test-dpdk
+
+unit_tests += tests/unit/test-block-vhost
+tests_unit_test_block_vhost_SOURCES = tests/unit/test-block-vhost.c
+tests_unit_test_block_vhost_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_block_vhost_LDADD = $(VHOST_USER_BACK_END) $(TEST_LIBS)
 
 device_tests += tests/device/test-vhost-user-blk
 tests_device_test_vhost_user_blk_SOURCES = tests/device/test-vhost-user-blk.c

@@ -122,7 +122,7 @@ libvmm_a_SOURCES += \
 	vmm/block/block_vhost.c vmm/block/block_vhost.h vmm/block/block_vhost_internal.h \
 	vmm/block/block_vhost_area.c vmm/block/block_vhost_config.c \
 	vmm/block/block_vhost_log.c vmm/block/block_vhost_log.h vmm/block/block_vhost_port.c \
-	vmm/block/block_vhost_ring.c vmm/block/block_vhost_ring.h \
+	vmm/block/block_vhost_ring.c vmm/block/block_vhost_ring.h vmm/block/block_vhost_step.c \
 	vmm/block/virtio_blk_layout.h \
 	vmm/block/throttle.c vmm/block/throttle.h
 

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "tests/vhost-user/back_end_disk.h"
 #include "tests/vhost-user/back_end_lie.h"
 #include "tests/vhost-user/inflight.h"
 #include "vmm/base/fd.h"
@@ -57,6 +58,9 @@ struct BackEnd {
 	unsigned counts[REQUESTS];
 	uint64_t told[REQUESTS];
 	unsigned n_running;
+	BackEndRingLie ring_lie;
+	VirtioBlkConfig config; /* but for the size */
+	unsigned last;		/* of what is in a ring only so many are answered; 0: all */
 	bool hold, keep_one, ending, hanging_up, config_changed;
 	uint64_t sectors;
 	int writeback;
@@ -87,21 +91,6 @@ static uint64_t to_gpa(BackEnd *back_end, uint64_t hva)
 	return UINT64_MAX;
 }
 
-static uint8_t transfer(BackEnd *back_end, const struct iovec *iov, unsigned n_iov, uint64_t sector,
-			bool write, uint32_t *written)
-{
-	size_t size = iov_size(iov, n_iov);
-	uint8_t *at = back_end->disk + sector * SECTOR;
-
-	if (sector > back_end->disk_size / SECTOR || size > back_end->disk_size - sector * SECTOR)
-		return 1;
-	if (write)
-		iov_copy_from(iov, n_iov, 0, at, size);
-	else
-		*written = iov_copy_to(iov, n_iov, 0, at, size);
-	return 0;
-}
-
 static void publish(Ring *ring)
 {
 	if (virtqueue_publish(&ring->queue) && ring->call >= 0)
@@ -124,29 +113,17 @@ static void finish_element(Ring *ring, VirtqueueElement *element, uint32_t writt
 
 static void serve_element(BackEnd *back_end, Ring *ring, VirtqueueElement *element)
 {
-	struct {
-		uint32_t type, reserved;
-		uint64_t sector;
-	} header;
-	struct iovec *out = element->iov, *in = element->iov + element->n_out;
-	unsigned n_out = element->n_out, n_in = element->n_in;
-	uint8_t status = 2, *status_at;
-	uint32_t written = 0;
+	BackEndRingLie lie;
+	uint32_t written;
 
-	g_assert_cmpuint(element->out_size, >=, sizeof(header));
-	g_assert_cmpuint(element->in_size, >=, 1);
-	iov_copy_from(out, n_out, 0, &header, sizeof(header));
-	iov_discard_front(&out, &n_out, sizeof(header));
-	status_at = (uint8_t *)in[n_in - 1].iov_base + in[n_in - 1].iov_len - 1;
-	iov_discard_back(in, &n_in, 1);
-	if (header.type == 0)
-		status = transfer(back_end, in, n_in, header.sector, false, &written);
-	else if (header.type == 1)
-		status = transfer(back_end, out, n_out, header.sector, true, &written);
-	else if (header.type == 4)
-		status = 0;
-	*status_at = status;
-	finish_element(ring, element, written + 1);
+	g_mutex_lock(&back_end->lock);
+	lie = back_end->ring_lie;
+	g_mutex_unlock(&back_end->lock);
+	written = back_end_disk_serve(back_end->disk, back_end->disk_size, element,
+				      lie == BACK_END_RING_UNSUPPORTED);
+	back_end_lie_in_element(element, lie, &written);
+	finish_element(ring, element, written);
+	back_end_lie_in_ring(&ring->queue, lie);
 }
 
 static bool is_kept(BackEnd *back_end)
@@ -158,6 +135,19 @@ static bool is_kept(BackEnd *back_end)
 	back_end->keep_one = false;
 	g_mutex_unlock(&back_end->lock);
 	return kept;
+}
+
+/* Take all that there is, answer the last @n of them, last first, and never the others. */
+static void serve_last(BackEnd *back_end, Ring *ring, unsigned n)
+{
+	g_autoptr(GPtrArray) elements = g_ptr_array_new();
+	VirtqueueElement *element;
+
+	while ((element = virtqueue_pop(&ring->queue)))
+		g_ptr_array_add(elements, element);
+	for (unsigned i = elements->len; i > 0 && elements->len - i < n; i--)
+		serve_element(back_end, ring, elements->pdata[i - 1]);
+	publish(ring);
 }
 
 static void take_element(BackEnd *back_end, Ring *ring, VirtqueueElement *element)
@@ -195,11 +185,17 @@ static void serve_ring(BackEnd *back_end, Ring *ring)
 {
 	VirtqueueElement *element;
 	bool hold, receives = !back_end->disk && (ring - back_end->rings) % 2 == 0;
+	unsigned last;
 
 	g_mutex_lock(&back_end->lock);
 	hold = back_end->hold;
+	last = back_end->last;
 	g_mutex_unlock(&back_end->lock);
-	if (!ring->running || !ring->enabled || hold || receives)
+	if (!ring->running || !ring->enabled || receives)
+		return;
+	if (last > 0)
+		serve_last(back_end, ring, last);
+	if (last > 0 || hold)
 		return;
 	do {
 		while ((element = virtqueue_pop(&ring->queue))) {
@@ -295,13 +291,10 @@ static void add_region(BackEnd *back_end, const VhostUserRegion *wire, int fd)
 
 static void fill_config(BackEnd *back_end, VhostUserMessage *message)
 {
-	VirtioBlkConfig config = {
-		.seg_max = 62,
-		.blk_size = SECTOR,
-		.num_queues = BACK_END_QUEUES,
-	};
+	VirtioBlkConfig config;
 
 	g_mutex_lock(&back_end->lock);
+	config = back_end->config;
 	config.capacity = back_end->sectors;
 	g_mutex_unlock(&back_end->lock);
 	g_assert_cmpuint(message->config.offset, ==, 0);
@@ -623,6 +616,17 @@ BackEnd *back_end_new(const char *path, uint8_t *disk, size_t size, uint64_t fea
 	back_end->disk = disk;
 	back_end->disk_size = size;
 	back_end->sectors = size / SECTOR;
+	back_end->config = (VirtioBlkConfig){
+		.seg_max = 62,
+		.blk_size = SECTOR,
+		.num_queues = BACK_END_QUEUES,
+		.max_discard_sectors = 64,
+		.max_discard_seg = 1,
+		.discard_sector_alignment = 1,
+		.max_write_zeroes_sectors = 64,
+		.max_write_zeroes_seg = 1,
+		.write_zeroes_may_unmap = 1,
+	};
 	back_end->device_features = features;
 	back_end->protocol_offered = protocol;
 	back_end->socket = back_end->channel = back_end->writeback = -1;
@@ -662,6 +666,22 @@ void back_end_free(BackEnd *back_end)
 void back_end_set_lie(BackEnd *back_end, unsigned request, BackEndLie lie)
 {
 	CHANGE(back_end, lies[request], lie);
+}
+
+void back_end_set_ring_lie(BackEnd *back_end, BackEndRingLie lie)
+{
+	CHANGE(back_end, ring_lie, lie);
+}
+
+void back_end_set_config(BackEnd *back_end, const VirtioBlkConfig *config)
+{
+	CHANGE(back_end, config, *config);
+	CHANGE(back_end, sectors, config->capacity);
+}
+
+void back_end_serve_last(BackEnd *back_end, unsigned n)
+{
+	CHANGE(back_end, last, n);
 }
 
 void back_end_keep_one(BackEnd *back_end)

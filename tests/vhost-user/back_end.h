@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/block/virtio_blk_layout.h"
+
 #define BACK_END_QUEUES 4u
 
 typedef enum BackEndLie {
@@ -28,6 +30,22 @@ typedef enum BackEndLie {
 	BACK_END_NO_DESCRIPTOR, /* none comes with an answer that must have one */
 	BACK_END_N_LIES,
 } BackEndLie;
+
+/* How it lies in a ring. */
+typedef enum BackEndRingLie {
+	BACK_END_RING_HONEST,
+	BACK_END_RING_OTHER,  /* answers what there is not */
+	BACK_END_RING_TWICE,  /* answers the same request again */
+	BACK_END_RING_LONG,   /* wrote more than there was room for */
+	BACK_END_RING_SHORT,  /* says that all is well, and wrote less than was to be read */
+	BACK_END_RING_STATUS, /* a status byte that there is not */
+	BACK_END_RING_SILENT, /* no status byte */
+	BACK_END_RING_INDEX,  /* answers more than was asked */
+	BACK_END_RING_N_LIES,
+	/* These are no lies: it fails, and it cannot do what it said it could. */
+	BACK_END_RING_FAILS,
+	BACK_END_RING_UNSUPPORTED,
+} BackEndRingLie;
 
 typedef struct BackEnd BackEnd;
 
@@ -47,6 +65,15 @@ void back_end_free(BackEnd *back_end);
 
 /* From now on answer @request with @lie. Any thread. */
 void back_end_set_lie(BackEnd *back_end, unsigned request, BackEndLie lie);
+/* From now on answer requests in rings with @lie. Any thread. */
+void back_end_set_ring_lie(BackEnd *back_end, BackEndRingLie lie);
+/* What it says it is, from now on. Any thread. */
+void back_end_set_config(BackEnd *back_end, const VirtioBlkConfig *config);
+/*
+ * Of what is in a ring answer only the last @n requests, the last one first, and none ever of the
+ * others; 0: answer all. Any thread.
+ */
+void back_end_serve_last(BackEnd *back_end, unsigned n);
 /*
  * Take the next request and do not answer it, nor say that it was taken but in the record of what
  * is in flight. Any thread.

@@ -133,12 +133,12 @@ static void answered(BlockRequest *block, int result);
 /* Odd pieces, as guests have them. */
 static void cut(Request *request, size_t size)
 {
-	size_t first = 1 + (size_t)rand() % (size - 2), second = 1 + (size_t)rand() % (size - first);
+	size_t first = 1 + (size_t)rand() % (size - 2),
+	       second = 1 + (size_t)rand() % (size - first);
 
 	request->iov[0] = (struct iovec){ request->buffer, first };
 	request->iov[1] = (struct iovec){ request->buffer + first, second };
-	request->iov[2] =
-		(struct iovec){ request->buffer + first + second, size - first - second };
+	request->iov[2] = (struct iovec){ request->buffer + first + second, size - first - second };
 }
 
 static void make(Front *front, Request *request, BlockOperation operation, uint64_t sector,

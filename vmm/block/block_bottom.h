@@ -24,8 +24,8 @@ typedef struct BlockBottomOps {
 	/* Take the first step of @request, which ends with block_request_finish(). Loop thread. */
 	void (*start)(BlockRequest *request);
 	/*
-	 * Somebody wants all requests of @port back: those that nobody works on end with -ECANCELED,
-	 * as do all that come while this is so. NULL: there are none such. Loop thread.
+	 * Somebody wants all requests of @port back: those that nobody works on end with
+	 * -ECANCELED, as do all that come while this is so. NULL: there are none such. Loop thread.
 	 */
 	void (*drain)(BlockPort *port);
 	/* Bytes that it takes on the host. NULL: nobody knows. Any thread. */

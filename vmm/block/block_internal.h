@@ -41,11 +41,11 @@ struct BlockPort {
 struct BlockNode {
 	BlockNodes *nodes;
 	char *name;
-	const char *driver; /* static */
-	BlockNode *child;   /* NULL: this node has the bottom itself */
-	BlockNode *above;   /* the node that has this one as its child */
+	const char *driver;  /* static */
+	BlockNode *child;    /* NULL: this node has the bottom itself */
+	BlockNode *above;    /* the node that has this one as its child */
 	BlockBottom *bottom; /* owned where there is no child */
-	bool owns_child;    /* written inside this node */
+	bool owns_child;     /* written inside this node */
 	bool is_child;
 	bool read_only;
 	bool discard;

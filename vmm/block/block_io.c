@@ -505,8 +505,8 @@ static Stage first_stage(BlockRequest *request)
 	if (block_request_is_zeroing(request))
 		return first_zero_stage(request);
 	if (!is_aligned(request)) {
-		request->bounce = aligned_alloc(MAX(file_of(request)->memory_alignment, 4096),
-						BOUNCE_SIZE);
+		request->bounce =
+			aligned_alloc(MAX(file_of(request)->memory_alignment, 4096), BOUNCE_SIZE);
 		if (!request->bounce) {
 			request->result = -ENOMEM;
 			return STAGE_NOTHING;

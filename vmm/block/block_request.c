@@ -42,9 +42,8 @@ bool block_request_may_unmap(const BlockRequest *request)
 
 	if (!node->discard)
 		return false;
-	return request->operation == BLOCK_WRITE
-		       ? node->detect_zeroes == BLOCK_DETECT_ZEROES_UNMAP
-		       : request->may_unmap;
+	return request->operation == BLOCK_WRITE ? node->detect_zeroes == BLOCK_DETECT_ZEROES_UNMAP
+						 : request->may_unmap;
 }
 
 bool block_request_is_write_through(const BlockRequest *request)

@@ -63,7 +63,7 @@ struct BlockVhost {
 	VhostVring *vrings;
 	BlockVhostRanges ranges; /* what the ports have */
 	bool started;
-	int socket; /* a duplicate for the loops; -1: none */
+	int socket;	    /* a duplicate for the loops; -1: none */
 	GPtrArray *entries; /* const BlockVhostEntry *: what a port writes again; or NULL */
 	GuestMemoryListener memory_listener;
 };
@@ -376,7 +376,8 @@ static void config_changed(void *opaque)
 	BlockVhostTraits traits;
 	g_autoptr(GError) error = NULL;
 
-	if (read_traits(self, &traits, &error) && (!self->node || is_as_good(self, &traits, &error)))
+	if (read_traits(self, &traits, &error) &&
+	    (!self->node || is_as_good(self, &traits, &error)))
 		take_traits(self, &traits);
 	else if (vhost_user_is_connected(self->user))
 		vhost_user_cut_off(self->user, error->message);
@@ -617,8 +618,8 @@ static bool open_socket(BlockVhost *self, GError **error)
 {
 	const VhostUserOptions options = {
 		.vrings_in_unit = 1,
-		.protocol = BIT(VHOST_USER_PROTOCOL_F_CONFIG) |
-			    BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ),
+		.protocol =
+			BIT(VHOST_USER_PROTOCOL_F_CONFIG) | BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ),
 		.needed = BIT(VHOST_USER_PROTOCOL_F_CONFIG),
 		.time_limit_ms = TIME_LIMIT_MS,
 	};

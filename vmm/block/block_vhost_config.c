@@ -36,8 +36,8 @@ static bool read_sizes(BlockVhostTraits *traits, const VirtioBlkConfig *config, 
 {
 	uint64_t physical;
 
-	traits->block_size = features & BIT(VIRTIO_BLK_F_BLK_SIZE) ? config->blk_size
-								    : VIRTIO_BLK_SECTOR_SIZE;
+	traits->block_size =
+		features & BIT(VIRTIO_BLK_F_BLK_SIZE) ? config->blk_size : VIRTIO_BLK_SECTOR_SIZE;
 	if (!is_power_of_two(traits->block_size) || traits->block_size < VIRTIO_BLK_SECTOR_SIZE ||
 	    traits->block_size > BLOCK_SIZE_MAX)
 		return error_fail(error, "the back end has blocks of %u bytes", traits->block_size);

@@ -3,8 +3,8 @@
  *
  * The main thread has the connection (block_vhost.c): it makes, loses and makes it again. Each loop
  * has a ring of its own (block_vhost_port.c), which it alone touches. Rings, and what their
- * descriptors are about unless it is guest memory, lie in a memory file (block_vhost_area.c) that is
- * new for each connection, so that whoever still has an old one can spoil nothing.
+ * descriptors are about unless it is guest memory, lie in a memory file (block_vhost_area.c) that
+ * is new for each connection, so that whoever still has an old one can spoil nothing.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -24,6 +24,9 @@
 #define BLOCK_VHOST_SEGMENTS_MAX 126u
 /* With header and status. */
 #define BLOCK_VHOST_CHAIN_MAX (BLOCK_VHOST_SEGMENTS_MAX + 2)
+/* Without indirect descriptors: what each slot has of the ring, and so pieces of data. */
+#define BLOCK_VHOST_DIRECT_STRIDE   32u
+#define BLOCK_VHOST_DIRECT_SEGMENTS (BLOCK_VHOST_DIRECT_STRIDE - 2)
 /* Data that is not in guest memory is copied. */
 #define BLOCK_VHOST_BOUNCES	16u
 #define BLOCK_VHOST_BOUNCE_SIZE 65536u /* bytes */
@@ -36,17 +39,17 @@ typedef struct BlockVhost BlockVhost;
 
 /* What a back end said of itself, checked (block_vhost_config.c). */
 typedef struct BlockVhostTraits {
-	uint64_t size;	      /* bytes */
-	uint32_t block_size;  /* bytes, a power of two */
+	uint64_t size;	     /* bytes */
+	uint32_t block_size; /* bytes, a power of two */
 	uint32_t physical_block_size, opt_io_size;
 	uint32_t n_segments;  /* in one request */
 	uint32_t segment_max; /* bytes of one of them */
 	bool flush, event_idx, indirect;
 	bool read_only;
-	bool has_writeback;	/* its cache can be switched */
-	uint32_t discard_max;	/* sectors in one request, whole granules; 0: it cannot discard */
+	bool has_writeback;   /* its cache can be switched */
+	uint32_t discard_max; /* sectors in one request, whole granules; 0: it cannot discard */
 	uint32_t discard_granularity; /* bytes */
-	uint32_t zeroes_max;	/* sectors in one request; 0: it cannot write zeroes */
+	uint32_t zeroes_max;	      /* sectors in one request; 0: it cannot write zeroes */
 	bool zeroes_unmap;
 } BlockVhostTraits;
 
@@ -112,6 +115,16 @@ typedef enum BlockVhostLink {
 	BLOCK_VHOST_FAILED,    /* they fail */
 } BlockVhostLink;
 
+/* What request->stage is. */
+typedef enum BlockVhostStage {
+	BLOCK_VHOST_NOTHING, /* a no-op; request->result is the result */
+	BLOCK_VHOST_TRANSFER,
+	BLOCK_VHOST_DISCARD,
+	BLOCK_VHOST_WRITE_ZEROES,
+	BLOCK_VHOST_ZERO_BYTES, /* written where the back end cannot make them */
+	BLOCK_VHOST_FLUSH,
+} BlockVhostStage;
+
 /* A step of a request that is with the back end. */
 typedef struct BlockVhostSlot {
 	BlockRequest *request; /* NULL: the slot is free */
@@ -153,8 +166,20 @@ typedef struct BlockVhostPort {
 	struct iovec replay_iov;
 	const GPtrArray *entries; /* const BlockVhostEntry *: all of them, the main thread's */
 	unsigned n_replayed;
-	bool no_zeroes;	 /* this back end turned out not to make them */
+	bool no_zeroes; /* this back end turned out not to make them */
 } BlockVhostPort;
+
+static inline unsigned block_vhost_slot_index(const BlockVhostPort *port,
+					      const BlockVhostSlot *slot)
+{
+	return (unsigned)(slot - port->slots);
+}
+
+/*
+ * block_vhost_step.c: give @request, which has a next step, a slot, and put that into the ring, to
+ * be published. False: it has to wait for a slot or a buffer. Loop thread.
+ */
+bool block_vhost_offer(BlockVhostPort *port, BlockRequest *request);
 
 /* The BlockBottomOps of a port. Loop thread. */
 void block_vhost_port_start(BlockRequest *request);

@@ -1,9 +1,9 @@
 /*
  * block_vhost_log.h: what was written since the last flush, in case a back end dies with it
  *
- * A back end may keep in its own memory what it was given (of a qcow2 image, where the data is), and
- * the guest, which does not know that there is somebody who can die, will not write it again. So we
- * do. Memory that is used over and over; each on one thread.
+ * A back end may keep in its own memory what it was given (of a qcow2 image, where the data is),
+ * and the guest, which does not know that there is somebody who can die, will not write it again.
+ * So we do. Memory that is used over and over; each on one thread.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */

@@ -26,22 +26,8 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/iov.h"
 
-/* Without indirect descriptors. */
-#define DIRECT_STRIDE	32u
-#define DIRECT_SEGMENTS (DIRECT_STRIDE - 2)
-/* What a status byte is that nobody wrote. */
-#define STATUS_UNSET 0xffu
 /* How often answers are looked for before others on the loop have their turn. */
 #define ROUNDS 4
-
-typedef enum Stage {
-	STAGE_NOTHING, /* a no-op; request->result is the result */
-	STAGE_TRANSFER,
-	STAGE_DISCARD,
-	STAGE_WRITE_ZEROES,
-	STAGE_ZERO_BYTES, /* written where the back end cannot make them */
-	STAGE_FLUSH,
-} Stage;
 
 static bool is_live(const BlockVhostPort *port)
 {
@@ -73,7 +59,7 @@ static void nothing_done(IoOperation *operation, int result)
 
 static void finish_soon(BlockRequest *request, int result)
 {
-	request->stage = STAGE_NOTHING;
+	request->stage = BLOCK_VHOST_NOTHING;
 	request->result = result;
 	request->io.complete = nothing_done;
 	io_uring_prep_nop(io_loop_get_sqe(request->port->loop, &request->io));
@@ -112,262 +98,12 @@ static BlockRequest *queue_take(BlockQueue *queue)
 	return request;
 }
 
-/* Chains */
-
-typedef struct Chain {
-	struct vring_desc *table;
-	unsigned first; /* index of the table's first descriptor */
-	unsigned n;
-} Chain;
-
-static void chain_add(Chain *chain, const void *memory, uint32_t size, uint16_t flags)
-{
-	/* The guest's addresses are ours (block_vhost.c). */
-	chain->table[chain->n] = (struct vring_desc){
-		.addr = (uintptr_t)memory,
-		.len = size,
-		.flags = flags,
-		.next = (uint16_t)(chain->first + chain->n + 1),
-	};
-	chain->n++;
-}
-
-static unsigned slot_index(const BlockVhostPort *port, const BlockVhostSlot *slot)
-{
-	return (unsigned)(slot - port->slots);
-}
-
-static void chain_begin(BlockVhostPort *port, const BlockVhostSlot *slot, Chain *chain)
-{
-	unsigned index = slot_index(port, slot);
-
-	*chain = (Chain){ .table = port->place.tables + index * BLOCK_VHOST_CHAIN_MAX };
-	if (!port->traits.indirect) {
-		chain->first = index * port->stride;
-		chain->table = port->ring.descriptors + chain->first;
-	}
-}
-
-static void chain_offer(BlockVhostPort *port, const BlockVhostSlot *slot, const Chain *chain)
-{
-	unsigned head = slot_index(port, slot) * port->stride;
-
-	if (port->traits.indirect)
-		port->ring.descriptors[head] = (struct vring_desc){
-			.addr = (uintptr_t)chain->table,
-			.len = (uint32_t)(chain->n * sizeof(struct vring_desc)),
-			.flags = VRING_DESC_F_INDIRECT,
-		};
-	block_vhost_ring_offer(&port->ring, (uint16_t)head);
-}
-
-/* Steps */
-
-static bool is_known(BlockVhostPort *port, const void *memory, size_t size)
-{
-	uintptr_t start = (uintptr_t)memory;
-
-	for (unsigned i = 0; i < port->ranges.n; i++) {
-		unsigned index = (port->last_range + i) % port->ranges.n;
-		const BlockVhostRange *range = &port->ranges.ranges[index];
-
-		if (start >= range->start && start < range->end) {
-			port->last_range = index;
-			return size <= range->end - start;
-		}
-	}
-	return false;
-}
-
-/*
- * Find the data of the next step of @request where it is, in @segments. Returns how many bytes,
- * whole blocks; 0: it has to be copied.
- */
-static uint64_t gather(BlockVhostPort *port, const BlockRequest *request, struct iovec *segments,
-		       unsigned *n_segments)
-{
-	const BlockVhostTraits *traits = &port->traits;
-	uint64_t skip = request->done, size = 0, odd;
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < request->n_iov && n < traits->n_segments; i++) {
-		uint8_t *base = request->iov[i].iov_base;
-		uint64_t length = request->iov[i].iov_len;
-
-		if (skip >= length) {
-			skip -= length;
-			continue;
-		}
-		base += skip;
-		length -= skip;
-		skip = 0;
-		if (!is_known(port, base, length))
-			break;
-		while (length > 0 && n < traits->n_segments) {
-			uint64_t part = MIN(length, traits->segment_max);
-
-			segments[n++] = (struct iovec){ base, part };
-			base += part;
-			length -= part;
-			size += part;
-		}
-	}
-	odd = size & (traits->block_size - 1);
-	*n_segments = n;
-	iov_discard_back(segments, n_segments, odd);
-	return size - odd;
-}
-
-/* The next bytes of @request into a bounce buffer: returns how many; 0: there is no buffer. */
-static uint64_t bounce(BlockVhostPort *port, BlockVhostSlot *slot, struct iovec *segments,
-		       unsigned *n_segments)
-{
-	const BlockRequest *request = slot->request;
-	const BlockVhostTraits *traits = &port->traits;
-	uint64_t most = MIN(BLOCK_VHOST_BOUNCE_SIZE,
-			    (uint64_t)traits->n_segments * traits->segment_max);
-	uint64_t size = MIN(request->size - request->done, most);
-	uint8_t *buffer;
-
-	if (port->n_free_bounces == 0)
-		return 0;
-	slot->bounce = port->free_bounces[--port->n_free_bounces];
-	buffer = port->place.bounces + (size_t)slot->bounce * BLOCK_VHOST_BOUNCE_SIZE;
-	if (request->operation != BLOCK_READ)
-		iov_copy_from(request->iov, request->n_iov, request->done, buffer, size);
-	*n_segments = 0;
-	for (uint64_t done = 0; done < size; done += segments[(*n_segments)++].iov_len)
-		segments[*n_segments] =
-			(struct iovec){ buffer + done, MIN(size - done, traits->segment_max) };
-	return size;
-}
-
-/* Zeroes: the same memory over and over. */
-static uint64_t zeroes(BlockVhostPort *port, const BlockRequest *request, struct iovec *segments,
-		       unsigned *n_segments)
-{
-	const BlockVhostTraits *traits = &port->traits;
-	uint64_t left = request->size - request->done, size = 0;
-
-	*n_segments = 0;
-	while (size < left && *n_segments < traits->n_segments) {
-		uint64_t part = MIN(left - size, MIN(BLOCK_VHOST_ZEROES_SIZE, traits->segment_max));
-
-		segments[(*n_segments)++] = (struct iovec){ port->place.zeroes, part };
-		size += part;
-	}
-	return size;
-}
-
-/* The range of a discard or write of zeroes, in @cell. */
-static uint64_t name_range(const BlockVhostPort *port, const BlockRequest *request,
-			   BlockVhostCell *cell)
-{
-	bool is_discard = request->stage == STAGE_DISCARD;
-	const BlockVhostTraits *traits = &port->traits;
-	uint64_t most = is_discard ? traits->discard_max : traits->zeroes_max;
-	uint64_t n_sectors = MIN((request->size - request->done) / VIRTIO_BLK_SECTOR_SIZE, most);
-	bool unmap = !is_discard && traits->zeroes_unmap && block_request_may_unmap(request);
-
-	cell->range = (VirtioBlkRange){
-		.sector = (request->offset + request->done) / VIRTIO_BLK_SECTOR_SIZE,
-		.n_sectors = (uint32_t)n_sectors,
-		.flags = unmap ? VIRTIO_BLK_RANGE_UNMAP : 0,
-	};
-	return n_sectors * VIRTIO_BLK_SECTOR_SIZE;
-}
-
-static uint32_t type_of(const BlockRequest *request)
-{
-	switch ((Stage)request->stage) {
-	case STAGE_DISCARD:
-		return VIRTIO_BLK_T_DISCARD;
-	case STAGE_WRITE_ZEROES:
-		return VIRTIO_BLK_T_WRITE_ZEROES;
-	case STAGE_FLUSH:
-		return VIRTIO_BLK_T_FLUSH;
-	case STAGE_ZERO_BYTES:
-		return VIRTIO_BLK_T_OUT;
-	default:
-		return request->operation == BLOCK_READ ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT;
-	}
-}
-
-/*
- * Find the data of the step of slot->request, and how much of the request it is. False: it has to
- * wait for a buffer.
- */
-static bool find_data(BlockVhostPort *port, BlockVhostSlot *slot, BlockVhostCell *cell,
-		      struct iovec *segments, unsigned *n_segments)
-{
-	const BlockRequest *request = slot->request;
-
-	*n_segments = 0;
-	slot->step = 0;
-	slot->bounce = -1;
-	switch ((Stage)request->stage) {
-	case STAGE_TRANSFER:
-		slot->step = gather(port, request, segments, n_segments);
-		if (slot->step == 0)
-			slot->step = bounce(port, slot, segments, n_segments);
-		return slot->step > 0;
-	case STAGE_ZERO_BYTES:
-		slot->step = zeroes(port, request, segments, n_segments);
-		return true;
-	case STAGE_DISCARD:
-	case STAGE_WRITE_ZEROES:
-		slot->step = name_range(port, request, cell);
-		segments[(*n_segments)++] = (struct iovec){ &cell->range, sizeof(cell->range) };
-		return true;
-	default:
-		return true;
-	}
-}
-
-/* Give @request a slot and offer its next step. False: it has to wait. */
-static bool offer(BlockVhostPort *port, BlockRequest *request)
-{
-	struct iovec segments[BLOCK_VHOST_SEGMENTS_MAX];
-	bool is_read = request->stage == STAGE_TRANSFER && request->operation == BLOCK_READ;
-	BlockVhostSlot *slot;
-	BlockVhostCell *cell;
-	unsigned n_segments;
-	Chain chain;
-
-	if (port->n_free_slots == 0)
-		return false;
-	slot = &port->slots[port->free_slots[port->n_free_slots - 1]];
-	cell = &port->place.cells[slot_index(port, slot)];
-	slot->request = request;
-	if (!find_data(port, slot, cell, segments, &n_segments)) {
-		slot->request = NULL;
-		return false;
-	}
-	port->n_free_slots--;
-	slot->sequence = port->sequence++;
-	slot->mark = block_vhost_next_sequence(port->vhost);
-	slot->writable = sizeof(cell->status) + (is_read ? (uint32_t)slot->step : 0);
-	cell->header = (VirtioBlkHeader){
-		.type = type_of(request),
-		.sector = (request->offset + request->done) / VIRTIO_BLK_SECTOR_SIZE,
-	};
-	cell->status = STATUS_UNSET;
-	chain_begin(port, slot, &chain);
-	chain_add(&chain, &cell->header, sizeof(cell->header), VRING_DESC_F_NEXT);
-	for (unsigned i = 0; i < n_segments; i++)
-		chain_add(&chain, segments[i].iov_base, (uint32_t)segments[i].iov_len,
-			  VRING_DESC_F_NEXT | (is_read ? VRING_DESC_F_WRITE : 0));
-	chain_add(&chain, &cell->status, sizeof(cell->status), VRING_DESC_F_WRITE);
-	chain_offer(port, slot, &chain);
-	return true;
-}
-
 static void offer_queue(BlockVhostPort *port)
 {
 	bool any = false;
 
 	while (port->link == BLOCK_VHOST_UP && port->queue.first &&
-	       offer(port, port->queue.first)) {
+	       block_vhost_offer(port, port->queue.first)) {
 		queue_take(&port->queue);
 		any = true;
 	}
@@ -385,22 +121,24 @@ static void publish(IoDeferred *deferred)
 		fd_event_signal(port->kick_fd);
 }
 
-static Stage first_stage(const BlockVhostPort *port, const BlockRequest *request)
+static BlockVhostStage first_stage(const BlockVhostPort *port, const BlockRequest *request)
 {
 	const BlockVhostTraits *traits = &port->traits;
 
 	if (request->operation == BLOCK_FLUSH)
-		return traits->flush && !request->node->no_flush ? STAGE_FLUSH : STAGE_NOTHING;
+		return traits->flush && !request->node->no_flush ? BLOCK_VHOST_FLUSH
+								 : BLOCK_VHOST_NOTHING;
 	if (request->size == 0)
-		return STAGE_NOTHING;
+		return BLOCK_VHOST_NOTHING;
 	/* A discard is advice: where there are none it has been done. */
 	if (request->operation == BLOCK_DISCARD)
-		return traits->discard_max && request->node->discard ? STAGE_DISCARD : STAGE_NOTHING;
+		return traits->discard_max && request->node->discard ? BLOCK_VHOST_DISCARD
+								     : BLOCK_VHOST_NOTHING;
 	if (!block_request_is_zeroing(request))
-		return STAGE_TRANSFER;
+		return BLOCK_VHOST_TRANSFER;
 	if (traits->zeroes_max && !port->no_zeroes)
-		return STAGE_WRITE_ZEROES;
-	return request->operation == BLOCK_WRITE ? STAGE_TRANSFER : STAGE_ZERO_BYTES;
+		return BLOCK_VHOST_WRITE_ZEROES;
+	return request->operation == BLOCK_WRITE ? BLOCK_VHOST_TRANSFER : BLOCK_VHOST_ZERO_BYTES;
 }
 
 /* 0 or a negative errno. */
@@ -420,8 +158,8 @@ void block_vhost_port_start(BlockRequest *request)
 	int result = check(port, request);
 
 	request->done = 0;
-	request->stage = result == 0 ? first_stage(port, request) : STAGE_NOTHING;
-	if (request->stage == STAGE_NOTHING)
+	request->stage = result == 0 ? first_stage(port, request) : BLOCK_VHOST_NOTHING;
+	if (request->stage == BLOCK_VHOST_NOTHING)
 		finish_soon(request, result);
 	else if (port->link == BLOCK_VHOST_FAILED)
 		finish_soon(request, -EIO);
@@ -439,7 +177,7 @@ static void free_slot(BlockVhostPort *port, BlockVhostSlot *slot)
 	if (slot->bounce >= 0)
 		port->free_bounces[port->n_free_bounces++] = (uint8_t)slot->bounce;
 	slot->request = NULL;
-	port->free_slots[port->n_free_slots++] = (uint8_t)slot_index(port, slot);
+	port->free_slots[port->n_free_slots++] = (uint8_t)block_vhost_slot_index(port, slot);
 }
 
 /* What has been done of a request may be lost. */
@@ -549,7 +287,7 @@ static void offer_again(BlockVhostPort *port, BlockRequest *request)
 		return;
 	}
 	/* It is alone. */
-	offer(port, request);
+	block_vhost_offer(port, request);
 	io_loop_defer(port->port.loop, &port->publish);
 }
 
@@ -564,19 +302,18 @@ static bool must_flush(BlockVhostPort *port, const BlockRequest *request)
 	if (block_request_is_write_through(request))
 		return true;
 	block_vhost_log_forget(&port->log, block_vhost_stable(port->vhost));
-	return !block_vhost_log_append(&port->log, request,
-				       block_vhost_take_sequence(port->vhost));
+	return !block_vhost_log_append(&port->log, request, block_vhost_take_sequence(port->vhost));
 }
 
 /* The next step of @request, of which one is done. */
 static void go_on(BlockVhostPort *port, BlockRequest *request)
 {
-	bool is_work = request->stage != STAGE_FLUSH && request->operation != BLOCK_READ;
+	bool is_work = request->stage != BLOCK_VHOST_FLUSH && request->operation != BLOCK_READ;
 
-	if (request->stage != STAGE_FLUSH && request->done < request->size) {
+	if (request->stage != BLOCK_VHOST_FLUSH && request->done < request->size) {
 		offer_again(port, request);
 	} else if (is_work && must_flush(port, request)) {
-		request->stage = STAGE_FLUSH;
+		request->stage = BLOCK_VHOST_FLUSH;
 		offer_again(port, request);
 	} else {
 		finish(port, request, 0);
@@ -586,12 +323,12 @@ static void go_on(BlockVhostPort *port, BlockRequest *request)
 /* It cannot do what it said it could: zeroes can be written, and a discard is advice. */
 static void do_without(BlockVhostPort *port, BlockRequest *request)
 {
-	if (request->stage == STAGE_WRITE_ZEROES) {
+	if (request->stage == BLOCK_VHOST_WRITE_ZEROES) {
 		port->no_zeroes = true;
-		request->stage = request->operation == BLOCK_WRITE ? STAGE_TRANSFER
-								   : STAGE_ZERO_BYTES;
+		request->stage = request->operation == BLOCK_WRITE ? BLOCK_VHOST_TRANSFER
+								   : BLOCK_VHOST_ZERO_BYTES;
 		offer_again(port, request);
-	} else if (request->stage == STAGE_DISCARD) {
+	} else if (request->stage == BLOCK_VHOST_DISCARD) {
 		request->done = request->size;
 		go_on(port, request);
 	} else {
@@ -623,7 +360,7 @@ static const char *take_answer(BlockVhostPort *port)
 		return "it answers a request that was not made";
 	slot = &port->slots[head / port->stride];
 	request = slot->request;
-	status = __atomic_load_n(&port->place.cells[slot_index(port, slot)].status,
+	status = __atomic_load_n(&port->place.cells[block_vhost_slot_index(port, slot)].status,
 				 __ATOMIC_RELAXED);
 	if (length > slot->writable)
 		return "it wrote more than there is room for";
@@ -636,7 +373,7 @@ static const char *take_answer(BlockVhostPort *port)
 		take_data(port, slot);
 		request->done += slot->step;
 	}
-	if (status == VIRTIO_BLK_S_OK && request->stage == STAGE_FLUSH)
+	if (status == VIRTIO_BLK_S_OK && request->stage == BLOCK_VHOST_FLUSH)
 		block_vhost_set_stable(port->vhost, slot->mark);
 	free_slot(port, slot);
 	if (status == VIRTIO_BLK_S_OK)
@@ -772,7 +509,7 @@ static void replay_next(BlockVhostPort *port)
 		describe_replay(port);
 		port->n_replayed++;
 		port->replay.stage = first_stage(port, &port->replay);
-	} while (port->replay.stage == STAGE_NOTHING);
+	} while (port->replay.stage == BLOCK_VHOST_NOTHING);
 	offer_again(port, &port->replay);
 }
 
@@ -780,10 +517,11 @@ static void replay_next(BlockVhostPort *port)
 
 static void forget_steps(BlockVhostPort *port)
 {
-	unsigned n = port->traits.indirect ? BLOCK_VHOST_SLOTS
-					   : block_vhost_ring_size(&port->traits) / DIRECT_STRIDE;
+	unsigned n = port->traits.indirect
+			     ? BLOCK_VHOST_SLOTS
+			     : block_vhost_ring_size(&port->traits) / BLOCK_VHOST_DIRECT_STRIDE;
 
-	port->stride = port->traits.indirect ? 1 : DIRECT_STRIDE;
+	port->stride = port->traits.indirect ? 1 : BLOCK_VHOST_DIRECT_STRIDE;
 	/* Those that are used first are last. */
 	port->n_free_slots = 0;
 	while (n > 0)
@@ -828,7 +566,7 @@ void block_vhost_port_move(gpointer data)
 		link_down(port, false);
 	port->traits = *change->traits;
 	if (!port->traits.indirect)
-		port->traits.n_segments = MIN(port->traits.n_segments, DIRECT_SEGMENTS);
+		port->traits.n_segments = MIN(port->traits.n_segments, BLOCK_VHOST_DIRECT_SEGMENTS);
 	port->ranges = *change->ranges;
 	port->last_range = 0;
 	block_vhost_area_find(change->area, change->index, &port->place);
