@@ -251,6 +251,12 @@ tests_unit_test_block_vhost_SOURCES = tests/unit/test-block-vhost.c
 tests_unit_test_block_vhost_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_block_vhost_LDADD = $(VHOST_USER_BACK_END) $(TEST_LIBS)
 
+device_tests += tests/device/test-virtio-blk-vhost
+tests_device_test_virtio_blk_vhost_SOURCES = tests/device/test-virtio-blk-vhost.c
+tests_device_test_virtio_blk_vhost_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_blk_vhost_LDADD = $(VHOST_USER_BACK_END) $(VIRTIO_DRIVER) $(FAKE_MACHINE) \
+	$(TEST_LIBS)
+
 device_tests += tests/device/test-vhost-user-blk
 tests_device_test_vhost_user_blk_SOURCES = tests/device/test-vhost-user-blk.c
 tests_device_test_vhost_user_blk_CFLAGS = $(TEST_CFLAGS)

@@ -556,6 +556,37 @@ static void test_state(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 				  &error));
 }
 
+/* A disk goes on with another node; a drive has its media for that. */
+static void test_replaced(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	BlockNode *first = scsi_disk_node(find(fixture, "hd"));
+	BlockNode *second = add_node(fixture, "second", 2 * DISK_SIZE, "");
+	g_autofree char *path = g_build_filename(fixture->directory, "second", NULL);
+	g_autoptr(GError) error = NULL;
+
+	memset(data_of(fixture), 0x77, 512);
+	g_assert_cmphex(RUN(fixture, 3, 0, 512, true, SCSI_WRITE_10, 0, 0, 0, 0, 7, 0, 0, 1, 0), ==,
+			GOOD);
+	g_assert_true(scsi_disk_replace_node(find(fixture, "hd"), second, &error));
+	g_assert_no_error(error);
+	g_assert_true(scsi_disk_node(find(fixture, "hd")) == second);
+	/* It is larger, which is told. */
+	g_assert_cmphex(RUN(fixture, 3, 0, 0, false, SCSI_TEST_UNIT_READY), ==, CHECK);
+	g_assert_cmphex(fixture->asc, ==, 0x2a);
+	g_assert_cmphex(RUN(fixture, 3, 0, 512, false, SCSI_READ_10, 0, 0, 0, 0, 7, 0, 0, 1, 0), ==,
+			GOOD);
+	g_assert_cmpuint(data_of(fixture)[0], ==, 7);
+	g_assert_false(scsi_disk_replace_node(find(fixture, "hd"), first, &error));
+	g_assert_cmpstr(error->message, ==,
+			"node 'disk' has 1048576 bytes, fewer than the disk's 2097152");
+	g_clear_error(&error);
+	g_assert_false(scsi_disk_replace_node(find(fixture, "cd"), first, &error));
+	g_assert_cmpstr(error->message, ==,
+			"device 'cd' is a drive, whose medium can be changed");
+	g_assert_true(block_nodes_remove(fixture->nodes, "disk", NULL));
+	g_unlink(path);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -566,6 +597,7 @@ int main(int argc, char **argv)
 	ADD("media", test_media);
 	ADD("swap-under-reads", test_swap_under_reads);
 	ADD("toc", test_toc);
+	ADD("replaced", test_replaced);
 	ADD("hotplug", test_hotplug);
 	ADD("functions", test_functions);
 	ADD("hostile", test_hostile);

@@ -287,6 +287,19 @@ static void add_region(BackEnd *back_end, const VhostUserRegion *wire, int fd)
 	g_mutex_unlock(&back_end->lock);
 }
 
+static void remove_region(BackEnd *back_end, const VhostUserRegion *wire)
+{
+	unsigned i = 0;
+
+	while (back_end->regions[i].wire.gpa != wire->gpa)
+		g_assert_cmpuint(++i, <, back_end->n_regions);
+	guest_memory_remove(back_end->memory, wire->gpa);
+	munmap(back_end->regions[i].mapped, back_end->regions[i].mapped_size);
+	g_mutex_lock(&back_end->lock);
+	back_end->regions[i] = back_end->regions[--back_end->n_regions];
+	g_mutex_unlock(&back_end->lock);
+}
+
 /* Requests */
 
 static void fill_config(BackEnd *back_end, VhostUserMessage *message)
@@ -408,6 +421,9 @@ static void obey_request(BackEnd *back_end, const VhostUserMessage *message, int
 		break;
 	case VHOST_USER_ADD_MEM_REG:
 		add_region(back_end, &message->slot.region, fds[0]);
+		break;
+	case VHOST_USER_REM_MEM_REG:
+		remove_region(back_end, &message->slot.region);
 		break;
 	case VHOST_USER_SET_INFLIGHT_FD:
 		set_inflight(back_end, &message->inflight, fds[0]);

@@ -100,8 +100,15 @@ static void open_node(Front *front, const char *path, bool write_cache)
 		fail(error->message);
 	front->node = block_nodes_find(front->nodes, "n");
 	loops[0] = front->loop = io_loop_new("drive", NULL, NULL, &error);
-	if (!front->loop || !block_node_attach(front->node, &user, &error))
+	if (!front->loop)
 		fail(error->message);
+	/* Back ends have to let go of memory, too. */
+	for (unsigned i = 0; i < 4; i++) {
+		if (i > 0)
+			block_node_detach(front->node);
+		if (!block_node_attach(front->node, &user, &error))
+			fail(error->message);
+	}
 	block_node_set_write_cache(front->node, write_cache);
 	block_node_get_limits(front->node, &limits);
 	front->n_sectors = limits.size / SECTOR;

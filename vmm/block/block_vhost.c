@@ -29,6 +29,8 @@
 /* Between attempts to connect; as many times longer while the back end misbehaves. */
 #define RETRY_MS     100u
 #define RETRY_MAX_MS 5000u
+/* Queues of a back end that are made use of. */
+#define PORTS_MAX 64u
 /* One operation with it holds up the main thread for no longer. */
 #define TIME_LIMIT_MS 2000u
 
@@ -60,6 +62,7 @@ struct BlockVhost {
 	/* Of a node that has a user. */
 	BlockNode *node; /* NULL: none */
 	BlockVhostArea *area;
+	bool area_is_old; /* it was another back end's */
 	VhostVring *vrings;
 	BlockVhostRanges ranges; /* what the ports have */
 	bool started;
@@ -221,16 +224,23 @@ static void describe_vring(BlockVhost *self, unsigned i)
 	};
 }
 
-static bool change_area(BlockVhost *self, GError **error)
+/*
+ * Have memory that this back end alone knows: for as many loops as it can serve, since some back
+ * ends (qemu-storage-daemon 7.2) do not let go of memory in which a ring was.
+ */
+static bool have_area(BlockVhost *self, GError **error)
 {
-	BlockVhostArea *old = self->area;
+	BlockVhostArea *area;
 
-	self->area = block_vhost_area_new(n_ports(self), error);
-	if (!self->area)
-		self->area = old;
-	else if (old)
-		block_vhost_area_free(old);
-	return self->area != old;
+	if (self->area && !self->area_is_old)
+		return true;
+	area = block_vhost_area_new(MIN(vhost_user_queues(self->user), PORTS_MAX), error);
+	if (!area)
+		return false;
+	block_vhost_area_free(self->area);
+	self->area = area;
+	self->area_is_old = false;
+	return true;
 }
 
 /* The ports do without a back end: requests wait, or have @failed. */
@@ -295,7 +305,7 @@ static bool start(BlockVhost *self, GError **error)
 	BlockVhostChange change = { .traits = &self->traits, .ranges = &self->ranges };
 
 	/* Nothing of the old one is in use: what was with another back end waits. */
-	if (!change_area(self, error) || !describe_memory(self, table, error))
+	if (!have_area(self, error) || !describe_memory(self, table, error))
 		return false;
 	change.area = self->area;
 	find_ranges(&self->ranges, table, NULL);
@@ -339,6 +349,8 @@ static bool is_as_good(const BlockVhost *self, const BlockVhostTraits *now, GErr
 {
 	const BlockVhostTraits *old = &self->traits;
 
+	if (n_ports(self) > vhost_user_queues(self->user))
+		return error_fail(error, "the back end has fewer queues now");
 	if (now->size < old->size)
 		return error_fail(error,
 				  "the disk has shrunk from %" G_GUINT64_FORMAT
@@ -437,6 +449,7 @@ static void lost(void *opaque, bool returns, const char *fault)
 	}
 	if (self->started || fault)
 		stop(self, fault != NULL);
+	self->area_is_old = true;
 	self->retry_ms = fault ? MIN(self->retry_ms * 2, RETRY_MAX_MS) : RETRY_MS;
 	set_timer(self, &self->retry, self->retry_ms, retry);
 }
@@ -537,11 +550,12 @@ static bool vhost_open_ports(BlockNode *node, GError **error)
 	if (!vhost_user_is_connected(self->user))
 		return error_fail(error, "node '%s': there is no back end at '%s'", node->name,
 				  self->bottom.filename);
-	if (node->n_ports > vhost_user_queues(self->user))
+	if (node->n_ports > MIN(vhost_user_queues(self->user), PORTS_MAX))
 		return error_fail(error,
 				  "node '%s': the back end has %u queues, fewer than there are I/O "
 				  "threads, %u",
-				  node->name, vhost_user_queues(self->user), node->n_ports);
+				  node->name, MIN(vhost_user_queues(self->user), PORTS_MAX),
+				  node->n_ports);
 	self->node = node;
 	self->vrings = g_new0(VhostVring, node->n_ports);
 	if (!make_events(self, error))

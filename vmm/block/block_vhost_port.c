@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <string.h>
 
 #include "vmm/base/fd.h"
 #include "vmm/base/iov.h"
@@ -570,6 +571,7 @@ void block_vhost_port_move(gpointer data)
 	port->ranges = *change->ranges;
 	port->last_range = 0;
 	block_vhost_area_find(change->area, change->index, &port->place);
+	memset(port->place.ring, 0, block_vhost_ring_bytes(block_vhost_ring_size(&port->traits)));
 	block_vhost_ring_init(&port->ring, port->place.ring, block_vhost_ring_size(&port->traits),
 			      port->traits.event_idx);
 	port->no_zeroes = false;
