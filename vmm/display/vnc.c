@@ -50,8 +50,10 @@ static bool load_module(VncServer *server, GError **error)
 	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 
 	server->module = handle ? dlsym(handle, VNC_MODULE_SYMBOL) : NULL;
-	if (!server->module)
-		return error_fail(error, "the VNC module is not installed: %s", dlerror());
+	if (!server->module) {
+		error_fail(error, "the VNC module is not installed: %s", dlerror());
+		return false;
+	}
 	if (server->module->version != VNC_MODULE_VERSION)
 		return error_fail(error, "%s is of another version of Vireo", path);
 	return true;
