@@ -35,9 +35,27 @@ def check_typing(window: Widget, shell: Console, word: str) -> None:
     wait_for(f"{word} to be read", lambda: shell.shell("cat /tmp/typed 2>/dev/null", status=None).endswith(word), 20, 1)
 
 
+def cpu_usage(window: Widget) -> int:
+    """What the page with the graphs says, percent; -1 if nothing yet."""
+    label = window.look_for(" %", "label")
+    return int(label.name().split()[0]) if label else -1
+
+
+def check_graphs(window: Widget, shell: Console) -> None:
+    """The graph of the processor follows what the guest does."""
+    window.find("Details", "radio button").click()
+    window.find("Performance", "cell").click()
+    shell.shell("(while :; do :; done) & busy=$!")
+    wait_for("a busy processor in the graph", lambda: cpu_usage(window) > 50, 30, 1)
+    screenshot("2-graphs")
+    shell.shell("kill $busy")
+    wait_for("an idle processor in the graph", lambda: 0 <= cpu_usage(window) < 30, 30, 1)
+    window.find("Console", "radio button").click()
+
+
 @test(limit=240)
 def a_guest_is_seen_and_used() -> None:
-    """virt-manager lists a guest, shows its screen, types into it, pauses it and shuts it down"""
+    """virt-manager lists a guest, shows its screen and graphs, types into it, pauses it and shuts it down"""
     with Lab() as lab:
         domain, shell = lab.boot(SCREEN, screen=True, memory=320)
         name = domain.name()
@@ -52,6 +70,7 @@ def a_guest_is_seen_and_used() -> None:
             wait_for_viewer(domain)
             check_typing(window, shell, "hello")
             screenshot("2-console")
+            check_graphs(window, shell)
             window.find("Pause", "toggle button").click()
             wait_for_state(domain, libvirt.VIR_DOMAIN_PAUSED)
             manager.find(f"{name}\nPaused", "cell")
