@@ -6,11 +6,14 @@
 
 #include <config.h>
 
+#include "datatypes.h"
 #include "domain_event.h"
+#include "network_conf.h"
 #include "viralloc.h"
 #include "virerror.h"
 #include "virfile.h"
 #include "virlog.h"
+#include "virnetdevip.h"
 #include "virportallocator.h"
 #include "virqemu.h"
 #include "virsocketaddr.h"
@@ -70,6 +73,63 @@ vireoGraphicsCheckCertificates(const vireoConfig *config)
     return 0;
 }
 
+/* The address that the host has in a network of libvirt's. */
+static int
+vireoGraphicsFindAddress(const virNetworkDef *def,
+                         virSocketAddr *addr)
+{
+    const virNetworkIPDef *ip;
+    const char *dev = def->bridge;
+
+    switch ((virNetworkForwardType) def->forward.type) {
+    case VIR_NETWORK_FORWARD_NONE:
+    case VIR_NETWORK_FORWARD_NAT:
+    case VIR_NETWORK_FORWARD_ROUTE:
+    case VIR_NETWORK_FORWARD_OPEN:
+        if (!(ip = virNetworkDefGetIPByIndex(def, AF_UNSPEC, 0)))
+            break;
+        *addr = ip->address;
+        return 0;
+
+    case VIR_NETWORK_FORWARD_BRIDGE:
+    case VIR_NETWORK_FORWARD_PRIVATE:
+    case VIR_NETWORK_FORWARD_VEPA:
+    case VIR_NETWORK_FORWARD_PASSTHROUGH:
+        if (!dev && def->forward.nifs > 0)
+            dev = def->forward.ifs[0].device.dev;
+        if (!dev)
+            break;
+        return virNetDevIPAddrGet(dev, addr) < 0 ? -1 : 0;
+
+    case VIR_NETWORK_FORWARD_HOSTDEV:
+    case VIR_NETWORK_FORWARD_LAST:
+    default:
+        break;
+    }
+
+    virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                   _("the host has no address in network '%s' for <graphics> to listen at"), def->name);
+    return -1;
+}
+
+/* <listen type='network'>: the address is the network's business, which may have changed. */
+static int
+vireoGraphicsPrepareNetwork(virDomainGraphicsListenDef *listen)
+{
+    g_autoptr(virConnect) conn = virGetConnectNetwork();
+    g_autoptr(virNetwork) network = conn ? virNetworkLookupByName(conn, listen->network) : NULL;
+    g_autofree char *xml = network ? virNetworkGetXMLDesc(network, 0) : NULL;
+    g_autoptr(virNetworkDef) def = xml ? virNetworkDefParse(xml, NULL, NULL, false) : NULL;
+    virSocketAddr addr;
+
+    if (!def || vireoGraphicsFindAddress(def, &addr) < 0)
+        return -1;
+
+    g_free(listen->address);
+    listen->address = virSocketAddrFormat(&addr);
+    return listen->address ? 0 : -1;
+}
+
 int
 vireoGraphicsPrepare(virDomainObj *vm)
 {
@@ -94,7 +154,10 @@ vireoGraphicsPrepare(virDomainObj *vm)
         return 0;
     }
 
-    if (!listen->address) {
+    if (listen->type == VIR_DOMAIN_GRAPHICS_LISTEN_TYPE_NETWORK) {
+        if (vireoGraphicsPrepareNetwork(listen) < 0)
+            return -1;
+    } else if (!listen->address) {
         listen->address = g_strdup(priv->driver->config->vncListen);
         listen->fromConfig = true;
     }
@@ -240,7 +303,8 @@ vireoGraphicsCheckSame(const virDomainGraphicsDef *old,
              (!wanted->data.vnc.autoport && wanted->data.vnc.port != old->data.vnc.port))
         what = "port";
     else if ((be->address && STRNEQ_NULLABLE(be->address, is->address)) ||
-             (be->socket && STRNEQ_NULLABLE(be->socket, is->socket)))
+             (be->socket && STRNEQ_NULLABLE(be->socket, is->socket)) ||
+             (be->network && STRNEQ_NULLABLE(be->network, is->network)))
         what = "listen";
 
     if (what) {

@@ -89,12 +89,9 @@ vireoValidateInput(const virDomainInputDef *input,
 static int
 vireoValidateListen(const virDomainGraphicsDef *graphics)
 {
-    const virDomainGraphicsListenDef *listen = graphics->listens;
     int port = graphics->data.vnc.port;
     const vireoValidateRefusal refusals[] = {
         { graphics->nListens != 1, "more than one <graphics><listen>" },
-        { graphics->nListens > 0 && listen->type == VIR_DOMAIN_GRAPHICS_LISTEN_TYPE_NETWORK,
-          "<graphics><listen type='network'>" },
     };
 
     if (vireoValidateRefuse(refusals) < 0)

@@ -15,7 +15,7 @@ import libvirt
 
 from lib.console import Console
 from lib.daemon import daemon
-from lib.guest import Lab, monitor_pid, refused
+from lib.guest import NETWORK, NETWORK_HOST, Lab, monitor_pid, refused
 from lib.harness import check, command, say, test, wait_for
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "cli"))
@@ -56,9 +56,11 @@ def share_of(colour: "tuple[int, int, int]", pixels: bytes) -> float:
 def wait_for_pixel(client: Client, colour: int) -> None:
     """Takes updates until the middle of the client's screen has that colour."""
     def seen() -> bool:
-        # The first update may bring the screen's size alone.
         client.request(incremental=False)
-        client.update()
+        if not client.update():
+            # The screen's size alone: pixels follow.
+            client.request()
+            client.update()
         return client.pixel(client.width // 2, client.height // 2) == colour
 
     wait_for("the colour on the client's screen", seen)
@@ -141,6 +143,19 @@ def console_on_virtio_graphics() -> None:
         viewer.request()
         check(viewer.update() != [], "what changed comes by itself")
         wait_for_pixel(viewer, 0x00aa00)
+
+        # The viewer's window becomes smaller, and the guest follows.
+        viewer.take_sizes()
+        viewer.resize(800, 600)
+
+        def followed() -> bool:
+            viewer.request(incremental=False)
+            viewer.update()
+            return (viewer.width, viewer.height) == (800, 600)
+
+        wait_for("a screen of that size", followed)
+        say(shell.shell("head -n 1 /sys/class/drm/card*-Virtual-1/modes"))
+        wait_for_pixel(viewer, 0x00aa00)
         viewer.close()
 
 
@@ -161,6 +176,13 @@ def screen_is_free_until_seen() -> None:
         viewer.request(incremental=False)
         viewer.update()
         viewer.close()
+        # Where the host is in a network.
+        third = lab.start("<graphics type='vnc'><listen type='network' network='" + NETWORK + "'/></graphics>")
+        address = ET.fromstring(third.XMLDesc()).find("./devices/graphics/listen").get("address")  # type: ignore[union-attr]
+        port = ET.fromstring(third.XMLDesc()).find("./devices/graphics").get("port", "0")  # type: ignore[union-attr]
+        check(address == NETWORK_HOST, f"the network's address: {address}")
+        Client(socket.create_connection((address, int(port)))).close()
+        third.destroy()
         video = ET.fromstring(other.XMLDesc()).find("./devices/video/model")
         check(video is not None and video.get("type") == "bochs", "a screen of its own accord")
         other.destroy()

@@ -242,8 +242,6 @@ static const testRefusal testRefusals[] = {
     { "graphics-websocket", "", "", "<graphics type='vnc' websocket='5700'/>", "websocket" },
     { "graphics-keymap", "", "", "<graphics type='vnc' keymap='de'/>", "keymap" },
     { "graphics-port", "", "", "<graphics type='vnc' port='80'/>", "port='80'" },
-    { "graphics-network", "", "", "<graphics type='vnc'><listen type='network' network='n'/>"
-      "</graphics>", "type='network'" },
     { "graphics-disconnect", "", "", "<graphics type='vnc' passwd='x' connected='disconnect'/>",
       "connected" },
     { "graphics-no-video", "", "", "<graphics type='vnc'/><video><model type='none'/></video>",
