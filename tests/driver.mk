@@ -54,6 +54,12 @@ tests_unit_test_driver_settings_CFLAGS = $(DRIVER_CFLAGS)
 tests_unit_test_driver_settings_SOURCES = tests/unit/test-driver-settings.c
 tests_unit_test_driver_settings_LDADD = libvireodriver.la
 
+unit_tests += tests/unit/test-driver-tpm
+tests_unit_test_driver_tpm_CPPFLAGS = $(DRIVER_CPPFLAGS)
+tests_unit_test_driver_tpm_CFLAGS = $(DRIVER_CFLAGS)
+tests_unit_test_driver_tpm_SOURCES = tests/unit/test-driver-tpm.c
+tests_unit_test_driver_tpm_LDADD = libvireodriver.la
+
 unit_tests += tests/unit/test-driver-cpu
 tests_unit_test_driver_cpu_CPPFLAGS = $(DRIVER_CPPFLAGS)
 tests_unit_test_driver_cpu_CFLAGS = $(DRIVER_CFLAGS)
