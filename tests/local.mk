@@ -438,6 +438,11 @@ tests_device_test_virtio_balloon_SOURCES = tests/device/test-virtio-balloon.c
 tests_device_test_virtio_balloon_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_balloon_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 
+fuzz_tests += tests/fuzz/fuzz-block-vhost
+tests_fuzz_fuzz_block_vhost_SOURCES = tests/fuzz/fuzz-block-vhost.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_block_vhost_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_block_vhost_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_block_vhost_LDADD = $(TEST_LIBS)
 fuzz_tests += tests/fuzz/fuzz-vhost-user
 tests_fuzz_fuzz_vhost_user_SOURCES = tests/fuzz/fuzz-vhost-user.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_vhost_user_CFLAGS = $(TEST_CFLAGS)
