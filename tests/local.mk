@@ -251,6 +251,11 @@ tests_unit_test_block_vhost_SOURCES = tests/unit/test-block-vhost.c
 tests_unit_test_block_vhost_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_block_vhost_LDADD = $(VHOST_USER_BACK_END) $(TEST_LIBS)
 
+unit_tests += tests/unit/test-block-vhost-emulated
+tests_unit_test_block_vhost_emulated_SOURCES = tests/unit/test-block-vhost.c tests/unit/no_io_uring.c
+tests_unit_test_block_vhost_emulated_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_block_vhost_emulated_LDADD = $(VHOST_USER_BACK_END) $(TEST_LIBS)
+
 device_tests += tests/device/test-virtio-blk-vhost
 tests_device_test_virtio_blk_vhost_SOURCES = tests/device/test-virtio-blk-vhost.c
 tests_device_test_virtio_blk_vhost_CFLAGS = $(TEST_CFLAGS)

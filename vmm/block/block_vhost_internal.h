@@ -135,6 +135,16 @@ typedef struct BlockVhostSlot {
 	uint64_t mark;	       /* of a flush: what was logged before this is stable after it */
 } BlockVhostSlot;
 
+/* A write to the back end's eventfd, of its own, for it may outlive the port. Loop thread. */
+typedef struct BlockVhostKick {
+	IoOperation operation;
+	uint64_t one;
+	int fd;
+	IoLoop *loop;
+	bool busy, again; /* it is under way; and has to be done once more */
+	bool orphaned;
+} BlockVhostKick;
+
 typedef struct BlockVhostPort {
 	BlockPort port; /* first */
 	BlockVhost *vhost;
@@ -156,8 +166,9 @@ typedef struct BlockVhostPort {
 	unsigned n_free_bounces;
 	uint64_t sequence;
 	IoDeferred publish;
-	IoWatch *call_watch; /* NULL: closed */
-	IoWatch *gone_watch; /* NULL: not up */
+	BlockVhostKick *kick; /* NULL: closed */
+	IoWatch *call_watch;  /* NULL: closed */
+	IoWatch *gone_watch;  /* NULL: not up */
 	IoPoller *poller;
 	bool polling;
 	bool continuing; /* answers are left for another turn */

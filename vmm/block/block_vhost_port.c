@@ -24,7 +24,6 @@
 #include <liburing.h>
 #include <string.h>
 
-#include "vmm/base/fd.h"
 #include "vmm/base/iov.h"
 
 /* How often answers are looked for before others on the loop have their turn. */
@@ -112,14 +111,67 @@ static void offer_queue(BlockVhostPort *port)
 		io_loop_defer(port->port.loop, &port->publish);
 }
 
+/*
+ * Kicks. The other process has this eventfd, too, and may have made it one that blocks: a write by
+ * the ring holds up nobody. Nor does it cost a system call.
+ */
+
+static void kick_start(BlockVhostKick *kick)
+{
+	struct io_uring_sqe *sqe = io_loop_get_sqe(kick->loop, &kick->operation);
+
+	kick->busy = true;
+	kick->again = false;
+	/* Wherever it is: an eventfd has no places. */
+	io_uring_prep_write(sqe, kick->fd, &kick->one, sizeof(kick->one), (uint64_t)-1);
+}
+
+static void kick_done(IoOperation *operation, int result)
+{
+	BlockVhostKick *kick =
+		(BlockVhostKick *)((char *)operation - G_STRUCT_OFFSET(BlockVhostKick, operation));
+
+	(void)result; /* one that has no room left has been signalled */
+	kick->busy = false;
+	if (kick->orphaned)
+		g_free(kick);
+	else if (kick->again)
+		kick_start(kick);
+}
+
+static BlockVhostKick *kick_new(IoLoop *loop, int fd)
+{
+	BlockVhostKick *kick = g_new0(BlockVhostKick, 1);
+
+	*kick = (BlockVhostKick){
+		.operation = { .complete = kick_done }, .one = 1, .fd = fd, .loop = loop
+	};
+	return kick;
+}
+
+static void kick_free(BlockVhostKick *kick)
+{
+	if (!kick->busy) {
+		g_free(kick);
+		return;
+	}
+	kick->orphaned = true;
+	io_uring_prep_cancel(io_loop_get_sqe(kick->loop, NULL), &kick->operation, 0);
+	/* Now, so that no entry still names the descriptor once it is closed. */
+	io_loop_submit(kick->loop);
+}
+
 /* One kick for all that was offered while callbacks ran. */
 static void publish(IoDeferred *deferred)
 {
 	BlockVhostPort *port =
 		(BlockVhostPort *)((char *)deferred - G_STRUCT_OFFSET(BlockVhostPort, publish));
 
-	if (is_live(port) && block_vhost_ring_publish(&port->ring))
-		fd_event_signal(port->kick_fd);
+	if (!is_live(port) || !block_vhost_ring_publish(&port->ring))
+		return;
+	port->kick->again = true;
+	if (!port->kick->busy)
+		kick_start(port->kick);
 }
 
 static BlockVhostStage first_stage(const BlockVhostPort *port, const BlockRequest *request)
@@ -544,6 +596,7 @@ void block_vhost_port_open(gpointer data)
 	/* Without memory for it each write is flushed. */
 	block_vhost_log_open(&port->log, BLOCK_VHOST_LOG_SIZE);
 	port->publish.func = publish;
+	port->kick = kick_new(port->port.loop, port->kick_fd);
 	port->call_watch = io_loop_watch_event(port->port.loop, port->call_fd, called, port);
 }
 
@@ -554,6 +607,8 @@ void block_vhost_port_close(gpointer data)
 
 	link_down(port, false);
 	block_vhost_log_close(&port->log);
+	if (port->kick)
+		g_clear_pointer(&port->kick, kick_free);
 	if (port->call_watch)
 		g_clear_pointer(&port->call_watch, io_watch_remove);
 }
