@@ -3,19 +3,21 @@
 """Runs system tests on emulated KVM hosts: hosts.py RESULTS HOSTS HOST-COMMAND... -- NAME...
 
 HOST-COMMAND boots a host and runs main.py there with the arguments that are appended; @RESULTS@ in
-it stands for a directory of that host's own below RESULTS. HOSTS of them run side by side, each
-with its share of the tests. They have one processor each, since more would take turns on one
-thread. A test whose NAME is written 2:NAME needs two all the same; such run last, on a host by
+it stands for a directory of that host's own below RESULTS, which all can write to. HOSTS of them
+run side by side. Which tests a host runs is not settled before: it claims one after the other, by a
+directory that only one of them can make (lib/harness.py). They have one processor each, since more
+would take turns on one thread. A test whose NAME is written 2:NAME needs two all the same; such run last, on a host by
 themselves. @PROCESSORS@ stands for the number.
 
 A running main.py is heard of every few seconds, so a host that falls silent, or ends before its
-tests have, is given up and another is booted for the tests that have no result yet. Three in a row
-are the limit; what has no result then has failed. Prints TAP.
+tests have, is given up and another is booted in its place, which gets what it left undone. Three in
+a row are the limit; what has no result at the end has failed. Prints TAP.
 """
 
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,47 +72,57 @@ class Report:
 
 
 class Share(threading.Thread):
-    """One host after another for a share of the tests."""
+    """One host after another that takes its share of the tests."""
 
     def __init__(self, command: "list[str]", results: str, processors: int, names: "list[str]",
                  report: Report) -> None:
         super().__init__()
         os.makedirs(results, exist_ok=True)
+        self.claims = os.path.join(os.path.dirname(results), "claims")
         self.command = [word.replace("@RESULTS@", results).replace("@PROCESSORS@", str(processors))
                         for word in command]
-        self.environment = {**os.environ, "VIREO_RESULTS": results}
+        self.environment = {**os.environ, "VIREO_RESULTS": results, "VIREO_TEST_CLAIMS": self.claims}
+        # Those that have no result yet. All shares know them; each removes its own.
         self.remaining = names
+        self.claimed: "set[str]" = set()
         self.report = report
 
-    def on_one_host(self) -> None:
-        process = subprocess.Popen(self.command + [f"={name}" for name in self.remaining],
+    def hear(self, line: str) -> None:
+        match = RESULT.fullmatch(line)
+        if match and match[2] in self.claimed:
+            self.claimed.remove(match[2])
+            self.remaining.remove(match[2])
+            self.report.result(*match.groups())
+        elif line.startswith("# claims "):
+            self.claimed.add(line.split()[2])
+        elif line.startswith("# ") and line != "# alive":
+            self.report.say(line)
+
+    def on_one_host(self) -> bool:
+        """Whether the host got to the end of the tests."""
+        process = subprocess.Popen(self.command + [f"={name}" for name in list(self.remaining)],
                                    env=self.environment, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, text=True, errors="replace")
         try:
             for line in lines_of(process, self.report):
-                match = RESULT.fullmatch(line)
-                if match and match[2] in self.remaining:
-                    self.remaining.remove(match[2])
-                    self.report.result(*match.groups())
-                elif line.startswith("# ") and line != "# alive":
-                    self.report.say(line)
+                self.hear(line)
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
             process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        return process.returncode in (0, 1) and not self.claimed
 
     def run(self) -> None:
         for attempt in range(HOSTS_IN_A_ROW):
             if attempt:
-                self.report.say(f"# booting another host for {len(self.remaining)} tests")
-            self.on_one_host()
-            if not self.remaining:
+                self.report.say(f"# booting another host; this one left {', '.join(self.claimed) or 'nothing'} undone")
+            for name in self.claimed:
+                os.rmdir(os.path.join(self.claims, name.replace("/", ":")))
+            self.claimed.clear()
+            if self.on_one_host():
                 return
-        for name in self.remaining:
-            self.report.result("not ok", name, "")
-            self.report.say(f"#   {HOSTS_IN_A_ROW} hosts ended or fell silent before this had a result")
 
 
 def main() -> int:
@@ -121,7 +133,9 @@ def main() -> int:
     print(f"1..{len(names)}", flush=True)
     wide = [name[2:] for name in names if name.startswith("2:")]
     names = [name for name in names if not name.startswith("2:")]
-    shares = [Share(command, f"{results}/host-{number + 1}", 1, names[number::count], report)
+    shutil.rmtree(f"{results}/claims", ignore_errors=True)
+    os.makedirs(f"{results}/claims")
+    shares = [Share(command, f"{results}/host-{number + 1}", 1, names, report)
               for number in range(min(count, len(names)))]
     for share in shares:
         share.start()
@@ -129,6 +143,10 @@ def main() -> int:
         share.join()
     if wide:
         Share(command, f"{results}/host-wide", 2, wide, report).run()
+    for name in names + wide:
+        report.result("not ok", name, "")
+        report.say(f"#   {HOSTS_IN_A_ROW} hosts ended or fell silent before this had a result")
+    shutil.rmtree(f"{results}/claims")
     return 0 if report.good else 1
 
 

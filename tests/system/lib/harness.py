@@ -144,8 +144,22 @@ class Running:
         return status == 0
 
 
+def claim(test: Test) -> bool:
+    """Whether the test is this host's: of several with the same tests, the first that asks gets it."""
+    claims = os.environ.get("VIREO_TEST_CLAIMS")
+    if claims:
+        try:
+            os.mkdir(os.path.join(claims, test.name.replace("/", ":")))
+        except FileExistsError:
+            return False
+        print(f"# claims {test.name}", flush=True)
+    return True
+
+
 def run(tests: Iterable[Test], workers: int) -> bool:
     """Runs the tests, those that must be alone after the others; true if all passed."""
+    # What may take long comes first, so that no host is left with it when the others are done.
+    tests = sorted(tests, key=lambda test: -test.limit)
     shared = [test for test in tests if not test.alone]
     alone = [test for test in tests if test.alone]
     print(f"1..{len(shared) + len(alone)}", flush=True)
@@ -156,7 +170,9 @@ def run(tests: Iterable[Test], workers: int) -> bool:
         running: list[Running] = []
         while queue or running:
             while queue and len(running) < width:
-                running.append(Running(queue.pop(0)))
+                first = queue.pop(0)
+                if claim(first):
+                    running.append(Running(first))
             time.sleep(0.1)
             # Whoever watches can tell a long test from a host that has come to a standstill.
             if time.monotonic() - heard > 10:
