@@ -120,8 +120,9 @@ def bad_images() -> None:
         os.unlink(f"{directory}/gone.qcow2")
         refused(lambda: lab.start(qcow2_xml(missing)), "gone.qcow2")
 
-        loop = create(f"{directory}/loop.qcow2")
-        command("qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", loop, loop)
+        behind = create(f"{directory}/behind-loop.qcow2")
+        loop = create(f"{directory}/loop.qcow2", backing=behind)
+        command("qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", loop, behind)
         refused(lambda: lab.start(qcow2_xml(loop)), "self-referential")
 
         corrupt = create(f"{directory}/corrupt.qcow2")
