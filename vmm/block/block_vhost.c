@@ -42,7 +42,6 @@ struct BlockVhost {
 	Chardevs *chardevs; /* with one, the socket */
 	Chardev *chardev;
 	VhostUser *user;
-	bool auto_read_only;
 	BlockVhostTraits traits; /* of the last back end that was a good one */
 	uint64_t features;	 /* negotiated */
 
@@ -344,11 +343,15 @@ static bool tell_writeback(BlockVhost *self, GError **error)
 				     sizeof(on), error);
 }
 
-/* Whether somebody who relies on what it was can go on with what it is. */
+/* Whether it can take the place of what it was, also for a user that relies on that. */
 static bool is_as_good(const BlockVhost *self, const BlockVhostTraits *now, GError **error)
 {
 	const BlockVhostTraits *old = &self->traits;
 
+	if (now->read_only && !self->bottom.read_only)
+		return error_fail(error, "the disk is read-only now");
+	if (!self->node)
+		return true;
 	if (n_ports(self) > vhost_user_queues(self->user))
 		return error_fail(error, "the back end has fewer queues now");
 	if (now->size < old->size)
@@ -358,8 +361,6 @@ static bool is_as_good(const BlockVhost *self, const BlockVhostTraits *now, GErr
 				  old->size, now->size);
 	if (now->block_size > old->block_size)
 		return error_fail(error, "the disk has larger blocks now");
-	if (now->read_only && !self->bottom.read_only)
-		return error_fail(error, "the disk is read-only now");
 	if ((old->flush && !now->flush) || (old->discard_max && !now->discard_max) ||
 	    (old->zeroes_max && !now->zeroes_max))
 		return error_fail(error, "the back end has fewer features now");
@@ -388,8 +389,7 @@ static void config_changed(void *opaque)
 	BlockVhostTraits traits;
 	g_autoptr(GError) error = NULL;
 
-	if (read_traits(self, &traits, &error) &&
-	    (!self->node || is_as_good(self, &traits, &error)))
+	if (read_traits(self, &traits, &error) && is_as_good(self, &traits, &error))
 		take_traits(self, &traits);
 	else if (vhost_user_is_connected(self->user))
 		vhost_user_cut_off(self->user, error->message);
@@ -401,8 +401,7 @@ static void connected(void *opaque)
 	BlockVhostTraits traits;
 	g_autoptr(GError) error = NULL;
 
-	if (read_traits(self, &traits, &error) &&
-	    (!self->node || is_as_good(self, &traits, &error))) {
+	if (read_traits(self, &traits, &error) && is_as_good(self, &traits, &error)) {
 		take_traits(self, &traits);
 		if (tell_writeback(self, &error) && (!self->node || start(self, &error))) {
 			drop_source(&self->delay);
