@@ -68,6 +68,8 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_graphics.c \
 	driver/vireo_guest.c \
 	driver/vireo_guest_info.c \
+	driver/vireo_handover.c \
+	driver/vireo_handover_reconnect.c \
 	driver/vireo_hotplug.c \
 	driver/vireo_image.c \
 	driver/vireo_interface.c \
@@ -128,6 +130,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_graphics.h \
 	driver/vireo_guest.h \
 	driver/vireo_guest_info.h \
+	driver/vireo_handover.h \
 	driver/vireo_hotplug.h \
 	driver/vireo_image.h \
 	driver/vireo_interface.h \

@@ -11,6 +11,7 @@
 
 #include "vireo_alias.h"
 #include "vireo_scsi.h"
+#include "vireo_storage.h"
 
 typedef struct {
     const char *alias;
@@ -158,9 +159,21 @@ vireoAliasAssign(virDomainDef *def)
 }
 
 char *
-vireoAliasBlockNode(const virDomainDiskDef *disk)
+vireoAliasOwnNode(const virDomainDiskDef *disk)
 {
     return g_strdup_printf("drive-%s", disk->dst);
+}
+
+char *
+vireoAliasServedNode(const virDomainDiskDef *disk)
+{
+    return g_strdup_printf("served-%s", disk->dst);
+}
+
+char *
+vireoAliasBlockNode(const virDomainDiskDef *disk)
+{
+    return vireoStorageServes(disk) ? vireoAliasServedNode(disk) : vireoAliasOwnNode(disk);
 }
 
 char *

@@ -32,6 +32,17 @@ vireoAliasAssignDevice(virDomainDef *def,
                        virDomainDeviceDef *dev);
 
 /**
+ * vireoAliasOwnNode, vireoAliasServedNode:
+ *
+ * Return what the monitor calls the node of @disk while the image is its own to read and write,
+ * and while it is the storage daemon's: one takes over from the other. Free with g_free.
+ */
+char *
+vireoAliasOwnNode(const virDomainDiskDef *disk);
+char *
+vireoAliasServedNode(const virDomainDiskDef *disk);
+
+/**
  * vireoAliasBlockNode, vireoAliasNetdev, vireoAliasChardev, vireoAliasRNGObject,
  * vireoAliasIOThread:
  *

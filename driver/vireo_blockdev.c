@@ -10,6 +10,7 @@
 #include "virerror.h"
 #include "virsecureerase.h"
 
+#include "vireo_alias.h"
 #include "vireo_blockdev.h"
 #include "vireo_device_props.h"
 #include "vireo_secret.h"
@@ -247,7 +248,6 @@ vireoBlockdevFormatProps(const virDomainDiskDef *disk,
                               "s:file", storage,
                               "b:read-only", !writable,
                               "S:discard", disk->discard == VIR_DOMAIN_DISK_DISCARD_UNMAP ? "unmap" : NULL,
-                              "S:detect-zeroes", src == disk->src ? vireoDevicePropsDetectZeroes(disk) : NULL,
                               NULL) < 0 ||
         vireoBlockdevAddEncryption(&props, src) < 0)
         return NULL;
@@ -290,15 +290,12 @@ vireoBlockdevSecretProps(const virStorageSource *src)
 
 virJSONValue *
 vireoBlockdevExportProps(const virDomainDiskDef *disk,
+                         const char *node,
                          const char *path)
 {
     g_autoptr(virJSONValue) props = NULL;
     g_autoptr(virJSONValue) addr = NULL;
-    g_autofree char *node = vireoBlockdevFormatNode(disk->src);
-    virTristateSwitch writeback;
-    virTristateBool direct;
 
-    vireoDevicePropsCacheMode(disk->cachemode, &writeback, &direct);
     if (virJSONValueObjectAdd(&addr, "s:type", "unix", "s:path", path, NULL) < 0 ||
         virJSONValueObjectAdd(&props,
                               "s:type", "vhost-user-blk",
@@ -306,9 +303,28 @@ vireoBlockdevExportProps(const virDomainDiskDef *disk,
                               "s:node-name", node,
                               "a:addr", &addr,
                               "b:writable", !disk->src->readonly,
-                              "b:writethrough", writeback == VIR_TRISTATE_SWITCH_OFF,
-                              "u:num-queues", disk->queues ? disk->queues : 1,
                               "p:logical-block-size", disk->blockio.logical_block_size,
+                              NULL) < 0)
+        return NULL;
+
+    return g_steal_pointer(&props);
+}
+
+virJSONValue *
+vireoBlockdevClientProps(const virDomainDiskDef *disk,
+                         const char *path)
+{
+    g_autoptr(virJSONValue) props = NULL;
+    g_autofree char *node = vireoAliasServedNode(disk);
+
+    if (virJSONValueObjectAdd(&props,
+                              "s:driver", "virtio-blk-vhost-user",
+                              "s:node-name", node,
+                              "s:path", path,
+                              "b:read-only", disk->src->readonly,
+                              "S:discard", disk->discard == VIR_DOMAIN_DISK_DISCARD_DEFAULT ? NULL :
+                              virDomainDiskDiscardTypeToString(disk->discard),
+                              "S:detect-zeroes", vireoDevicePropsDetectZeroes(disk),
                               NULL) < 0)
         return NULL;
 

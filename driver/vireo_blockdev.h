@@ -56,7 +56,18 @@ vireoBlockdevFormatProps(const virDomainDiskDef *disk,
 virJSONValue *
 vireoBlockdevSecretProps(const virStorageSource *src);
 
-/* block-export-add: @disk, served on the socket @path */
+/**
+ * vireoBlockdevExportProps, vireoBlockdevClientProps:
+ * @node: the storage daemon's
+ * @disk: served by that on the socket @path
+ *
+ * Return the arguments of block-export-add for the storage daemon, and of blockdev-add for the
+ * monitor, or NULL with an error reported.
+ */
+virJSONValue *
+vireoBlockdevClientProps(const virDomainDiskDef *disk,
+                         const char *path);
 virJSONValue *
 vireoBlockdevExportProps(const virDomainDiskDef *disk,
+                         const char *node,
                          const char *path);

@@ -1,5 +1,5 @@
 /*
- * vireo_blockjob.c: block jobs of disks that the storage daemon serves
+ * vireo_blockjob.c: block jobs of disks, which the storage daemon serves meanwhile
  *
  * The storage daemon changes the graph of its nodes when a job succeeds; the chain
  * in the definition follows when the job has concluded, and the nodes, labels
@@ -21,7 +21,10 @@
 #include "vireo_blockdev.h"
 #include "vireo_blockjob.h"
 #include "vireo_chain.h"
+#include "vireo_disk.h"
+#include "vireo_handover.h"
 #include "vireo_storage.h"
+#include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -122,9 +125,13 @@ vireoBlockJobFindDisk(virDomainObj *vm,
         virReportError(VIR_ERR_INVALID_ARG, _("the domain has no disk '%s'"), path);
         return NULL;
     }
-    if (!vireoStorageServes(disk)) {
-        virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
-                       _("disk '%s' is raw: Vireo has block jobs only of disks that are not"), disk->dst);
+    if (vireoVhostIsDisk(disk)) {
+        virReportError(VIR_ERR_OPERATION_UNSUPPORTED, _("the image of disk '%s' is another process's"),
+                       disk->dst);
+        return NULL;
+    }
+    if (vireoDiskIsEmpty(disk)) {
+        virReportError(VIR_ERR_OPERATION_INVALID, _("drive '%s' is empty"), disk->dst);
         return NULL;
     }
 
@@ -399,6 +406,7 @@ vireoBlockJobFinish(virDomainObj *vm,
     disk->mirrorJob = VIR_DOMAIN_BLOCK_JOB_TYPE_UNKNOWN;
     g_hash_table_remove(priv->blockJobs, disk->dst);
     vireoDomainSaveStatus(vm);
+    vireoHandoverReturn(vm, disk);
     vireoBlockJobSendEvent(vm, disk, type, status);
 }
 

@@ -1,5 +1,5 @@
 /*
- * vireo_blockjob.h: block jobs of disks that the storage daemon serves
+ * vireo_blockjob.h: block jobs of disks, which the storage daemon serves meanwhile
  *
  * A disk has at most one. A job goes on without the libvirt daemon, is found again
  * by its successor, and waits in the storage daemon until its end has been dealt
@@ -80,6 +80,7 @@ vireoBlockJobCommit(virDomainObj *vm,
 /**
  * vireoBlockJobCopy:
  * @target: where to; consumed. It exists and has its format
+ * @disk: served
  * @shallow: it has what is behind @disk behind it, too
  * @existing: its file was there before
  * @granularity, @bufSize: bytes; 0: as the storage daemon likes

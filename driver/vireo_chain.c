@@ -164,18 +164,6 @@ vireoChainCut(virDomainObj *vm,
     vireoChainRemoveImages(vm, removed, base, deleteImages);
 }
 
-/* What belongs to the disk, whatever its image. */
-static void
-vireoChainMoveSocket(virStorageSource *to,
-                     virStorageSource *from)
-{
-    to->readonly = from->readonly;
-    if (to == from)
-        return;
-    virObjectUnref(to->vhostuser);
-    to->vhostuser = g_steal_pointer(&from->vhostuser);
-}
-
 void
 vireoChainPush(virDomainObj *vm,
                virDomainDiskDef *disk,
@@ -183,7 +171,7 @@ vireoChainPush(virDomainObj *vm,
 {
     virStorageSource *before = disk->src;
 
-    vireoChainMoveSocket(src, before);
+    src->readonly = before->readonly;
     virObjectUnref(src->backingStore);
     src->backingStore = before;
     disk->src = src;
@@ -199,7 +187,7 @@ vireoChainPivot(virDomainObj *vm,
 {
     g_autoptr(virStorageSource) before = disk->src;
 
-    vireoChainMoveSocket(src, before);
+    src->readonly = before->readonly;
     if (src != base) {
         virObjectUnref(src->backingStore);
         src->backingStore = base ? virObjectRef(base) : virStorageSourceNew();

@@ -20,7 +20,6 @@
 #include "vireo_graphics.h"
 #include "vireo_memory.h"
 #include "vireo_namespace.h"
-#include "vireo_storage.h"
 #include "vireo_sysinfo.h"
 #include "vireo_tpm.h"
 #include "vireo_vcpu.h"
@@ -316,11 +315,9 @@ vireoCommandAddDisks(virCommand *cmd,
         if (vireoVhostIsDisk(disk)) {
             g_autofree char *chardev = vireoVhostChardevAlias(disk->info.alias);
 
-            if (!disk->src->vhostuser)
-                vireoStorageSetSocket(disk, dir);
             vireoCommandAddChardev(cmd, chardev, disk->src->vhostuser);
         } else if (!vireoDiskIsEmpty(disk) &&
-                   vireoCommandAddJSON(cmd, "-blockdev", vireoDevicePropsBlockNode(disk)) < 0) {
+                   vireoCommandAddJSON(cmd, "-blockdev", vireoDiskNodeProps(disk, dir)) < 0) {
             return -1;
         }
         if (vireoCommandAddJSON(cmd, "-device", vireoDevicePropsDisk(def, disk)) < 0)

@@ -16,6 +16,7 @@
 #include "vireo_firmware.h"
 #include "vireo_memory.h"
 #include "vireo_scsi.h"
+#include "vireo_storage.h"
 #include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -96,6 +97,16 @@ vireoDevicePropsErrorPolicy(virDomainDiskErrorPolicy policy)
     return virDomainDiskErrorPolicyTypeToString(policy);
 }
 
+/* The storage daemon does not say why a write failed: it may be a host that is full, and the guest
+ * can go on later. */
+static const char *
+vireoDevicePropsWriteErrors(const virDomainDiskDef *disk)
+{
+    if (disk->error_policy == VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT && vireoStorageServes(disk))
+        return "stop";
+    return vireoDevicePropsErrorPolicy(disk->error_policy);
+}
+
 virJSONValue *
 vireoDevicePropsDisk(const virDomainDef *def,
                      virDomainDiskDef *disk)
@@ -133,7 +144,7 @@ vireoDevicePropsDisk(const virDomainDef *def,
                               "p:physical_block_size", disk->blockio.physical_block_size,
                               "S:write-cache", writeback == VIR_TRISTATE_SWITCH_ABSENT ? NULL :
                               virTristateSwitchTypeToString(writeback),
-                              "S:werror", vireoDevicePropsErrorPolicy(disk->error_policy),
+                              "S:werror", vireoDevicePropsWriteErrors(disk),
                               "S:rerror", vireoDevicePropsErrorPolicy(rerror),
                               NULL) < 0)
         return NULL;
@@ -155,7 +166,7 @@ vireoDevicePropsBlockNode(virDomainDiskDef *disk)
 {
     g_autoptr(virJSONValue) props = NULL;
     g_autoptr(virJSONValue) cache = NULL;
-    g_autofree char *node = vireoAliasBlockNode(disk);
+    g_autofree char *node = vireoAliasOwnNode(disk);
     const char *driver = virDomainDiskGetType(disk) == VIR_STORAGE_TYPE_BLOCK ? "host_device" : "file";
     virTristateSwitch writeback;
     virTristateBool direct;

@@ -79,7 +79,7 @@ vireoDevicePropsController(const virDomainDef *def,
                            virDomainControllerDef *controller,
                            virJSONValue **props);
 
-/* -blockdev / blockdev-add: the node of the image */
+/* -blockdev / blockdev-add: the node of an image that is the monitor's own to read and write */
 virJSONValue *
 vireoDevicePropsBlockNode(virDomainDiskDef *disk);
 

@@ -10,8 +10,13 @@
 #include "virfile.h"
 #include "virlog.h"
 
+#include "vireo_alias.h"
+#include "vireo_blockdev.h"
 #include "vireo_cgroup.h"
+#include "vireo_device_props.h"
 #include "vireo_disk.h"
+#include "vireo_hotplug.h"
+#include "vireo_qmp.h"
 #include "vireo_storage.h"
 #include "vireo_vhost.h"
 
@@ -93,4 +98,58 @@ vireoDiskRelease(virDomainObj *vm,
     if (vireoStorageServes(disk))
         vireoStorageDetachDisk(vm, disk);
     vireoDiskUnlabel(vm, disk);
+}
+
+virJSONValue *
+vireoDiskNodeProps(virDomainDiskDef *disk,
+                   const char *dir)
+{
+    g_autofree char *path = NULL;
+
+    if (!vireoStorageServes(disk))
+        return vireoDevicePropsBlockNode(disk);
+
+    path = vireoStorageSocket(dir, disk);
+    return vireoBlockdevClientProps(disk, path);
+}
+
+int
+vireoDiskAddNode(virDomainObj *vm,
+                 virDomainDiskDef *disk)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *chardev = vireoVhostChardevAlias(disk->info.alias);
+
+    if (vireoDiskIsEmpty(disk))
+        return 0;
+    if (vireoVhostIsDisk(disk))
+        return vireoQmpAdd(vm, "chardev-add", vireoDevicePropsChardev(chardev, disk->src->vhostuser));
+
+    if (vireoStorageServes(disk) && vireoStorageAddExport(vm, disk) < 0)
+        return -1;
+    if (vireoQmpAdd(vm, "blockdev-add", vireoDiskNodeProps(disk, priv->dir)) == 0)
+        return 0;
+
+    if (vireoStorageServes(disk))
+        vireoStorageRemoveExport(vm, disk);
+    return -1;
+}
+
+void
+vireoDiskRemoveNode(virDomainObj *vm,
+                    virDomainDiskDef *disk)
+{
+    g_autofree char *node = vireoAliasBlockNode(disk);
+    g_autofree char *chardev = vireoVhostChardevAlias(disk->info.alias);
+
+    if (vireoDiskIsEmpty(disk))
+        return;
+    if (vireoVhostIsDisk(disk)) {
+        vireoHotplugUndo(vm, "chardev-remove", "id", chardev);
+        return;
+    }
+
+    vireoHotplugUndo(vm, "blockdev-del", "node-name", node);
+    if (vireoStorageServes(disk))
+        vireoStorageRemoveExport(vm, disk);
 }

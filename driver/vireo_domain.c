@@ -52,6 +52,7 @@ vireoDomainObjPrivateClear(vireoDomainObjPrivate *priv)
     g_clear_pointer(&priv->unplugAlias, g_free);
     priv->storageRestarts = 0;
     priv->lastImage = 0;
+    priv->handingOver = false;
     g_hash_table_remove_all(priv->blockJobs);
     priv->beingStopped = false;
     priv->panicked = false;
@@ -84,6 +85,8 @@ vireoDomainObjPrivateFormat(virBuffer *buf,
         virBufferAddLit(buf, "<rebooting/>\n");
     if (priv->tpmFlags)
         virBufferAsprintf(buf, "<tpm undefine='%u'/>\n", priv->tpmFlags);
+    if (priv->handingOver)
+        virBufferAddLit(buf, "<handingOver/>\n");
     virBufferAsprintf(buf, "<agent timeout='%d'/>\n", priv->agentTimeout);
     virBufferAsprintf(buf, "<images last='%u'/>\n", priv->lastImage);
     vireoBlockJobsFormat(buf, priv->blockJobs);
@@ -113,6 +116,7 @@ vireoDomainObjPrivateParse(xmlXPathContextPtr ctxt,
     }
 
     priv->rebooting = virXPathBoolean("boolean(./rebooting)", ctxt) == 1;
+    priv->handingOver = virXPathBoolean("boolean(./handingOver)", ctxt) == 1;
     if (virXPathInt("string(./agent/@timeout)", ctxt, &priv->agentTimeout) == -2 ||
         virXPathUInt("string(./tpm/@undefine)", ctxt, &priv->tpmFlags) == -2 ||
         virXPathUInt("string(./images/@last)", ctxt, &priv->lastImage) == -2) {

@@ -39,6 +39,8 @@ struct _vireoDomainObjPrivate {
     gint64 storageRestartsSince;
     GHashTable *blockJobs;              /* * by the disk's target: vireoBlockJob */
     unsigned int lastImage;             /* * the highest number of an image till now */
+    /* * The guest is stopped while disks are handed over, and shall run. */
+    bool handingOver;
 
     pid_t *vcpuThreads;     /* * one for each vCPU, 0: not known */
     size_t nvcpuThreads;

@@ -16,7 +16,9 @@
 #include "vireo_blockdev.h"
 #include "vireo_blockjob.h"
 #include "vireo_driver.h"
+#include "vireo_handover.h"
 #include "vireo_image.h"
+#include "vireo_storage.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -223,9 +225,11 @@ vireoDomainCopy(virDomainObj *vm,
         (vireoImageGetInfo(vm, disk, &info) < 0 || vireoImageCreate(target, info.capacity) < 0))
         return -1;
 
-    if (vireoBlockJobCopy(vm, disk, virObjectRef(target), shallow, existing, params->speed,
+    if ((vireoStorageServes(disk) || vireoHandoverTake(vm, disk) == 0) &&
+        vireoBlockJobCopy(vm, disk, virObjectRef(target), shallow, existing, params->speed,
                           params->granularity, params->bufSize) == 0)
         return 0;
+    vireoHandoverReturn(vm, disk);
     if (isFile && !existing)
         vireoImageRemove(target);
     return -1;

@@ -289,8 +289,8 @@ vireoConnectDomainXMLToNative(virConnectPtr conn,
             source->data.nix.path = g_strdup_printf("%s/%s", dir, def->channels[i]->info.alias);
     }
 
-    if (vireoStorageShareMemory(def) < 0 ||
-        !(cmd = vireoCommandBuild(def, &inputs)))
+    vireoStorageShareMemory(def);
+    if (!(cmd = vireoCommandBuild(def, &inputs)))
         return NULL;
 
     return virCommandToString(cmd, true);

@@ -15,6 +15,7 @@
 #include "virerror.h"
 #include "virlog.h"
 
+#include "vireo_alias.h"
 #include "vireo_blockjob.h"
 #include "vireo_event.h"
 #include "vireo_graphics.h"
@@ -161,7 +162,7 @@ vireoEventStop(virDomainObj *vm,
     int reason;
 
     /* More is known already: why it stopped. */
-    if (priv->panicked || priv->shutoffReason != VIR_DOMAIN_SHUTOFF_UNKNOWN ||
+    if (priv->handingOver || priv->panicked || priv->shutoffReason != VIR_DOMAIN_SHUTOFF_UNKNOWN ||
         virDomainObjGetState(vm, &reason) != VIR_DOMAIN_RUNNING)
         return;
 
@@ -522,6 +523,23 @@ vireoEventMemorySize(virDomainObj *vm,
         vireoMemoryDeviceChanged(vm, alias, bytes / 1024);
 }
 
+/* The disk with the block node @node, or NULL. */
+static virDomainDiskDef *
+vireoEventFindDisk(const virDomainDef *def,
+                   const char *node)
+{
+    size_t i;
+
+    for (i = 0; i < def->ndisks; i++) {
+        g_autofree char *own = vireoAliasBlockNode(def->disks[i]);
+
+        if (STREQ_NULLABLE(own, node))
+            return def->disks[i];
+    }
+
+    return NULL;
+}
+
 static void
 vireoEventIOError(virDomainObj *vm,
                   virJSONValue *data)
@@ -529,8 +547,7 @@ vireoEventIOError(virDomainObj *vm,
     vireoDomainObjPrivate *priv = vm->privateData;
     const char *node = data ? virJSONValueObjectGetString(data, "node-name") : NULL;
     const char *actionName = data ? virJSONValueObjectGetString(data, "action") : NULL;
-    const char *target = node ? STRSKIP(node, "drive-") : NULL;
-    virDomainDiskDef *disk = target ? virDomainDiskByTarget(vm->def, target) : NULL;
+    virDomainDiskDef *disk = vireoEventFindDisk(vm->def, node);
     int action = VIR_DOMAIN_EVENT_IO_ERROR_REPORT;
     bool full = false;
 

@@ -58,30 +58,9 @@ static void
 vireoHotplugRemoveDisk(virDomainObj *vm,
                        virDomainDiskDef *disk)
 {
-    g_autofree char *node = vireoAliasBlockNode(disk);
-    g_autofree char *chardev = vireoVhostChardevAlias(disk->info.alias);
-
-    if (vireoVhostIsDisk(disk))
-        vireoHotplugUndo(vm, "chardev-remove", "id", chardev);
-    else if (!vireoDiskIsEmpty(disk))
-        vireoHotplugUndo(vm, "blockdev-del", "node-name", node);
+    vireoDiskRemoveNode(vm, disk);
     if (!vireoDiskIsEmpty(disk))
         vireoDiskRelease(vm, disk);
-}
-
-/* What is behind the device: a chardev to another process, or a node of our own. */
-static int
-vireoHotplugAddDiskSource(virDomainObj *vm,
-                          virDomainDiskDef *disk)
-{
-    g_autofree char *chardev = vireoVhostChardevAlias(disk->info.alias);
-
-    if (vireoDiskIsEmpty(disk))
-        return 0;
-    if (!vireoVhostIsDisk(disk))
-        return vireoQmpAdd(vm, "blockdev-add", vireoDevicePropsBlockNode(disk));
-
-    return vireoQmpAdd(vm, "chardev-add", vireoDevicePropsChardev(chardev, disk->src->vhostuser));
 }
 
 static int
@@ -92,8 +71,9 @@ vireoHotplugAttachDisk(virDomainObj *vm,
         (!vireoDiskIsEmpty(disk) && vireoDiskAcquire(vm, disk) < 0))
         return -1;
 
-    if (vireoHotplugAddDiskSource(vm, disk) < 0) {
-        vireoDiskRelease(vm, disk);
+    if (vireoDiskAddNode(vm, disk) < 0) {
+        if (!vireoDiskIsEmpty(disk))
+            vireoDiskRelease(vm, disk);
         return -1;
     }
     if (vireoQmpAdd(vm, "device_add", vireoDevicePropsDisk(vm->def, disk)) < 0) {

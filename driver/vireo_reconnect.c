@@ -17,6 +17,7 @@
 #include "vireo_event.h"
 #include "vireo_graphics.h"
 #include "vireo_guest.h"
+#include "vireo_handover.h"
 #include "vireo_interface.h"
 #include "vireo_memory_device.h"
 #include "vireo_process.h"
@@ -100,6 +101,7 @@ vireoReconnectDomain(virDomainObj *vm)
         vireoQmpGetThreads(vm) < 0 ||
         vireoStorageReconnect(vm) < 0 ||
         vireoBlockJobReconnect(vm) < 0 ||
+        vireoHandoverReconnect(vm) < 0 ||
         vireoReconnectState(vm) < 0 ||
         vireoReconnectChannels(vm) < 0)
         return -1;

@@ -19,7 +19,6 @@
 #include "vireo_hotplug.h"
 #include "vireo_qmp.h"
 #include "vireo_scsi.h"
-#include "vireo_storage.h"
 #include "vireo_validate.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -39,8 +38,7 @@ vireoScsiValidateDisk(const virDomainDiskDef *disk)
 {
     const virDomainDeviceDriveAddress *addr = &disk->info.addr.drive;
     const vireoValidateRefusal refusals[] = {
-        { disk->src->type == VIR_STORAGE_TYPE_VHOST_USER || vireoStorageServes(disk),
-          "an image on a SCSI bus that is not raw" },
+        { disk->src->type == VIR_STORAGE_TYPE_VHOST_USER, "a disk of type 'vhostuser' on a SCSI bus" },
         { disk->queues > 0, "<driver queues> of a SCSI disk" },
         { disk->queue_size > 0, "<driver queue_size> of a SCSI disk" },
         { disk->iothread > 0, "<driver iothread> of a SCSI disk, only of its controller" },
@@ -251,12 +249,12 @@ vireoScsiInsert(virDomainObj *vm,
                               "s:id", disk->info.alias,
                               "s:node-name", node,
                               NULL) < 0 ||
-        vireoQmpAdd(vm, "blockdev-add", vireoDevicePropsBlockNode(disk)) < 0)
+        vireoDiskAddNode(vm, disk) < 0)
         return -1;
     if (vireoQmpCommand(vm, "blockdev-insert-medium", &args, NULL) == 0)
         return 0;
 
-    vireoHotplugUndo(vm, "blockdev-del", "node-name", node);
+    vireoDiskRemoveNode(vm, disk);
     return -1;
 }
 
@@ -265,12 +263,11 @@ static int
 vireoScsiRemove(virDomainObj *vm,
                 virDomainDiskDef *disk)
 {
-    g_autofree char *node = vireoAliasBlockNode(disk);
-
     if (vireoQmpDel(vm, "blockdev-remove-medium", "id", disk->info.alias) < 0)
         return -1;
 
-    return vireoQmpDel(vm, "blockdev-del", "node-name", node);
+    vireoDiskRemoveNode(vm, disk);
+    return 0;
 }
 
 /* Opens the tray, changes what is on it and closes it again. */

@@ -8,22 +8,28 @@
 
 #include "viralloc.h"
 #include "virerror.h"
+#include "virlog.h"
 
 #include "vireo_blockdev.h"
 #include "vireo_blockjob.h"
 #include "vireo_chain.h"
+#include "vireo_handover.h"
 #include "vireo_image.h"
 #include "vireo_snapshot.h"
 #include "vireo_storage.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN_SNAPSHOT
 
+VIR_LOG_INIT("vireo.vireo_snapshot_disk");
+
 /* What is done to one disk. */
 typedef struct {
     virDomainDiskDef *disk;
     virStorageSource *image;    /* NULL once it is the disk's */
+    bool taken;                 /* the storage daemon takes the disk over from the monitor */
     bool made;                  /* the file is ours to remove */
     bool added;                 /* the storage daemon has it */
+    bool switched;              /* the device of one that is taken is in it */
 } vireoSnapshotDisk;
 
 static void
@@ -69,8 +75,9 @@ vireoSnapshotPlanDisk(virDomainObj *vm,
         virReportError(VIR_ERR_BLOCK_COPY_ACTIVE, _("disk '%s' has a block job"), disk->dst);
         return -1;
     }
-    if (disk->src->readonly) {
-        virReportError(VIR_ERR_OPERATION_UNSUPPORTED, _("disk '%s' is read-only"), disk->dst);
+    if (disk->src->readonly || disk->src->shared) {
+        virReportError(VIR_ERR_OPERATION_UNSUPPORTED, disk->src->readonly ? _("disk '%s' is read-only") :
+                       _("disk '%s' is shared: others go on in its image"), disk->dst);
         return -1;
     }
 
@@ -79,11 +86,33 @@ vireoSnapshotPlanDisk(virDomainObj *vm,
     if (!(work->image = virStorageSourceCopy(wanted->src, false)))
         return -1;
     work->disk = disk;
+    work->taken = !vireoStorageServes(disk);
+    if (work->taken && disk->error_policy == VIR_DOMAIN_DISK_ERROR_POLICY_ENOSPACE) {
+        virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
+                       _("disk '%s' has error_policy='enospace', which Vireo has only for raw images"), disk->dst);
+        return -1;
+    }
 
     return vireoImageCheckOverlay(disk, work->image, existing);
 }
 
-/* Has the image, and the storage daemon have it; nothing behind it yet, as far as that knows. */
+/* The image that a disk has in the monitor, as it will be behind another. */
+static virStorageSource *
+vireoSnapshotCopyBase(virDomainObj *vm,
+                      const virDomainDiskDef *disk)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    virStorageSource *base = virStorageSourceCopy(disk->src, false);
+
+    if (base) {
+        base->id = ++priv->lastImage;
+        base->backingStore = virStorageSourceNew();
+    }
+    return base;
+}
+
+/* Has the image, and the storage daemon have it. Nothing is behind it yet, as far as that knows,
+ * unless it takes the disk over. */
 static int
 vireoSnapshotPrepareDisk(virDomainObj *vm,
                          bool existing,
@@ -102,8 +131,10 @@ vireoSnapshotPrepareDisk(virDomainObj *vm,
         virObjectUnref(image->backingStore);
     }
 
-    image->backingStore = virStorageSourceNew();
-    if (vireoChainAddImage(vm, work->disk, image) < 0)
+    image->backingStore = work->taken ? vireoSnapshotCopyBase(vm, work->disk) : virStorageSourceNew();
+    if (!image->backingStore ||
+        (work->taken ? vireoHandoverPrepare(vm, work->disk, image) :
+         vireoChainAddImage(vm, work->disk, image)) < 0)
         return -1;
     work->added = true;
 
@@ -114,7 +145,9 @@ static void
 vireoSnapshotUndoDisk(virDomainObj *vm,
                       const vireoSnapshotDisk *work)
 {
-    if (work->added)
+    if (work->added && work->taken)
+        vireoHandoverUndo(vm, work->disk, work->image);
+    else if (work->added)
         vireoChainRemoveImage(vm, work->image);
     if (work->made)
         vireoImageRemove(work->image);
@@ -136,24 +169,103 @@ vireoSnapshotAddAction(virJSONValue *actions,
     return virJSONValueArrayAppend(actions, &action);
 }
 
-/* All at one moment, or none. */
+/* What the storage daemon has already: all at one moment, or none. */
 static int
-vireoSnapshotSwitch(virDomainObj *vm,
-                    const vireoSnapshotDisk *works,
-                    size_t n)
+vireoSnapshotSwitchServed(virDomainObj *vm,
+                          const vireoSnapshotDisk *works,
+                          size_t n)
 {
     g_autoptr(virJSONValue) actions = virJSONValueNewArray();
     g_autoptr(virJSONValue) args = NULL;
     size_t i;
 
     for (i = 0; i < n; i++) {
-        if (works[i].image && vireoSnapshotAddAction(actions, &works[i]) < 0)
+        if (works[i].image && !works[i].taken && vireoSnapshotAddAction(actions, &works[i]) < 0)
             return -1;
     }
+    if (virJSONValueArraySize(actions) == 0)
+        return 0;
     if (virJSONValueObjectAdd(&args, "a:actions", &actions, NULL) < 0)
         return -1;
 
     return vireoStorageCommand(vm, "transaction", &args, NULL);
+}
+
+/* Those that were switched already, before the guest has written to any. */
+static void
+vireoSnapshotSwitchBack(virDomainObj *vm,
+                        vireoSnapshotDisk *works,
+                        size_t n)
+{
+    virErrorPtr saved;
+    size_t i;
+
+    virErrorPreserveLast(&saved);
+    for (i = 0; i < n; i++) {
+        if (works[i].switched && virDomainObjIsActive(vm) &&
+            vireoHandoverSwitch(vm, works[i].disk, false) < 0)
+            VIR_ERROR(_("disk %s of domain %s is lost until it is started anew: %s"), works[i].disk->dst,
+                      vm->def->name, virGetLastErrorMessage());
+    }
+    virErrorRestore(&saved);
+}
+
+/* One after the other, but none is the first for a guest that stands still. */
+static int
+vireoSnapshotSwitch(virDomainObj *vm,
+                    vireoSnapshotDisk *works,
+                    size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        if (!works[i].taken)
+            continue;
+        if (vireoHandoverSwitch(vm, works[i].disk, true) < 0)
+            break;
+        works[i].switched = true;
+    }
+    if (i == n && vireoSnapshotSwitchServed(vm, works, n) == 0)
+        return 0;
+
+    vireoSnapshotSwitchBack(vm, works, n);
+    return -1;
+}
+
+/* The disks' images are the new ones from now on. */
+static void
+vireoSnapshotFinish(virDomainObj *vm,
+                    vireoSnapshotDisk *works,
+                    size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        if (!works[i].image)
+            continue;
+        if (works[i].taken)
+            vireoHandoverFinish(vm, works[i].disk, g_steal_pointer(&works[i].image));
+        else
+            vireoChainPush(vm, works[i].disk, g_steal_pointer(&works[i].image));
+    }
+    vireoDomainSaveStatus(vm);
+}
+
+/* Whether more than one step is needed to have all disks at one moment. */
+static bool
+vireoSnapshotNeedsPause(const vireoSnapshotDisk *works,
+                        size_t n)
+{
+    size_t images = 0;
+    size_t taken = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        images += works[i].image != NULL;
+        taken += works[i].taken;
+    }
+
+    return taken > 0 && images > 1;
 }
 
 static int
@@ -183,22 +295,27 @@ vireoSnapshotTakeDisks(virDomainObj *vm,
     int ret = vireoSnapshotPlan(vm, def, existing, works);
     size_t i;
 
+    /* The socket of a disk that is taken over is in the domain's directory. */
+    if (ret == 0)
+        ret = vireoDomainLabelDir(vm);
     for (i = 0; ret == 0 && i < def->ndisks; i++) {
         if (works[i].image)
             ret = vireoSnapshotPrepareDisk(vm, existing, &works[i]);
     }
-    if (ret == 0)
-        ret = vireoSnapshotSwitch(vm, works, def->ndisks);
+
+    if (ret == 0 && vireoSnapshotNeedsPause(works, def->ndisks))
+        ret = vireoHandoverPause(vm);
+    if (ret == 0 && (ret = vireoSnapshotSwitch(vm, works, def->ndisks)) == 0)
+        vireoSnapshotFinish(vm, works, def->ndisks);
+    vireoHandoverResume(vm);
 
     for (i = 0; i < def->ndisks; i++) {
         if (ret < 0)
             vireoSnapshotUndoDisk(vm, &works[i]);
-        else if (works[i].image)
-            vireoChainPush(vm, works[i].disk, g_steal_pointer(&works[i].image));
         vireoSnapshotDiskClear(&works[i]);
     }
-    if (ret == 0)
-        vireoDomainSaveStatus(vm);
+    if (ret < 0)
+        vireoStorageStopIfIdle(vm);
 
     return ret;
 }

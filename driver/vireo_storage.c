@@ -25,7 +25,6 @@
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 #include "vireo_storage.h"
-#include "vireo_vhost.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -37,9 +36,6 @@ VIR_LOG_INIT("vireo.vireo_storage");
 /* As long as chains that libvirt follows by itself. */
 #define VIREO_STORAGE_MAX_DEPTH 200
 
-/* The monitor looks this often, in seconds, for a daemon that has gone. */
-#define VIREO_STORAGE_RECONNECT 1
-
 /* How often, and at what distance, one looks whether an export has gone. */
 #define VIREO_STORAGE_EXPORT_TRIES 100
 #define VIREO_STORAGE_EXPORT_WAIT_US (10 * 1000)
@@ -48,15 +44,29 @@ VIR_LOG_INIT("vireo.vireo_storage");
 #define VIREO_STORAGE_RESTARTS 3
 #define VIREO_STORAGE_RESTARTS_US (60 * G_USEC_PER_SEC)
 
+/* Whether the monitor cannot read and write it itself. */
+static bool
+vireoStorageNeedsDaemon(const virStorageSource *src)
+{
+    return virStorageSourceGetActualType(src) == VIR_STORAGE_TYPE_NETWORK || src->encryption ||
+        src->format != VIR_STORAGE_FILE_RAW;
+}
+
 bool
 vireoStorageServes(const virDomainDiskDef *disk)
 {
     virStorageType type = virStorageSourceGetActualType(disk->src);
 
-    /* What is served stays so, even if its image becomes another one which is raw. */
+    /* What is served has a number, whatever its image has become. */
     return type != VIR_STORAGE_TYPE_VHOST_USER && type != VIR_STORAGE_TYPE_VOLUME &&
-        (disk->src->id != 0 || type == VIR_STORAGE_TYPE_NETWORK || disk->src->encryption ||
-         disk->src->format != VIR_STORAGE_FILE_RAW);
+        (disk->src->id != 0 || vireoStorageNeedsDaemon(disk->src));
+}
+
+bool
+vireoStorageCanReturn(const virDomainDiskDef *disk)
+{
+    return vireoStorageServes(disk) && !vireoStorageNeedsDaemon(disk->src) &&
+        !virStorageSourceHasBacking(disk->src);
 }
 
 static bool
@@ -81,29 +91,18 @@ vireoStoragePidFile(virDomainObj *vm)
     return g_strdup_printf("%s/%s.storage-pid", priv->driver->config->stateDir, vm->def->name);
 }
 
-void
-vireoStorageSetSocket(virDomainDiskDef *disk,
-                      const char *dir)
+char *
+vireoStorageSocket(const char *dir,
+                   const virDomainDiskDef *disk)
 {
-    virDomainChrSourceDef *source = virDomainChrSourceDefNew(NULL);
-
-    source->type = VIR_DOMAIN_CHR_TYPE_UNIX;
-    source->data.nix.path = g_strdup_printf("%s/%s.sock", dir, disk->info.alias);
-    source->data.nix.reconnect.enabled = VIR_TRISTATE_BOOL_YES;
-    source->data.nix.reconnect.timeout = VIREO_STORAGE_RECONNECT;
-    virObjectUnref(disk->src->vhostuser);
-    disk->src->vhostuser = source;
+    return g_strdup_printf("%s/%s.sock", dir, disk->info.alias);
 }
 
-int
+void
 vireoStorageShareMemory(virDomainDef *def)
 {
-    if (!vireoStorageIsNeeded(def))
-        return 0;
-    if (def->mem.access == VIR_DOMAIN_MEMORY_ACCESS_DEFAULT)
+    if (vireoStorageIsNeeded(def) && def->mem.access == VIR_DOMAIN_MEMORY_ACCESS_DEFAULT)
         def->mem.access = VIR_DOMAIN_MEMORY_ACCESS_SHARED;
-
-    return vireoVhostCheckMemory(def, "a disk that is not raw");
 }
 
 static int
@@ -145,7 +144,6 @@ vireoStoragePrepareDisk(virDomainObj *vm,
             return -1;
         n->id = ++priv->lastImage;
     }
-    vireoStorageSetSocket(disk, priv->dir);
 
     return 0;
 }
@@ -167,8 +165,7 @@ vireoStorageCommand(virDomainObj *vm,
     return vireoQmpCommandTo(vm, priv->storage, name, args, result);
 }
 
-/* A command whose arguments are @props, which it consumes. */
-static int
+int
 vireoStorageAdd(virDomainObj *vm,
                 const char *command,
                 virJSONValue *props)
@@ -178,8 +175,7 @@ vireoStorageAdd(virDomainObj *vm,
     return args ? vireoStorageCommand(vm, command, &args, NULL) : -1;
 }
 
-/* Undoing goes on whatever fails. */
-static void
+void
 vireoStorageDel(virDomainObj *vm,
                 const char *command,
                 const char *key,
@@ -287,18 +283,29 @@ vireoStorageRemoveChain(virDomainObj *vm,
         vireoStorageRemoveImage(vm, src);
 }
 
-static int
-vireoStorageAddExport(virDomainObj *vm,
-                      virDomainDiskDef *disk)
+int
+vireoStorageExportNode(virDomainObj *vm,
+                       virDomainDiskDef *disk,
+                       const char *node)
 {
-    const char *path = disk->src->vhostuser->data.nix.path;
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autofree char *path = vireoStorageSocket(priv->dir, disk);
 
     /* It may be there from a daemon that was killed. */
     unlink(path);
-    return vireoStorageAdd(vm, "block-export-add", vireoBlockdevExportProps(disk, path));
+    return vireoStorageAdd(vm, "block-export-add", vireoBlockdevExportProps(disk, node, path));
 }
 
-static int
+int
+vireoStorageAddExport(virDomainObj *vm,
+                      virDomainDiskDef *disk)
+{
+    g_autofree char *node = vireoBlockdevFormatNode(disk->src);
+
+    return vireoStorageExportNode(vm, disk, node);
+}
+
+int
 vireoStorageServe(virDomainObj *vm,
                   virDomainDiskDef *disk)
 {
@@ -416,16 +423,18 @@ vireoStorageStart(virDomainObj *vm)
 }
 
 int
-vireoStorageAttachDisk(virDomainObj *vm,
-                       virDomainDiskDef *disk)
+vireoStorageEnsure(virDomainObj *vm)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
 
-    if (vireoVhostCheckMemory(vm->def, "a disk that is not raw") < 0 ||
-        (!priv->storage && vireoStorageRun(vm) < 0))
-        return -1;
+    return priv->storage ? 0 : vireoStorageRun(vm);
+}
 
-    return vireoStorageServe(vm, disk);
+int
+vireoStorageAttachDisk(virDomainObj *vm,
+                       virDomainDiskDef *disk)
+{
+    return vireoStorageEnsure(vm) < 0 ? -1 : vireoStorageAddChain(vm, disk);
 }
 
 /* An export goes a little after the command that removes it. */
@@ -455,10 +464,11 @@ vireoStorageWaitForExport(virDomainObj *vm,
     }
 }
 
-static void
+void
 vireoStorageRemoveExport(virDomainObj *vm,
-                         const char *id)
+                         virDomainDiskDef *disk)
 {
+    g_autofree char *id = g_strdup(disk->info.alias);
     vireoDomainObjPrivate *priv = vm->privateData;
     g_autoptr(virJSONValue) args = NULL;
     virErrorPtr saved;
@@ -479,7 +489,6 @@ void
 vireoStorageDetachDisk(virDomainObj *vm,
                        virDomainDiskDef *disk)
 {
-    vireoStorageRemoveExport(vm, disk->info.alias);
     vireoStorageRemoveChain(vm, disk->src);
 }
 
@@ -510,6 +519,15 @@ vireoStorageStop(virDomainObj *vm)
     priv->storagePid = 0;
     unlink(pidfile);
     virErrorRestore(&saved);
+}
+
+void
+vireoStorageStopIfIdle(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (priv->storage && virDomainObjIsActive(vm) && !vireoStorageIsNeeded(vm->def))
+        vireoStorageStop(vm);
 }
 
 static void
@@ -588,17 +606,11 @@ vireoStorageReconnect(virDomainObj *vm)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
     g_autofree char *pidfile = vireoStoragePidFile(vm);
-    size_t i;
 
-    if (!vireoStorageIsNeeded(vm->def))
-        return 0;
-
-    for (i = 0; i < vm->def->ndisks; i++) {
-        if (vireoStorageServes(vm->def->disks[i]))
-            vireoStorageSetSocket(vm->def->disks[i], priv->dir);
-    }
     if (virPidFileReadPathIfLocked(pidfile, &priv->storagePid) == 0 && priv->storagePid > 0 &&
         vireoStorageOpenMonitor(vm) == 0)
+        return 0;
+    if (!vireoStorageIsNeeded(vm->def))
         return 0;
 
     VIR_WARN("the storage daemon of domain %s has ended while nobody watched", vm->def->name);
@@ -672,6 +684,6 @@ vireoStorageResize(virDomainObj *vm,
         return -1;
 
     /* An export keeps the size it had at first. What is in flight, the next one answers. */
-    vireoStorageRemoveExport(vm, disk->info.alias);
+    vireoStorageRemoveExport(vm, disk);
     return vireoStorageAddExport(vm, disk);
 }

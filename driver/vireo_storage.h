@@ -2,9 +2,10 @@
  * vireo_storage.h: the storage daemon of a domain
  *
  * What is not raw on the host is served by QEMU's storage daemon, over
- * vhost-user: no parser of image formats is in the monitor's process. A domain
- * has one, from the first disk that needs it on, under the domain's labels and in
- * its cgroup.
+ * vhost-user: no parser of image formats is in the monitor's process, whose block
+ * layer has the daemon's disk as a node. Raw images are, while something is done with them that
+ * takes more (vireo_handover.h). A domain has one daemon, from the first disk that needs it on, under
+ * the domain's labels and in its cgroup.
  *
  * The functions take a domain that is active, locked and in a job; its lock is
  * given up while the daemon works. Unless said otherwise they return 0, or -1 with
@@ -27,25 +28,32 @@ bool
 vireoStorageServes(const virDomainDiskDef *disk);
 
 /**
- * vireoStorageSetSocket:
- * @disk: it is to be served; its alias is assigned
+ * vireoStorageCanReturn:
+ *
+ * Whether the monitor could read and write the image of @disk, which is served, itself.
+ */
+bool
+vireoStorageCanReturn(const virDomainDiskDef *disk);
+
+/**
+ * vireoStorageSocket:
  * @dir: of the domain's sockets
  *
- * Says from where the domain's process gets the disk.
+ * Returns from where the domain's process gets @disk, which is served and has its alias; free
+ * with g_free.
  */
-void
-vireoStorageSetSocket(virDomainDiskDef *disk,
-                      const char *dir);
+char *
+vireoStorageSocket(const char *dir,
+                   const virDomainDiskDef *disk);
 
 /**
  * vireoStorageShareMemory:
  * @def: the definition of a domain that is about to run
  *
- * The storage daemon reads from and writes to the guest's memory: has it shared where
- * a disk needs that and nothing is said. Returns 0, or -1 with an error reported if it
- * must not be.
+ * The storage daemon reads from and writes to the guest's memory if it can; else what it reads
+ * and writes is copied. Has the memory shared where a disk gains by that and nothing is said.
  */
-int
+void
 vireoStorageShareMemory(virDomainDef *def);
 
 /**
@@ -69,9 +77,21 @@ int
 vireoStorageStart(virDomainObj *vm);
 
 /**
+ * vireoStorageEnsure:
+ *
+ * Starts the daemon, unless it runs.
+ */
+int
+vireoStorageEnsure(virDomainObj *vm);
+
+/* Ends it if there is nothing for it to serve any more. Failure is logged. */
+void
+vireoStorageStopIfIdle(virDomainObj *vm);
+
+/**
  * vireoStorageAttachDisk:
  *
- * Serves @disk, which vireoStoragePrepareDisk has seen.
+ * Opens the images of @disk, which vireoStoragePrepareDisk has seen.
  */
 int
 vireoStorageAttachDisk(virDomainObj *vm,
@@ -80,11 +100,39 @@ vireoStorageAttachDisk(virDomainObj *vm,
 /**
  * vireoStorageDetachDisk:
  *
- * Serves @disk no more. Failure is logged.
+ * Closes them, whatever fails; failure is logged.
  */
 void
 vireoStorageDetachDisk(virDomainObj *vm,
                        virDomainDiskDef *disk);
+
+/**
+ * vireoStorageExportNode, vireoStorageAddExport:
+ * @node: of the daemon's; the image of @disk without it
+ *
+ * Serve a node to the device of @disk, on its socket.
+ */
+int
+vireoStorageExportNode(virDomainObj *vm,
+                       virDomainDiskDef *disk,
+                       const char *node);
+int
+vireoStorageAddExport(virDomainObj *vm,
+                      virDomainDiskDef *disk);
+
+/* Opens the images of @disk and serves it: all of the above. */
+int
+vireoStorageServe(virDomainObj *vm,
+                  virDomainDiskDef *disk);
+
+/**
+ * vireoStorageRemoveExport:
+ *
+ * Serves @disk no more. Failure is logged.
+ */
+void
+vireoStorageRemoveExport(virDomainObj *vm,
+                         virDomainDiskDef *disk);
 
 /**
  * vireoStorageCommand:
@@ -96,6 +144,23 @@ vireoStorageCommand(virDomainObj *vm,
                     const char *name,
                     virJSONValue **args,
                     virJSONValue **result);
+
+/**
+ * vireoStorageAdd, vireoStorageDel:
+ * @props: consumed: the arguments of @command; NULL: an error is reported
+ * @key, @name: its one argument
+ *
+ * Commands that make and remove something. Removing goes on whatever fails: that is logged.
+ */
+int
+vireoStorageAdd(virDomainObj *vm,
+                const char *command,
+                virJSONValue *props);
+void
+vireoStorageDel(virDomainObj *vm,
+                const char *command,
+                const char *key,
+                const char *name);
 
 /**
  * vireoStorageAddImage:

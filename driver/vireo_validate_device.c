@@ -74,6 +74,8 @@ vireoValidateDiskSource(const virDomainDiskDef *disk)
         { src->sliceStorage != NULL, "<source><slices>" },
         { !served && src->type != VIR_STORAGE_TYPE_VOLUME && virStorageSourceHasBacking(src),
           "<backingStore> of a raw image" },
+        { served && disk->error_policy == VIR_DOMAIN_DISK_ERROR_POLICY_ENOSPACE,
+          "<driver error_policy='enospace'> of a disk that is not raw, only 'stop'" },
     };
     const virStorageSource *n;
 
@@ -85,30 +87,6 @@ vireoValidateDiskSource(const virDomainDiskDef *disk)
     }
 
     return 0;
-}
-
-/* What the storage daemon serves. */
-static int
-vireoValidateDiskServed(const virDomainDiskDef *disk,
-                        const virDomainDef *def)
-{
-    const vireoValidateRefusal refusals[] = {
-        { disk->serial != NULL, "<serial> of a disk that is not raw" },
-        { disk->iothread > 0, "<driver iothread> of a disk that is not raw" },
-        { disk->error_policy != VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT &&
-          disk->error_policy != VIR_DOMAIN_DISK_ERROR_POLICY_REPORT,
-          "a <driver error_policy> other than 'report' of a disk that is not raw" },
-        { disk->rerror_policy != VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT &&
-          disk->rerror_policy != VIR_DOMAIN_DISK_ERROR_POLICY_REPORT,
-          "a <driver rerror_policy> other than 'report' of a disk that is not raw" },
-        { disk->blockio.physical_block_size > 0,
-          "<blockio physical_block_size> of a disk that is not raw" },
-        { virDomainBlockIoTuneInfoHasAny(&disk->blkdeviotune), "<iotune> of a disk that is not raw" },
-        { def->mem.access == VIR_DOMAIN_MEMORY_ACCESS_PRIVATE,
-          "<access mode='private'/> with a disk that is not raw" },
-    };
-
-    return vireoValidateRefuse(refusals);
 }
 
 /* What is the back end's to decide. */
@@ -184,8 +162,7 @@ vireoValidateDisk(const virDomainDiskDef *disk,
         vireoIoTuneCheck(&disk->blkdeviotune) < 0 ||
         vireoValidateVirtio(disk->virtio) < 0 ||
         (vireoScsiIsDisk(disk) && vireoScsiValidateDisk(disk) < 0) ||
-        (disk->src->type == VIR_STORAGE_TYPE_VHOST_USER && vireoValidateDiskVhost(disk, def) < 0) ||
-        (vireoStorageServes(disk) && vireoValidateDiskServed(disk, def) < 0))
+        (disk->src->type == VIR_STORAGE_TYPE_VHOST_USER && vireoValidateDiskVhost(disk, def) < 0))
         return -1;
 
     if (disk->serial && strlen(disk->serial) > 20 && !vireoScsiIsDisk(disk)) {

@@ -11,7 +11,6 @@
 #include "vireo_alias.h"
 #include "vireo_device_props.h"
 #include "vireo_firmware.h"
-#include "vireo_storage.h"
 #include "vireo_validate.h"
 #include "vireo_vhost.h"
 
@@ -20,8 +19,7 @@
 bool
 vireoVhostIsDisk(const virDomainDiskDef *disk)
 {
-    return virStorageSourceGetActualType(disk->src) == VIR_STORAGE_TYPE_VHOST_USER ||
-        vireoStorageServes(disk);
+    return virStorageSourceGetActualType(disk->src) == VIR_STORAGE_TYPE_VHOST_USER;
 }
 
 char *
@@ -50,10 +48,6 @@ vireoVhostDiskProps(const virDomainDef *def,
     g_autoptr(virJSONValue) props = vireoDevicePropsVirtio(def, "vhost-user-blk-pci",
                                                            &disk->info, disk->virtio);
     g_autofree char *chardev = vireoVhostChardevAlias(disk->info.alias);
-    virTristateSwitch writeback;
-    virTristateBool direct;
-
-    vireoDevicePropsCacheMode(disk->cachemode, &writeback, &direct);
 
     /* Without a number the back end must have a queue for each vCPU, which few offer unasked. */
     if (!props ||
@@ -62,9 +56,6 @@ vireoVhostDiskProps(const virDomainDef *def,
                               "u:num-queues", disk->queues ? disk->queues : 1,
                               "p:queue-size", disk->queue_size,
                               "p:bootindex", vireoFirmwareBootIndex(def, &disk->info),
-                              /* else the guest decides, and it likes a cache */
-                              "T:config-wce", writeback == VIR_TRISTATE_SWITCH_OFF ?
-                              VIR_TRISTATE_BOOL_NO : VIR_TRISTATE_BOOL_ABSENT,
                               NULL) < 0)
         return NULL;
 

@@ -9,7 +9,7 @@
 #include "domain_conf.h"
 #include "virjson.h"
 
-/* Whether another process serves @disk: one of type 'vhostuser', or the storage daemon. */
+/* Whether @disk is of type 'vhostuser': another process has its queues. */
 bool
 vireoVhostIsDisk(const virDomainDiskDef *disk);
 
@@ -37,7 +37,7 @@ int
 vireoVhostValidateNet(const virDomainNetDef *net,
                       const virDomainDef *def);
 
-/* -device / device_add: a disk that another process serves; NULL with an error reported. */
+/* -device / device_add: a disk of that type; NULL with an error reported. */
 virJSONValue *
 vireoVhostDiskProps(const virDomainDef *def,
                     virDomainDiskDef *disk);

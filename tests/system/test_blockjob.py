@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Block jobs of disks that the storage daemon serves: what they do to chain, data and files, and their events."""
 
+import hashlib
 import os
 import queue
 import signal
@@ -11,6 +12,7 @@ from typing import Callable
 
 import libvirt
 
+from lib.console import Console
 from lib.daemon import daemon
 from lib.guest import URI, Lab, disk_xml, refused
 from lib.harness import check, command, test, wait_for
@@ -138,6 +140,23 @@ def copy_xml(path: str) -> str:
     return f"<disk type='file'><driver type='qcow2'/><source file='{path}'/></disk>"
 
 
+def copy_of_raw(lab: Lab, domain: libvirt.virDomain, console: Console, raw: str) -> None:
+    """The monitor's own image is the storage daemon's for as long as it is copied."""
+    refused(lambda: domain.blockPull("vdb", 0, 0), "nothing behind it")
+    refused(lambda: domain.blockCommit("vdb", None, None, 0, libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE), "no backing")
+    for pivot in (False, True):
+        path = f"{lab.directory}/vdb.{pivot}"
+        domain.blockCopy("vdb", copy_xml(path), {}, 0)
+        wait_for("a copy that is ready", lambda: "ready='yes'" in domain.XMLDesc(), 30)
+        console.shell("head -c 65536 /dev/urandom >/part; dd if=/part of=/dev/vdb oflag=direct bs=64k 2>/dev/null")
+        domain.blockJobAbort("vdb", PIVOT if pivot else 0)
+        check(chain(domain, "vdb") == [path if pivot else raw], f"vdb: {chain(domain, 'vdb')}")
+        console.shell("dd if=/dev/vdb iflag=direct bs=64k count=1 2>/dev/null | cmp - /part")
+    with open(raw, "rb") as file:
+        digest = hashlib.md5(file.read(65536)).hexdigest()
+    check(digest == console.shell("md5sum </part | cut -c1-32"), "the raw image has had what came before the pivot")
+
+
 @test(limit=240)
 def copy_and_restarts() -> None:
     """Copies, given up and gone on with; the daemon away meanwhile; the storage daemon killed."""
@@ -147,7 +166,7 @@ def copy_and_restarts() -> None:
         domain, console = lab.boot(qcow2_xml(paths[0]) + disk_xml(raw, "vdb"))
         events = Events()
         slow = {libvirt.VIR_DOMAIN_BLOCK_COPY_BANDWIDTH: 1 << 19}
-        refused(lambda: domain.blockPull("vdb", 0, 0), "block jobs only of disks that are not")
+        copy_of_raw(lab, domain, console, raw)
         refused(lambda: domain.blockCopy("vda", copy_xml(paths[2]), {}, 0), "exists already")
         refused(lambda: domain.blockJobAbort("vda", 0), "no block job")
 

@@ -8,7 +8,8 @@ import libvirt
 
 from lib.daemon import daemon
 from lib.guest import Lab, device_count, disk_xml, network_xml, refused, wait_for_state
-from lib.harness import check, test, wait_for
+from lib.harness import check, command, test, wait_for
+from lib.images import qcow2_xml
 
 
 @test(limit=150)
@@ -147,8 +148,8 @@ def limited_speed() -> None:
               "a limit of the group is everybody's")
 
 
-def medium_xml(path: str) -> str:
-    source = f"<source file='{path}'/>" if path else ""
+def medium_xml(path: str, kind: str = "raw") -> str:
+    source = f"<driver name='qemu' type='{kind}'/><source file='{path}'/>" if path else ""
     return f"<disk type='file' device='cdrom'>{source}<target dev='sdb' bus='scsi'/></disk>"
 
 
@@ -177,10 +178,14 @@ def scsi() -> None:
             return console.shell("head -n 1 /dev/sr0", status=None)
 
         check(first_line() == "medium 0", "the medium it started with")
-        for number in (1, 2):
-            domain.updateDeviceFlags(medium_xml(paths[number]), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        # Of whatever format, by whoever reads that.
+        command("qemu-img", "convert", "-f", "raw", "-O", "qcow2", paths[2], f"{paths[2]}.qcow2")
+        paths[2] += ".qcow2"
+        for number, kind in ((2, "qcow2"), (1, "raw"), (2, "qcow2")):
+            domain.updateDeviceFlags(medium_xml(paths[number], kind), libvirt.VIR_DOMAIN_AFFECT_LIVE)
             wait_for("the next medium", lambda n=number: first_line() == f"medium {n}")
         check(int(console.shell("cat /sys/block/sr0/size")) == 8192, "and its size")
+        refused(lambda: domain.updateDeviceFlags(medium_xml(paths[1], "qcow2")), paths[1])
         refused(lambda: domain.updateDeviceFlags(medium_xml("/nonexistent")), "/nonexistent")
         wait_for("the medium that was there", lambda: first_line() == "medium 2")
 
@@ -202,9 +207,9 @@ def scsi() -> None:
         domain.updateDeviceFlags(medium_xml(paths[0]))
         wait_for("a medium again", lambda: first_line() == "medium 0")
 
-        extra = disk_xml(paths[1], "sdc").replace("bus='virtio'", "bus='scsi'")
+        extra = qcow2_xml(paths[2], "sdc").replace("bus='virtio'", "bus='scsi'")
         domain.attachDevice(extra)
         wait_for("another disk", lambda: console.shell("ls /sys/block | grep -c '^sd'") == "2")
-        check(console.shell("head -n 1 /dev/sdb") == "medium 1", "what is on it")
+        check(console.shell("head -n 1 /dev/sdb") == "medium 2", "what is on it")
         domain.detachDevice(extra)
         wait_for("one disk", lambda: console.shell("ls /sys/block | grep -c '^sd'") == "1")

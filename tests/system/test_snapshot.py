@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Snapshots of disks: virsh's, and as OpenStack takes them."""
 
+import json
 import os
+import pathlib
 import xml.etree.ElementTree as ET
 
 import libvirt
+import libvirt_qemu
 
 from lib.agent import boot_with_agent
+from lib.console import Console
 from lib.daemon import daemon
-from lib.guest import URI, Lab, disk_xml, refused
-from lib.harness import check, command, test
-from lib.images import chain, create, holds, qcow2_xml
+from lib.guest import URI, Lab, disk_xml, refused, wait_for_state
+from lib.harness import check, command, test, wait_for
+from lib.images import MIB, chain, create, holds, qcow2_xml
 
 TAKE = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
 FORGET = libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY
@@ -26,7 +30,6 @@ def refusals(lab: Lab, domain: libvirt.virDomain, top: str) -> None:
         domain.snapshotCreateXML(refused_xml, flags)
 
     refused(lambda: take("", 0), "disks only")
-    refused(lambda: take(""), "disk 'vdc' is raw")
     others = "<disk name='vdb' snapshot='no'/><disk name='vdc' snapshot='no'/>"
     memory = f"<memory snapshot='external' file='{lab.directory}/m'/>"
     refused(lambda: take(f"{memory}<disks>{others}</disks>"), "memory")
@@ -68,6 +71,55 @@ def offline(lab: Lab, domain: libvirt.virDomain, top: str, data: str, raw: str) 
     check("<state>shutoff</state>" in domain.snapshotCurrent().getXMLDesc(), "what it was like")
 
 
+# One MiB of a disk, filled by the guest with a byte.
+FILL = ("tr '\\0' '{}' </dev/zero | dd of=/dev/{} bs=1M seek=1 count=1 iflag=fullblock oflag=direct conv=fsync "
+        "2>/dev/null")
+
+
+def second_mib(path: str) -> bytes:
+    """Of an image that somebody has locked."""
+    with open(path, "rb") as file:
+        file.seek(MIB)
+        return file.read(MIB)
+
+
+def node(domain: libvirt.virDomain, target: str) -> str:
+    """What the monitor has behind the disk's device."""
+    answer = json.loads(libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "query-block"}', 0))["return"]
+    names = [entry["inserted"]["node-name"] for entry in answer if "inserted" in entry]
+    return next(name for name in names if name.endswith(f"-{target}"))
+
+
+def after_crash(lab: Lab, name: str, status: pathlib.Path, before: str) -> "tuple[libvirt.virDomain, Console]":
+    """The daemon ends before it has written down what it has done, and another finds that out."""
+    daemon.kill()
+    status.write_text(before, "utf-8")
+    daemon.start()
+    lab.reconnect()
+    domain = lab.connection.lookupByName(name)
+    wait_for_state(domain, libvirt.VIR_DOMAIN_RUNNING)
+    console = lab.console(domain)
+    console.login()
+    return domain, console
+
+
+def raw_again(lab: Lab, domain: libvirt.virDomain, raw: str) -> None:
+    """What was written since is merged into the raw image, which is the monitor's own then."""
+    name = domain.name()
+    domain.blockCommit("vdc", None, None, 0, libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE |
+                       libvirt.VIR_DOMAIN_BLOCK_COMMIT_DELETE)
+    wait_for("a commit that is ready", lambda: "ready='yes'" in domain.XMLDesc(), 30)
+    domain.blockJobAbort("vdc", libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
+    check(chain(domain, "vdc") == [raw], f"vdc after the commit: {chain(domain, 'vdc')}")
+    check(not os.path.exists(f"{lab.directory}/vdc.s1"), "what is merged is gone")
+    check(node(domain, "vdc") == "drive-vdc", "the raw disk is the monitor's own again")
+    check(second_mib(raw) == bytes([0x33]) * MIB, "what it holds")
+    check(raw in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), "in the definition, too")
+    daemon.restart()
+    lab.reconnect()
+    check(chain(lab.connection.lookupByName(name), "vdc") == [raw], "as it was")
+
+
 @test(limit=240)
 def snapshots() -> None:
     """Two disks at one moment, of file systems at rest; a tree of them; what a restart and the end leave."""
@@ -75,17 +127,30 @@ def snapshots() -> None:
         base = lab.root_disk()
         top = create(f"{lab.directory}/top.qcow2", backing=base, backing_kind="raw")
         data = create(f"{lab.directory}/data.qcow2")
-        raw = create(f"{lab.directory}/raw.img", "1M", kind="raw")
+        raw = create(f"{lab.directory}/raw.img", "8M", kind="raw")
         domain, console = boot_with_agent(lab, qcow2_xml(data, "vdb") + disk_xml(raw, "vdc"), qcow2_xml(top))
         name = domain.name()
         refusals(lab, domain, top)
 
         console.shell("echo before >/state; sync")
+        console.shell(FILL.format("\\042", "vdc"))
+        check(node(domain, "vdc") == "drive-vdc", "a raw disk is the monitor's own")
+        status = pathlib.Path(f"/run/libvirt/vireo/{name}.xml")
+        before = status.read_text("utf-8")
         virsh("snapshot-create-as", name, "s1", "--disk-only", "--quiesce", "--atomic", "--diskspec",
               f"vda,file={lab.directory}/vda.s1", "--diskspec", f"vdb,file={lab.directory}/vdb.s1",
-              "--diskspec", "vdc,snapshot=no")
+              "--diskspec", f"vdc,file={lab.directory}/vdc.s1")
+        domain, console = after_crash(lab, name, status, before)
         check(chain(domain) == [f"{lab.directory}/vda.s1", top, base], f"vda: {chain(domain)}")
         check(chain(domain, "vdb") == [f"{lab.directory}/vdb.s1", data], f"vdb: {chain(domain, 'vdb')}")
+        check(chain(domain, "vdc") == [f"{lab.directory}/vdc.s1", raw], f"vdc: {chain(domain, 'vdc')}")
+        check(node(domain, "vdc") == "served-vdc", "the storage daemon has the raw disk, too")
+        console.shell(FILL.format("\\063", "vdc"))
+        check(second_mib(raw) == bytes([0x22]) * MIB, "nobody writes to the image behind it")
+        raw_again(lab, domain, raw)
+        domain = lab.connection.lookupByName(name)
+        console = lab.console(domain)
+        console.login()
         check(f"{lab.directory}/vda.s1" in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), "the definition follows")
         # Thawed, and written to the new images.
         console.shell("echo after >/state; sync; tr '\\0' '\\021' </dev/zero | dd of=/dev/vdb bs=1M seek=1 count=1 "
@@ -96,9 +161,6 @@ def snapshots() -> None:
                                  "</domainsnapshot>", TAKE)
         check(chain(domain)[0] == f"{lab.directory}/vda.s2", f"vda: {chain(domain)}")
 
-        daemon.restart()
-        lab.reconnect()
-        domain = lab.connection.lookupByName(name)
         check(sorted(domain.snapshotListNames()) == ["s1", "s2"], "both are known")
         check(domain.snapshotCurrent().getName() == "s2", "the second is current")
         second = domain.snapshotLookupByName("s2")

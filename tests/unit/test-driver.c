@@ -199,17 +199,13 @@ static const testRefusal testRefusals[] = {
     { "disk-raw-backing", "", "", DISK("type='file'", "<driver type='raw'/>"
                                        "<backingStore type='file'><format type='raw'/><source file='/b'/>"
                                        "<backingStore/></backingStore>" VDA), "<backingStore>" },
-    { "disk-qcow2-serial", "", "", DISK("type='file'", "<driver type='qcow2'/><serial>1</serial>" VDA),
-      "<serial>" },
-    { "disk-qcow2-policy", "", "", DISK("type='file'", "<driver type='qcow2' error_policy='stop'/>" VDA),
-      "error_policy" },
-    { "disk-qcow2-private", "", "<memoryBacking><access mode='private'/></memoryBacking>",
-      DISK("type='file'", "<driver type='qcow2'/>" VDA), "private" },
     { "disk-sata", "", "", DISK("type='file'", "<target dev='sda' bus='sata'/>"), "virtio" },
     { "disk-cdrom", "", "", DISK("type='file' device='cdrom'", "<target dev='sda' bus='ide'/>"),
       "device='cdrom'" },
-    { "disk-scsi-qcow2", "", "", "<disk type='file'><driver name='qemu' type='qcow2'/><source file='/d'/>"
-      "<target dev='sda' bus='scsi'/></disk>", "not raw" },
+    { "disk-qcow2-enospace", "", "", DISK("type='file'", "<driver type='qcow2' error_policy='enospace'/>" VDA),
+      "error_policy='enospace'" },
+    { "disk-scsi-vhostuser", "", "", "<disk type='vhostuser' device='disk'><driver name='qemu' type='raw'/>"
+      "<source type='unix' path='/s'/><target dev='sda' bus='scsi'/></disk>", "" },
     { "disk-scsi-policy", "", "", "<disk type='file'><driver name='qemu' type='raw' error_policy='stop'/>"
       "<source file='/d'/><target dev='sda' bus='scsi'/></disk>", "error_policy" },
     { "controller-scsi", "", "", "<controller type='scsi' model='lsilogic'/>", "virtio-scsi" },

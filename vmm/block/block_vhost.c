@@ -123,23 +123,24 @@ static void tell_ports(BlockVhost *self, IoLoopFunc func, const BlockVhostChange
 
 /* Memory */
 
-/* All that a back end is to know: guest memory at the addresses that it has here, and ours. */
-static bool describe_memory(BlockVhost *self, VhostMemory *table, GError **error)
+/*
+ * All that a back end is to know: guest memory at the addresses that it has here, and ours. Where
+ * not all of the guest's can be shared none is: what is read and written is copied.
+ */
+static void describe_memory(BlockVhost *self, VhostMemory *table)
 {
 	table->n_regions = 0;
-	if (self->memory && !vhost_memory_describe(table, self->memory, true, error))
-		return false;
+	if (self->memory && (!vhost_memory_describe(table, self->memory, true, NULL) ||
+			     table->n_regions == VHOST_REGIONS_MAX))
+		table->n_regions = 0;
 	for (unsigned i = 0; i < table->n_regions; i++)
 		table->regions[i].gpa = table->regions[i].hva;
-	if (table->n_regions == VHOST_REGIONS_MAX)
-		return error_fail(error, "RAM has more than %u parts", VHOST_REGIONS_MAX - 1);
 	table->regions[table->n_regions++] = (VhostRegion){
 		.gpa = (uintptr_t)self->area->base,
 		.hva = (uintptr_t)self->area->base,
 		.size = self->area->size,
 		.fd = self->area->fd,
 	};
-	return true;
 }
 
 static bool has_range(const BlockVhostRanges *ranges, const BlockVhostRange *range)
@@ -184,13 +185,7 @@ static void memory_changed(void *opaque)
 
 	if (!self->started)
 		return;
-	if (!describe_memory(self, table, &error)) {
-		/* Nothing is known for sure: all is copied. */
-		ranges->n = 0;
-		set_ranges(self, ranges);
-		g_message("node '%s': %s", self->name, error->message);
-		return;
-	}
+	describe_memory(self, table);
 	find_ranges(ranges, table, &self->ranges);
 	set_ranges(self, ranges);
 	if (!vhost_set_memory(carrier(self), table, &error)) {
@@ -304,8 +299,9 @@ static bool start(BlockVhost *self, GError **error)
 	BlockVhostChange change = { .traits = &self->traits, .ranges = &self->ranges };
 
 	/* Nothing of the old one is in use: what was with another back end waits. */
-	if (!have_area(self, error) || !describe_memory(self, table, error))
+	if (!have_area(self, error))
 		return false;
+	describe_memory(self, table);
 	change.area = self->area;
 	find_ranges(&self->ranges, table, NULL);
 	for (unsigned i = 0; i < n_ports(self); i++)
