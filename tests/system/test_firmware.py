@@ -8,6 +8,7 @@ import libvirt
 
 from lib.guest import Lab, disk_xml
 from lib.harness import check, test, wait_for
+from test_tpm import TPM
 
 NVRAM = "/var/lib/libvirt/vireo/nvram"
 TYPE = "<type arch='x86_64' machine='q35'>hvm</type>"
@@ -27,9 +28,9 @@ def refused(domain: libvirt.virDomain, *words: str, flags: int = 0) -> None:
 
 @test(limit=240)
 def efi_boots_a_disk() -> None:
-    """UEFI is found, boots a disk, keeps a variable that the guest sets, and a processor that comes while it runs."""
+    """UEFI boots a disk, measures into the TPM, keeps a variable, and a processor that comes while it runs."""
     with Lab() as lab:
-        domain = lab.start(disk_xml(lab.boot_disk()), boot=EFI, memory=512, vcpus=2,
+        domain = lab.start(disk_xml(lab.boot_disk()) + TPM, boot=EFI, memory=512, vcpus=2,
                            body="<vcpus><vcpu id='0' enabled='yes' hotpluggable='no'/></vcpus>")
         live = ET.fromstring(domain.XMLDesc())
         path = live.findtext("./os/nvram")
@@ -38,6 +39,8 @@ def efi_boots_a_disk() -> None:
         console = lab.console(domain)
         console.expect("GRUB for efi", 120)
         console.login()
+        measured = console.shell("cat /sys/class/tpm/tpm0/pcr-sha256/0")
+        check(len(measured) == 64 and set(measured) != {"0"}, f"the firmware measured itself: {measured}")
         console.shell("mount -t efivarfs none /sys/firmware/efi/efivars")
         console.shell(f"printf '\\007\\000\\000\\000lasting' >{VARIABLE}")
         with open(path, "rb") as file:
