@@ -106,10 +106,14 @@ static bool parse_options(TpmOptions *options, json_object *json, GError **error
 	if (!done)
 		return false;
 	if (!options->type || strcmp(options->type, "emulator") != 0)
-		return error_fail(error, "the type must be 'emulator'");
-	if (!options->id || !*options->id)
-		return error_fail(error, "'id' is missing");
-	return options->chardev || error_fail(error, "'chardev' is missing");
+		error_fail(error, "the type must be 'emulator'");
+	else if (!options->id || !*options->id)
+		error_fail(error, "'id' is missing");
+	else if (!options->chardev)
+		error_fail(error, "'chardev' is missing");
+	else
+		return true;
+	return false;
 }
 
 static bool add(Tpms *tpms, const TpmOptions *options, GError **error)
