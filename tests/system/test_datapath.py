@@ -34,7 +34,7 @@ def packed_rings_on_a_polling_iothread() -> None:
             copy = "cp /root/a /root/b && sync && echo 3 >/proc/sys/vm/drop_caches && cmp /root/a /root/b"
             shell.shell(f"dd if=/dev/urandom of=/root/a bs=64k count=40 && {copy}")
             wait_for("an address", lambda: "inet 192.0.2.2" in shell.shell("ip -4 address show eth0"), 40)
-            shell.shell("ping -c 2 -W 5 192.0.2.3")
+            shell.shell("ping -A -c 2 -W 5 192.0.2.3")
 
             info = qmp.execute("query-iothreads")
             check([(entry["id"], entry["poll-max-ns"], entry["poll-grow"]) for entry in info] ==

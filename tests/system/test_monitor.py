@@ -64,7 +64,7 @@ def root_disk_and_passt() -> None:
             check("/dev/vda" in shell.shell("mount | grep ' / '"), "the root is the disk")
             shell.shell("echo kept >/root/file; sync")
             wait_for("an address", lambda: "inet 192.0.2.2" in shell.shell("ip -4 address show eth0"), 40)
-            shell.shell("ping -c 2 -W 5 192.0.2.3")
+            shell.shell("ping -A -c 2 -W 5 192.0.2.3")
 
 
 @test(limit=120)

@@ -34,13 +34,13 @@ def libvirt_network() -> None:
         check(console.shell("cat /sys/class/net/eth0/address") == "52:54:00:aa:bb:01", "the MAC address")
         guest = address(console)
         check(guest.startswith("192.168.150."), f"an address of the network: {guest}")
-        console.shell(f"ping -c 3 -W 5 {NETWORK_HOST}")
+        console.shell(f"ping -A -c 3 -W 5 {NETWORK_HOST}")
         command("busybox", "ping", "-c", "3", "-W", "5", guest)
-        console.shell(f"ping -s 8000 -c 2 -W 5 {NETWORK_HOST}")
+        console.shell(f"ping -A -s 8000 -c 2 -W 5 {NETWORK_HOST}")
         device = re.search(r"<target dev='(\S+)'", domain.XMLDesc())
         check(device is not None, "the live XML names the tap")
         received = domain.interfaceStats(device[1])[0]
-        console.shell(f"ping -s 1000 -c 5 -W 5 {NETWORK_HOST}")
+        console.shell(f"ping -A -s 1000 -c 5 -W 5 {NETWORK_HOST}")
         # A tap's statistics are the host's view; libvirt's are the guest's.
         check(domain.interfaceStats(device[1])[0] >= received + 5000, "what came in is counted")
         domain.destroy()
@@ -54,7 +54,7 @@ def two_guests() -> None:
         _, two = lab.boot(network_xml())
         first, second = address(one), address(two)
         check(first != second, "two addresses")
-        one.shell(f"ping -c 3 -W 5 {second}")
+        one.shell(f"ping -A -c 3 -W 5 {second}")
         # Some real traffic: a file over TCP.
         one.shell("dd if=/dev/urandom of=/tmp/data bs=64k count=32; cd /tmp && httpd -p 80")
         two.shell(f"wget -q -O /tmp/data http://{first}/data", 60)
@@ -72,7 +72,7 @@ def passt() -> None:
         try:
             domain, console = lab.boot(passt_xml())
             address(console)
-            console.shell(f"ping -c 3 -W 5 {OUTSIDE}")
+            console.shell(f"ping -A -c 3 -W 5 {OUTSIDE}")
             console.shell(f"wget -q -O /tmp/data http://{OUTSIDE}:8000/data", 60)
             check(console.shell("wc -c </tmp/data") == "1048576", "the file came over whole")
             check(subprocess.run(["pgrep", "passt"], check=False, stdout=subprocess.DEVNULL).returncode == 0, "passt runs")
@@ -94,7 +94,7 @@ def attach_and_detach() -> None:
         domain.attachDevice(xml)
         wait_for("the card in the guest", lambda: "eth0" in console.shell("ls /sys/class/net"), 20)
         console.shell("ip link set eth0 up; udhcpc -n -q -t 10 -i eth0 -s /etc/udhcpc.sh", 60)
-        console.shell(f"ping -c 3 -W 5 {NETWORK_HOST}")
+        console.shell(f"ping -A -c 3 -W 5 {NETWORK_HOST}")
         domain.detachDevice(xml)
         wait_for("the card left the XML", lambda: device_count(domain, "interface") == 0, 30)
         wait_for("the card left the guest", lambda: "eth0" not in console.shell("ls /sys/class/net"), 20)
@@ -111,7 +111,7 @@ def multiqueue() -> None:
         check(len(list(pathlib.Path(f"/sys/class/net/{device[1]}/queues").glob("rx-*"))) >= 2, "the tap has several queues")
         check(console.shell("ls -d /sys/class/net/eth0/queues/rx-* | wc -l") == "2", "a queue for each processor")
         address(console)
-        console.shell(f"ping -c 3 -W 5 {NETWORK_HOST}")
+        console.shell(f"ping -A -c 3 -W 5 {NETWORK_HOST}")
         console.shell("ip link set eth0 down; ip link set eth0 up")
         domain.attachDevice(network_xml("52:54:00:aa:bb:04").replace("</interface>", queues))
         wait_for("the card in the guest", lambda: "eth1" in console.shell("ls /sys/class/net"), 20)
@@ -140,8 +140,8 @@ def direct() -> None:
             wait_for("the guest's group on the macvtap", lambda: "33:33:ff:12:34:56" in command(
                 "ip", "maddress", "show", "dev", device[1]), 20)
             console.shell("ip link set eth0 down; ip link set eth0 address 52:54:00:aa:bb:05; ip link set eth0 up")
-            console.shell("ping -c 3 -W 5 198.51.100.1")
-            console.shell("ping -s 4000 -c 2 -W 5 198.51.100.1")
+            console.shell("ping -A -c 3 -W 5 198.51.100.1")
+            console.shell("ping -A -s 4000 -c 2 -W 5 198.51.100.1")
             # An entry that is in use is being asked about for some seconds, and not counted then.
             wait_for("the address in the host's ARP table", lambda: "198.51.100.2" in [
                 address["addr"] for entry in domain.interfaceAddresses(
@@ -173,7 +173,7 @@ def limits_filter_and_mtu() -> None:
         check("mtu 1400" in command("ip", "link", "show", tap), "and the host's")
         guest = address(console)
         check(tap in command("ebtables", "-t", "nat", "-L"), "the filter is there")
-        console.shell(f"ping -c 2 -W 5 {NETWORK_HOST}")
+        console.shell(f"ping -A -c 2 -W 5 {NETWORK_HOST}")
 
         def take_address(which: str) -> None:
             console.shell(f"ip link set eth0 down; ip link set eth0 address {which}; ip link set eth0 up; "
@@ -218,12 +218,12 @@ def the_host_side_goes() -> None:
             command("ip", "link", "delete", tap_of(domain, number))
         command("pkill", "passt")
         for target in ("198.51.100.2", "198.51.101.2", OUTSIDE):
-            console.shell(f"ping -c 2 -W 1 {target}", status=1)
-        console.shell(f"ping -I eth2 -c 3 -W 5 {NETWORK_HOST}")
+            console.shell(f"ping -c 1 -W 1 {target}", status=1)
+        console.shell(f"ping -A -I eth2 -c 3 -W 5 {NETWORK_HOST}")
         check(busy_share(pid) < 0.5, "nothing turns in circles")
         for number, xml in ((0, cards[0]), (1, cards[1]), (3, passt_card)):
             domain.detachDevice(xml)
             wait_for("the card left the guest",
                      lambda gone=f"eth{number}": gone not in console.shell("ls /sys/class/net"), 20)
-        console.shell(f"ping -c 3 -W 5 {NETWORK_HOST}")
+        console.shell(f"ping -A -c 3 -W 5 {NETWORK_HOST}")
         check(domain.isActive() == 1 and monitor_pid(domain) == pid, "the process is the same")

@@ -94,7 +94,7 @@ def users_own_guest() -> None:
         console.login()
         boot = console.shell("cat /proc/sys/kernel/random/boot_id")
         console.shell("dd if=/dev/zero of=/dev/vda bs=4k count=1 conv=fsync")
-        console.shell("ping -c 2 -W 10 192.0.2.1", 60)
+        console.shell("ping -A -c 2 -W 10 192.0.2.1", 60)
 
         check({"vireo", "passt"} <= session.programs(), "the monitor and passt are the user's")
         daemon = session.daemon()

@@ -165,7 +165,7 @@ def kernel_serves_a_card() -> None:
         pid = monitor_pid(domain)
         check(vhost_threads(pid) == 1, "the kernel has a thread for it")
         guest = address(console)
-        console.shell(f"ping -c 3 -W 5 {NETWORK_HOST}")
+        console.shell(f"ping -A -c 3 -W 5 {NETWORK_HOST}")
         console.shell("dd if=/dev/urandom of=/tmp/data bs=64k count=32; cd /tmp && httpd -p 80")
         data = subprocess.run(["busybox", "wget", "-q", "-O", "-", f"http://{guest}/data"], check=True,
                               stdout=subprocess.PIPE, timeout=60).stdout
@@ -173,7 +173,7 @@ def kernel_serves_a_card() -> None:
               "a file came over TCP whole")
         domain.suspend()
         domain.resume()
-        console.shell(f"ping -c 2 -W 5 {NETWORK_HOST}")
+        console.shell(f"ping -A -c 2 -W 5 {NETWORK_HOST}")
         descriptors = len(os.listdir(f"/proc/{pid}/fd"))
         domain.detachDevice(vhost)
         wait_for("the card left the XML", lambda: device_count(domain, "interface") == 0, 30)
