@@ -152,9 +152,13 @@ def a_guest_is_made_by_the_wizard() -> None:
             change_hardware(app, window, domain)
 
 
+def preferred_mode(shell: Console) -> str:
+    return shell.shell("head -n 1 /sys/class/drm/card*-Virtual-1/modes")
+
+
 @test(limit=200)
 def virt_viewer_shows_a_guest() -> None:
-    """virt-viewer finds a guest's screen, and keys go through it"""
+    """virt-viewer finds a guest's screen, keys go through it, and the screen follows its window"""
     with Lab() as lab:
         domain, shell = lab.boot(SCREEN, screen=True, memory=320)
         with Application("virt-viewer", ["virt-viewer", "--connect", URI, "--attach", domain.name()]) as app:
@@ -162,5 +166,12 @@ def virt_viewer_shows_a_guest() -> None:
             wait_for_viewer(domain)
             check_typing(window, shell, "viewer")
             screenshot("7-virt-viewer")
+            before = preferred_mode(shell)
+            command("xdotool", "search", "--onlyvisible", "--limit", "1", "--name", domain.name(),
+                    "windowsize", "900", "700")
+            wait_for("another mode", lambda: preferred_mode(shell) != before, 30, 1)
+            say(f"{before}, then {preferred_mode(shell)}")
+            check_typing(window, shell, "smaller")
+            screenshot("7-virt-viewer-smaller")
             domain.destroy()
             wait_for("the viewer to end", lambda: app.process.poll() is not None, 30)
