@@ -313,7 +313,7 @@ static char *identify(const VncTlsLink *link)
 			g_clear_pointer(&name, g_free);
 	}
 	gnutls_x509_crt_deinit(certificate);
-	return g_steal_pointer(&name);
+	return name ? g_utf8_make_valid(name, -1) : NULL;
 }
 
 /* The client has passed: hand it on. */
