@@ -17,7 +17,7 @@ def issue(directory, name, subject, authority=None, days='2'):
     if not authority:
         openssl('req', '-x509', *curve, '-days', days, '-keyout', key, '-out', certificate)
         return certificate, key
-    openssl('req', '-new', *curve, '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', request)
+    openssl('req', '-new', *curve, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', request)
     openssl('x509', '-req', '-in', request, '-CA', authority[0], '-CAkey', authority[1], '-CAcreateserial',
             '-days', days, '-copy_extensions', 'copy', '-out', certificate)
     return certificate, key

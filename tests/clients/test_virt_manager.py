@@ -2,14 +2,22 @@
 """virt-manager and virt-viewer in their windows."""
 
 import json
+import os
+import pathlib
+import shutil
+import sys
 import xml.etree.ElementTree as ET
 
 import libvirt
 
 from desktop import Application, Widget, screenshot, type_text
 from lib.console import Console
+from lib.daemon import daemon
 from lib.guest import KIT, Lab, wait_for_state
 from lib.harness import check, command, say, test, wait_for
+
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "cli"))
+from vireo_pki import Certificates  # pylint: disable=import-error,wrong-import-position
 
 URI = "vireo:///system"
 # In QEMU's place virt-manager chooses virtio devices for a new guest by itself.
@@ -175,3 +183,24 @@ def virt_viewer_shows_a_guest() -> None:
             screenshot("7-virt-viewer-smaller")
             domain.destroy()
             wait_for("the viewer to end", lambda: app.process.poll() is not None, 30)
+
+
+@test(limit=200, alone=True)
+def virt_viewer_uses_tls() -> None:
+    """virt-viewer by TLS, to a server whose certificate it checks"""
+    with Lab() as lab:
+        creds = Certificates(pathlib.Path(lab.directory))
+        shutil.chown(creds.path / "server-key.pem", group="vireo")
+        os.chmod(creds.path / "server-key.pem", 0o640)
+        # Where GTK-VNC looks for whom to trust.
+        authority = pathlib.Path("/etc/pki/CA/cacert.pem")
+        authority.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(creds.path / "ca-cert.pem", authority)
+        with daemon.settings(lab, f'vnc_tls = 1\nvnc_tls_x509_cert_dir = "{creds.path}"\n'):
+            domain, shell = lab.boot(SCREEN, screen=True, memory=320)
+            with Application("virt-viewer", ["virt-viewer", "--connect", URI, domain.name()]) as app:
+                window = app.find(domain.name(), "frame", 60)
+                wait_for_viewer(domain)
+                check_typing(window, shell, "secret")
+                screenshot("10-virt-viewer-tls")
+        authority.unlink()

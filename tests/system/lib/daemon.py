@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon under test."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 
-from .guest import URI
+from .guest import URI, Lab
 from .harness import say, wait_for
 
 
@@ -42,6 +44,24 @@ class Daemon:
             os.unlink(self.autostarted)
         time.sleep(0.2)
         self.start()
+
+
+    @contextlib.contextmanager
+    def settings(self, lab: Lab, text: str) -> "Iterator[None]":
+        """Has these lines in vireo.conf meanwhile, and the daemon heed them."""
+        path = "/etc/libvirt/vireo.conf"
+        with open(path, encoding="utf-8") as file:
+            kept = file.read()
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(text)
+            self.restart()
+            lab.reconnect()
+            yield
+        finally:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(kept)
+            self.restart()
 
 
 daemon = Daemon()
