@@ -18,6 +18,7 @@
 
 #include "vireo_alias.h"
 #include "vireo_blockdev.h"
+#include "vireo_blockjob.h"
 #include "vireo_chain.h"
 #include "vireo_handover.h"
 #include "vireo_hotplug.h"
@@ -358,6 +359,11 @@ vireoHandoverReconnect(virDomainObj *vm)
     for (i = 0; i < vm->def->ndisks; i++)
         vireoHandoverForgetNode(vm, vm->def->disks[i], state);
     vireoHandoverForgetImages(vm, state);
+    /* It was taken for a block job that has not begun, or is over. */
+    for (i = 0; i < vm->def->ndisks; i++) {
+        if (!vireoBlockJobFind(vm, vm->def->disks[i]))
+            vireoHandoverReturn(vm, vm->def->disks[i]);
+    }
     vireoStorageStopIfIdle(vm);
     vireoHandoverResume(vm);
 
