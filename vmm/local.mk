@@ -118,7 +118,7 @@ libvmm_a_SOURCES += \
 	vmm/block/block_io.c \
 	vmm/block/block_nodes.c \
 	vmm/block/block_port.c vmm/block/block_request.c vmm/block/block_split.c \
-	vmm/block/block_throttle.c \
+	vmm/block/block_succession.c vmm/block/block_throttle.c \
 	vmm/block/block_vhost.c vmm/block/block_vhost.h vmm/block/block_vhost_internal.h \
 	vmm/block/block_vhost_area.c vmm/block/block_vhost_config.c \
 	vmm/block/block_vhost_log.c vmm/block/block_vhost_log.h vmm/block/block_vhost_port.c \

@@ -321,6 +321,8 @@ static void test_replaced(Fixture *fixture, gconstpointer data)
 	end_writes(fixture, DEPTH);
 	for (unsigned i = 0; i < DEPTH; i++)
 		g_assert_cmpuint(image_byte(fixture, 100 + i), ==, i + 1);
+	/* And what it had answered, and may have lost. */
+	g_assert_cmpuint(image_byte(fixture, 1), ==, 0x11);
 	/* The driver was promised discards, which this node ignores. */
 	g_assert_cmpuint(run(fixture, VIRTIO_BLK_T_DISCARD, 1, 0), ==, VIRTIO_BLK_S_UNSUPP);
 	g_assert_cmpuint(run(fixture, VIRTIO_BLK_T_WRITE_ZEROES, 1, 0), ==, VIRTIO_BLK_S_OK);

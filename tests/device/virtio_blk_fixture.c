@@ -44,6 +44,14 @@ void block_node_set_write_cache(BlockNode *node, bool enabled)
 	node->write_cache = enabled;
 }
 
+bool block_node_inherit(BlockNode *node, BlockNode *old, GError **error)
+{
+	(void)node;
+	(void)old;
+	(void)error;
+	return true;
+}
+
 void block_node_succeed(BlockNode *node, BlockNode *old)
 {
 	(void)node;

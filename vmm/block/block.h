@@ -163,9 +163,13 @@ bool block_node_attach(BlockNode *node, const BlockUser *user, GError **error);
 void block_node_detach(BlockNode *node);
 
 /*
- * @node, which was attached just now, is to take the place of @old at the same drive: it is limited
- * as @old is, and has histograms of the same boundaries. Main thread.
+ * @node, which was attached just now, is to take the place of @old at the same drive, and nothing is
+ * in flight: what was written to @old and might be lost with it is written to @node. False and
+ * @error where that fails. Main thread.
  */
+bool block_node_inherit(BlockNode *node, BlockNode *old, GError **error);
+
+/* After that: @node is limited as @old is, with histograms of the same boundaries. Main thread. */
 void block_node_succeed(BlockNode *node, BlockNode *old);
 
 /*

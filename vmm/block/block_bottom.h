@@ -28,6 +28,12 @@ typedef struct BlockBottomOps {
 	 * -ECANCELED, as do all that come while this is so. NULL: there are none such. Loop thread.
 	 */
 	void (*drain)(BlockPort *port);
+	/*
+	 * What was written to it and may be lost with it: const BlockVhostEntry *, oldest first, as
+	 * long as nothing else is done with it; NULL: nothing, or (@unflushed) there never is. At a
+	 * node that is idle. Main thread.
+	 */
+	GPtrArray *(*unflushed)(BlockBottom *bottom);
 	/* Bytes that it takes on the host. NULL: nobody knows. Any thread. */
 	uint64_t (*allocated)(BlockBottom *bottom);
 	/* As block_node_resize(), without its name. Main thread. */

@@ -388,23 +388,6 @@ void block_node_detach(BlockNode *node)
 	node->opaque = NULL;
 }
 
-void block_node_succeed(BlockNode *node, BlockNode *old)
-{
-	ThrottleConfig config;
-	const char *group = block_node_get_throttle(old, &config);
-
-	/* Limits that are in force are sensible. */
-	if (group)
-		block_node_set_throttle(node, group, &config, NULL);
-	for (int kind = 0; kind < BLOCK_HISTOGRAM_N_KINDS; kind++) {
-		g_autoptr(BlockHistogram) histogram = block_node_get_histogram(old, kind);
-
-		if (histogram)
-			block_node_set_histogram(node, kind, histogram->boundaries,
-						 histogram->n_boundaries);
-	}
-}
-
 void block_node_set_write_cache(BlockNode *node, bool enabled)
 {
 	g_atomic_int_set(&node->write_through, !enabled);

@@ -255,8 +255,8 @@ static gint compare_sequence(gconstpointer one, gconstpointer other)
 	return first->sequence < second->sequence ? -1 : first->sequence > second->sequence;
 }
 
-/* What all ports, which are down, have logged that may be lost, in order; NULL: nothing. */
-static GPtrArray *collect_entries(const BlockVhost *self)
+/* What all ports, which are idle, have logged that may be lost, in order; NULL: nothing. */
+static GPtrArray *collect_entries(BlockVhost *self)
 {
 	GPtrArray *entries = g_ptr_array_new();
 
@@ -265,7 +265,7 @@ static GPtrArray *collect_entries(const BlockVhost *self)
 		const BlockVhostEntry *entry = block_vhost_log_first(log);
 
 		for (; entry; entry = block_vhost_log_next(log, entry)) {
-			if (entry->sequence >= self->stable)
+			if (entry->sequence >= block_vhost_stable(self))
 				g_ptr_array_add(entries, (gpointer)entry);
 		}
 	}
@@ -590,6 +590,13 @@ static void vhost_close_ports(BlockNode *node)
 	self->node = NULL;
 }
 
+static GPtrArray *vhost_unflushed(BlockBottom *bottom)
+{
+	BlockVhost *self = block_vhost(bottom);
+
+	return self->node ? collect_entries(self) : NULL;
+}
+
 static bool vhost_resize(BlockBottom *bottom, uint64_t size, GError **error)
 {
 	(void)size;
@@ -619,6 +626,7 @@ static const BlockBottomOps vhost_ops = {
 	.close_ports = vhost_close_ports,
 	.start = block_vhost_port_start,
 	.drain = block_vhost_port_drain,
+	.unflushed = vhost_unflushed,
 	.resize = vhost_resize,
 	.free = vhost_bottom_free,
 };

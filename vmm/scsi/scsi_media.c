@@ -217,16 +217,32 @@ bool scsi_disk_attach(ScsiDisk *disk, BlockNode *node, GError **error)
 	return true;
 }
 
+/* What the main thread does while the adapter stands still. */
+typedef struct Replacement {
+	MediaChange change; /* of the new node */
+	BlockNode *old;
+	GError **error;
+} Replacement;
+
 static void replace_quietly(gpointer data)
 {
-	run(data, put_in_on_loop);
+	Replacement *replacement = data;
+	MediaChange *change = &replacement->change;
+
+	change->done = block_node_inherit(change->node, replacement->old, replacement->error);
+	if (!change->done)
+		return;
+	block_node_succeed(change->node, replacement->old);
+	run(change, put_in_on_loop);
 }
 
 bool scsi_disk_replace_node(Device *device, BlockNode *node, GError **error)
 {
 	ScsiDisk *disk = (ScsiDisk *)device;
-	MediaChange change = { .disk = disk, .node = node };
 	BlockNode *old = disk->node;
+	Replacement replacement = { .change = { .disk = disk, .node = node },
+				    .old = old,
+				    .error = error };
 	BlockLimits limits;
 
 	if (disk->is_cd)
@@ -243,8 +259,11 @@ bool scsi_disk_replace_node(Device *device, BlockNode *node, GError **error)
 				  block_node_name(node));
 	if (!attach_node(disk, node, &limits, !disk->limits.read_only, error))
 		return false;
-	block_node_succeed(node, old);
-	scsi_bus_of(disk)->run_quiet(scsi_bus_of(disk), replace_quietly, &change);
+	scsi_bus_of(disk)->run_quiet(scsi_bus_of(disk), replace_quietly, &replacement);
+	if (!replacement.change.done) {
+		block_node_detach(node);
+		return false;
+	}
 	block_node_detach(old);
 	if (limits.size > disk->limits.size)
 		node_resized(disk, limits.size);

@@ -265,28 +265,31 @@ bool virtio_blk_replace_node(Device *device, BlockNode *node, GError **error)
 	VirtioBlk *blk = (VirtioBlk *)device;
 	BlockNode *old = blk->node;
 	BlockLimits limits;
-	bool was_running;
+	bool was_running, done;
 
 	block_node_get_limits(node, &limits);
 	if (!check_successor(blk, block_node_name(node), &limits, error) ||
 	    !attach_node(blk, node, error))
 		return false;
-	block_node_succeed(node, old);
 	g_mutex_lock(&device->lock);
 	was_running = blk->virtio.running;
 	if (was_running)
 		virtio_queues_stop(&blk->virtio);
-	/* What the old one could not serve any more is held, and goes to the new one. */
-	blk->node = node;
-	blk->can_discard = limits.discard_granularity != 0;
-	blk->can_write_zeroes = limits.can_write_zeroes;
+	done = block_node_inherit(node, old, error);
+	if (done) {
+		block_node_succeed(node, old);
+		/* What the old one could not serve any more is held, and goes to the new one. */
+		blk->node = node;
+		blk->can_discard = limits.discard_granularity != 0;
+		blk->can_write_zeroes = limits.can_write_zeroes;
+	}
 	if (was_running)
 		virtio_queues_start(&blk->virtio);
 	g_mutex_unlock(&device->lock);
-	block_node_detach(old);
-	if (limits.size > blk->size)
+	block_node_detach(done ? old : node);
+	if (done && limits.size > blk->size)
 		node_resized(blk, limits.size);
-	return true;
+	return done;
 }
 
 BlockNode *virtio_blk_node(Device *device)
