@@ -160,7 +160,8 @@ vireoDomainCapabilitiesFillDevices(virDomainCaps *domcaps)
     domcaps->channel.type.report = true;
     VIR_DOMAIN_CAPS_ENUM_SET(domcaps->channel.type,
                              VIR_DOMAIN_CHR_TYPE_PTY,
-                             VIR_DOMAIN_CHR_TYPE_UNIX);
+                             VIR_DOMAIN_CHR_TYPE_UNIX,
+                             VIR_DOMAIN_CHR_TYPE_QEMU_VDAGENT);
 
     domcaps->graphics.supported = VIR_TRISTATE_BOOL_YES;
     domcaps->graphics.type.report = true;

@@ -286,6 +286,9 @@ vireoCommandAddChardev(virCommand *cmd,
         vireoCommandFormatPath(&buf, "port", source->data.tcp.service);
         vireoCommandFormatSocket(&buf, source->data.tcp.listen, &source->data.tcp.reconnect);
         break;
+    case VIR_DOMAIN_CHR_TYPE_QEMU_VDAGENT:
+        virBufferAsprintf(&buf, "qemu-vdagent,id=%s,clipboard=on", id);
+        break;
     default:
         virBufferAsprintf(&buf, "null,id=%s", id);
         break;

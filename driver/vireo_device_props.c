@@ -504,6 +504,11 @@ vireoDevicePropsChardev(const char *id,
         if (!(data = vireoDevicePropsSocket(source)))
             return NULL;
         break;
+    case VIR_DOMAIN_CHR_TYPE_QEMU_VDAGENT:
+        type = "qemu-vdagent";
+        if (virJSONValueObjectAdd(&data, "b:clipboard", true, NULL) < 0)
+            return NULL;
+        break;
     default:
         break;
     }

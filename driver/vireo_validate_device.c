@@ -323,6 +323,29 @@ vireoValidateChrSource(const virDomainChrSourceDef *source)
 }
 
 static int
+vireoValidateVdagent(const virDomainChrDef *chr)
+{
+    if (chr->deviceType != VIR_DOMAIN_CHR_DEVICE_TYPE_CHANNEL) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       _("Vireo does not support a <%s> of type 'qemu-vdagent', only a <channel>"),
+                       virDomainChrDeviceTypeToString(chr->deviceType));
+        return -1;
+    }
+    if (chr->source->data.qemuVdagent.clipboard != VIR_TRISTATE_BOOL_YES) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s",
+                       _("a <channel type='qemu-vdagent'> needs <clipboard copypaste='yes'/> in its <source>: Vireo has no other use for it"));
+        return -1;
+    }
+    if (chr->source->data.qemuVdagent.mouse == VIR_DOMAIN_MOUSE_MODE_CLIENT) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s",
+                       _("Vireo does not support <mouse mode='client'/> of a <channel>; an <input type='tablet'> does that"));
+        return -1;
+    }
+
+    return 0;
+}
+
+static int
 vireoValidateChr(const virDomainChrDef *chr,
                  const virDomainDef *def)
 {
@@ -354,6 +377,9 @@ vireoValidateChr(const virDomainChrDef *chr,
                        virDomainChrDeviceTypeToString(chr->deviceType));
         return -1;
     }
+
+    if (chr->source->type == VIR_DOMAIN_CHR_TYPE_QEMU_VDAGENT)
+        return vireoValidateVdagent(chr);
 
     return vireoValidateChrSource(chr->source);
 }

@@ -69,6 +69,16 @@ tests_unit_test_chardev_SOURCES = tests/unit/test-chardev.c
 tests_unit_test_chardev_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_chardev_LDADD = $(TEST_LIBS)
 
+unit_tests += tests/unit/test-vdagent
+tests_unit_test_vdagent_SOURCES = tests/unit/test-vdagent.c vmm/display/vnc_cut_text.c
+tests_unit_test_vdagent_CFLAGS = $(TEST_CFLAGS) $(VNC_CFLAGS)
+tests_unit_test_vdagent_LDADD = $(TEST_LIBS) $(VNC_LIBS)
+fuzz_tests += tests/fuzz/fuzz-vdagent
+tests_fuzz_fuzz_vdagent_SOURCES = tests/fuzz/fuzz-vdagent.c tests/fuzz/fuzz.h vmm/display/vnc_cut_text.c
+tests_fuzz_fuzz_vdagent_CFLAGS = $(TEST_CFLAGS) $(VNC_CFLAGS)
+tests_fuzz_fuzz_vdagent_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_vdagent_LDADD = $(TEST_LIBS) $(VNC_LIBS)
+
 BLOCK_FIXTURE = tests/unit/block_fixture.c tests/unit/block_fixture.h
 unit_tests += tests/unit/test-block-open
 tests_unit_test_block_open_SOURCES = tests/unit/test-block-open.c $(BLOCK_FIXTURE)

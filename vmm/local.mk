@@ -144,7 +144,10 @@ libvmm_a_SOURCES += \
 	vmm/chardev/chardev_ringbuf.c \
 	vmm/chardev/chardev_socket.c \
 	vmm/chardev/chardev_stdio.c \
-	vmm/chardev/rng_backend.c vmm/chardev/rng_backend.h
+	vmm/chardev/chardev_vdagent.c \
+	vmm/chardev/clipboard.c vmm/chardev/clipboard.h \
+	vmm/chardev/rng_backend.c vmm/chardev/rng_backend.h \
+	vmm/chardev/vdagent.c vmm/chardev/vdagent.h
 
 # TPMs
 libvmm_a_SOURCES += \
@@ -213,6 +216,7 @@ libvmm_a_CPPFLAGS = $(AM_CPPFLAGS) -DVIREO_MODULE_DIR='"$(pkglibdir)"'
 # What speaks VNC, loaded where it is needed: the monitor links none of it.
 pkglib_LTLIBRARIES = vireo-vnc.la
 vireo_vnc_la_SOURCES = \
+	vmm/display/vnc_cut_text.c vmm/display/vnc_cut_text.h \
 	vmm/display/vnc_handshake.c vmm/display/vnc_handshake.h \
 	vmm/display/vnc_module.c vmm/display/vnc_module.h \
 	vmm/display/vnc_tls.c vmm/display/vnc_tls.h

@@ -4,8 +4,11 @@
 import ctypes
 import socket
 import struct
+import zlib
 
 RAW, DESKTOP_SIZE, EXTENDED_KEY, LAST_RECT, EXTENDED_SIZE = 0, -223, -258, -224, -308
+EXTENDED_CLIPBOARD = 0xc0a1e5ce - (1 << 32)
+TEXT, CAPABILITIES, PROVIDE = 1 << 0, 1 << 24, 1 << 28
 NONE, VNC, VENCRYPT = 1, 2, 19
 X509_NONE, X509_VNC = 260, 261
 
@@ -136,6 +139,43 @@ class Client:
 
     def scan(self, scan, down=True):
         self.socket.sendall(struct.pack('>BBHII', 255, 0, down, 0, scan))
+
+    def cut_text(self, text):
+        """Copies text, as old clients do: Latin-1."""
+        self.socket.sendall(struct.pack('>BxxxI', 6, len(text)) + text.encode('latin-1'))
+
+    def take_cut_text(self):
+        assert self.number('B') == 3, 'not a cut text'
+        self.take(3)
+        return self.take(self.number('>I')).decode('latin-1')
+
+    def extend_clipboard(self):
+        """From now on texts are in UTF-8 ("Extended Clipboard")."""
+        self.socket.sendall(struct.pack('>BxH4i', 2, 4, RAW, DESKTOP_SIZE, LAST_RECT, EXTENDED_CLIPBOARD))
+        flags, _ = self.extended_cut_text()
+        assert flags & PROVIDE and flags & TEXT, hex(flags)
+        self.send_extended(CAPABILITIES | PROVIDE | TEXT, struct.pack('>I', 1 << 20))
+
+    def send_extended(self, flags, data):
+        self.socket.sendall(struct.pack('>BxxxiI', 6, -4 - len(data), flags) + data)
+
+    def extended_cut_text(self):
+        assert self.number('B') == 3, 'not a cut text'
+        self.take(3)
+        data = self.take(-self.number('>i'))
+        return struct.unpack('>I', data[:4])[0], data[4:]
+
+    def copy(self, text, size=None):
+        """Copies text; size: what it says that it has, bytes."""
+        data = text.encode() + b'\0'
+        self.send_extended(PROVIDE | TEXT, zlib.compress(struct.pack('>I', size or len(data)) + data))
+
+    def take_copied(self):
+        flags, data = self.extended_cut_text()
+        assert flags == PROVIDE | TEXT, hex(flags)
+        data = zlib.decompress(data)
+        assert len(data) == 4 + struct.unpack('>I', data[:4])[0]
+        return data[4:-1].decode()
 
     def pointer(self, x, y, buttons=0):
         self.socket.sendall(struct.pack('>BBHH', 5, buttons, x, y))

@@ -37,6 +37,7 @@ struct Chardev {
 	GString *written;
 	size_t room; /* bytes that are taken before it is full */
 	int asked;   /* atomic: calls of accept_input */
+	int opened;  /* atomic: times that the guest opened it, less those that it closed it */
 };
 
 bool chardev_attach(Chardev *chardev, const char *user, const ChardevFrontEnd *front_end,
@@ -53,6 +54,11 @@ bool chardev_attach(Chardev *chardev, const char *user, const ChardevFrontEnd *f
 void chardev_detach(Chardev *chardev)
 {
 	chardev->front_end = NULL;
+}
+
+void chardev_guest_opened(Chardev *chardev, bool open)
+{
+	__atomic_add_fetch(&chardev->opened, open ? 1 : -1, __ATOMIC_SEQ_CST);
 }
 
 void chardev_accept_input(Chardev *chardev)
@@ -282,6 +288,7 @@ static void start_with_ports(Fixture *fixture)
 	expect_control(fixture, 1, PORT_NAME, 1, "org.example.agent.0");
 	control(fixture, 1, PORT_OPEN, 1);
 	assert_events(fixture, "a0=1 ");
+	g_assert_cmpint(g_atomic_int_get(&fixture->agent_chardev.opened), ==, 1);
 }
 
 static void test_ports(Fixture *fixture, gconstpointer data)
@@ -306,6 +313,7 @@ static void test_ports(Fixture *fixture, gconstpointer data)
 	expect_control(fixture, 1, PORT_OPEN, 0, NULL);
 	control(fixture, 1, PORT_OPEN, 0);
 	assert_events(fixture, "a0=0 ");
+	g_assert_cmpint(g_atomic_int_get(&fixture->agent_chardev.opened), ==, 0);
 	g_assert_cmpuint(type(&fixture->agent_chardev, "nobody reads"), ==, 0);
 }
 

@@ -126,10 +126,72 @@ def console_on_the_screen() -> None:
         viewer.close()
 
 
+class Agent:
+    """SPICE's agent in the guest, by hand: what it writes and reads at its port."""
+
+    ANNOUNCE, CLIPBOARD, GRAB, REQUEST = 6, 4, 7, 8
+    BY_DEMAND_AND_SELECTION = 1 << 5 | 1 << 6
+
+    def __init__(self, shell: Console) -> None:
+        self.shell = shell
+        shell.shell("for p in /sys/class/virtio-ports/*; do [ $(cat $p/name) != com.redhat.spice.0 ] ||"
+                    " exec 3<>/dev/$(basename $p); done")
+        check(self.read() == (self.ANNOUNCE, struct.pack("<II", 1, self.BY_DEMAND_AND_SELECTION)), "a greeting")
+        self.write(self.ANNOUNCE, struct.pack("<II", 0, self.BY_DEMAND_AND_SELECTION))
+
+    def write(self, kind: int, body: bytes) -> None:
+        message = struct.pack("<IIQI", 1, kind, 0, len(body)) + body
+        data = struct.pack("<II", 1, len(message)) + message
+        self.shell.shell("printf '" + "".join(f"\\{byte:03o}" for byte in data) + "' >&3")
+
+    def read(self) -> "tuple[int, bytes]":
+        data = bytes.fromhex(self.shell.shell("dd bs=4096 count=1 <&3 2>/dev/null | hexdump -v -e '/1 \"%02x\"'"))
+        check(len(data) == 28 + struct.unpack("<I", data[24:28])[0], f"one message: {data.hex()}")
+        return struct.unpack("<I", data[12:16])[0], data[28:]
+
+    def copy(self, text: str) -> None:
+        self.write(self.GRAB, struct.pack("<II", 0, 1))
+        check(self.read() == (self.REQUEST, struct.pack("<II", 0, 1)), "text is asked for")
+        self.write(self.CLIPBOARD, struct.pack("<II", 0, 1) + text.encode())
+
+    def paste(self) -> str:
+        check(self.read() == (self.GRAB, struct.pack("<II", 0, 1)), "text is offered")
+        self.write(self.REQUEST, struct.pack("<II", 0, 1))
+        kind, body = self.read()
+        check(kind == self.CLIPBOARD and body[:8] == struct.pack("<II", 0, 1), "text comes")
+        return body[8:].decode()
+
+
+def check_clipboard(shell: Console, viewer: Client, other: Client) -> None:
+    """The guest, a viewer that is old and one that knows UTF-8 copy and paste."""
+    agent = Agent(shell)
+    other.update()  # says that extended keys are known
+    other.extend_clipboard()
+    agent.copy("gr\u00fcn \u2192 rot\nzwei")
+    check(viewer.take_cut_text() == "gr\u00fcn ? rot\nzwei", "what a viewer gets in Latin-1")
+    check(other.take_copied() == "gr\u00fcn \u2192 rot\r\nzwei", "what a viewer gets in UTF-8")
+    viewer.cut_text("\u00e4hnlich")
+    check(agent.paste() == "\u00e4hnlich", "what the guest gets in Latin-1")
+    check(other.take_copied() == "\u00e4hnlich", "what one viewer gets of the other")
+    other.copy("\u65e5\u672c\r\n")
+    check(agent.paste() == "\u65e5\u672c\n", "what the guest gets in UTF-8")
+    # More than there is: not what was in memory before.
+    other.copy("short", 4096)
+    try:
+        other.number("B")
+        raise AssertionError("a viewer that lies is still there")
+    except (Refused, ConnectionError):
+        pass
+
+
 @test(limit=120)
 def console_on_virtio_graphics() -> None:
-    """The kernel's driver for virtio graphics draws its console, and says what changed"""
+    """The kernel's driver for virtio graphics draws its console, and says what changed; a clipboard"""
     devices = """
+        <channel type='qemu-vdagent'>
+          <source><clipboard copypaste='yes'/></source>
+          <target type='virtio' name='com.redhat.spice.0'/>
+        </channel>
         <graphics type='vnc'/>
         <video><model type='virtio'><resolution x='1024' y='768'/></model></video>"""
     with Lab() as lab:
@@ -143,6 +205,7 @@ def console_on_virtio_graphics() -> None:
         viewer.request()
         check(viewer.update() != [], "what changed comes by itself")
         wait_for_pixel(viewer, 0x00aa00)
+        check_clipboard(shell, viewer, Client(socket.socket(fileno=domain.openGraphicsFD(0, 0))))
 
         # The viewer's window becomes smaller, and the guest follows.
         viewer.take_sizes()

@@ -228,6 +228,11 @@ static const testRefusal testRefusals[] = {
       "</interface>", "queues" },
     { "net-rx-filters", "", "", "<interface type='ethernet' trustGuestRxFilters='yes'>"
       "<model type='virtio'/></interface>", "trustGuestRxFilters" },
+    { "serial-vdagent", "", "", "<serial type='qemu-vdagent'><source><clipboard copypaste='yes'/></source></serial>",
+      "<serial> of type 'qemu-vdagent'" },
+    { "vdagent-nothing", "", "", "<channel type='qemu-vdagent'><target type='virtio'/></channel>", "copypaste" },
+    { "vdagent-mouse", "", "", "<channel type='qemu-vdagent'><source><clipboard copypaste='yes'/><mouse mode='client'/>"
+      "</source><target type='virtio'/></channel>", "<mouse mode='client'/>" },
     { "serial-usb", "", "", "<serial type='pty'><target type='usb-serial'/></serial>", "<serial>" },
     { "serial-udp", "", "", "<serial type='udp'><source mode='connect' host='h' service='1'/></serial>",
       "'udp'" },

@@ -17,6 +17,7 @@
 struct Chardevs {
 	GMainContext *context;
 	FdSetOpener fd_sets;
+	Clipboard *clipboard;
 	GHashTable *by_id; /* char * (the chardev's) -> Chardev * (owned) */
 	GPtrArray *in_order;
 };
@@ -25,6 +26,7 @@ static const ChardevOps *const kind_ops[CHARDEV_N_KINDS] = {
 	[CHARDEV_NULL] = &chardev_null_ops,	[CHARDEV_STDIO] = &chardev_stdio_ops,
 	[CHARDEV_PTY] = &chardev_pty_ops,	[CHARDEV_FILE] = &chardev_file_ops,
 	[CHARDEV_SOCKET] = &chardev_socket_ops, [CHARDEV_RINGBUF] = &chardev_ringbuf_ops,
+	[CHARDEV_VDAGENT] = &chardev_vdagent_ops,
 };
 
 static void chardev_free(Chardev *chardev)
@@ -47,6 +49,7 @@ Chardevs *chardevs_new(GMainContext *context)
 	chardevs->context = context;
 	chardevs->by_id = g_hash_table_new(g_str_hash, g_str_equal);
 	chardevs->in_order = g_ptr_array_new();
+	chardevs->clipboard = clipboard_new();
 	return chardevs;
 }
 
@@ -58,7 +61,18 @@ void chardevs_free(Chardevs *chardevs)
 	for (unsigned i = 0; i < chardevs->in_order->len; i++)
 		chardev_free(g_ptr_array_index(chardevs->in_order, i));
 	g_ptr_array_unref(chardevs->in_order);
+	clipboard_free(chardevs->clipboard);
 	g_free(chardevs);
+}
+
+Clipboard *chardevs_clipboard(Chardevs *chardevs)
+{
+	return chardevs->clipboard;
+}
+
+Clipboard *chardev_clipboard(const Chardev *chardev)
+{
+	return chardev->owner->clipboard;
 }
 
 void chardevs_set_fd_sets(Chardevs *chardevs, const FdSetOpener *opener)
@@ -375,7 +389,7 @@ void chardev_stream_end_input(Chardev *chardev)
 	chardev->in_fd = -1;
 }
 
-static void stream_writable(Chardev *chardev)
+void chardev_writable(Chardev *chardev)
 {
 	g_mutex_lock(&chardev->lock);
 	chardev->write_blocked = false;
@@ -399,7 +413,24 @@ void chardev_stream_stop(Chardev *chardev)
 	g_mutex_unlock(&chardev->lock);
 	/* What waits for room would wait for ever. */
 	if (was_blocked)
-		stream_writable(chardev);
+		chardev_writable(chardev);
+}
+
+size_t chardev_deliver(Chardev *chardev, const uint8_t *data, size_t size)
+{
+	size_t taken = MIN(size, front_end_room(chardev));
+
+	if (taken > 0)
+		chardev->front_end->receive(chardev->opaque, data, taken);
+	return taken;
+}
+
+void chardev_guest_opened(Chardev *chardev, bool open)
+{
+	g_mutex_lock(&chardev->lock);
+	if (chardev->ops->guest_opened)
+		chardev->ops->guest_opened(chardev, open);
+	g_mutex_unlock(&chardev->lock);
 }
 
 /*
@@ -460,9 +491,11 @@ static gboolean source_dispatch(GSource *source, GSourceFunc callback, gpointer 
 		out = g_source_query_unix_fd(source, chardev->out_tag);
 
 	if (out)
-		stream_writable(chardev);
+		chardev_writable(chardev);
 	if (in && chardev->in_fd >= 0)
 		stream_readable(chardev, in);
+	if (chardev->ops->attend)
+		chardev->ops->attend(chardev);
 	update_poll(chardev);
 	return G_SOURCE_CONTINUE;
 }

@@ -15,6 +15,7 @@
 
 #include "vmm/base/fd.h"
 #include "vmm/chardev/chardev_config.h"
+#include "vmm/chardev/clipboard.h"
 
 typedef struct Chardev Chardev;
 typedef struct Chardevs Chardevs;
@@ -47,6 +48,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Chardevs, chardevs_free)
 
 /* How "/dev/fdset/N" in a path is opened; without this it is refused. @opener is copied. */
 void chardevs_set_fd_sets(Chardevs *chardevs, const FdSetOpener *opener);
+
+/* What their agents of guests copy and paste; borrowed. */
+Clipboard *chardevs_clipboard(Chardevs *chardevs);
 
 /*
  * Make what @config describes (not kept). A server socket with wait=on blocks until its first
@@ -102,6 +106,12 @@ bool chardev_reconnects(const Chardev *chardev);
  * too); borrowed until CHARDEV_CLOSED. -1 without a connection. Main thread.
  */
 int chardev_socket(const Chardev *chardev);
+
+/*
+ * The guest opened its end of what the front end is, or closed it; said by those front ends that can
+ * tell, in order with what they write. Any thread.
+ */
+void chardev_guest_opened(Chardev *chardev, bool open);
 
 /* Ask again how much the front end can take. Any thread. */
 void chardev_accept_input(Chardev *chardev);

@@ -21,6 +21,7 @@
 static const char *const kind_names[CHARDEV_N_KINDS] = {
 	[CHARDEV_NULL] = "null", [CHARDEV_STDIO] = "stdio",   [CHARDEV_PTY] = "pty",
 	[CHARDEV_FILE] = "file", [CHARDEV_SOCKET] = "socket", [CHARDEV_RINGBUF] = "ringbuf",
+	[CHARDEV_VDAGENT] = "qemu-vdagent",
 };
 
 const char *chardev_kind_name(ChardevKind kind)
@@ -56,6 +57,7 @@ static const struct {
 	{ "nodelay", KEY_BOOL, KIND(SOCKET), offsetof(ChardevConfig, nodelay) },
 	{ "reconnect", KEY_SECONDS, KIND(SOCKET), offsetof(ChardevConfig, reconnect_s) },
 	{ "size", KEY_SIZE, KIND(RINGBUF), offsetof(ChardevConfig, size) },
+	{ "clipboard", KEY_BOOL, KIND(VDAGENT), offsetof(ChardevConfig, clipboard) },
 };
 
 static bool parse_bool(const char *text, bool *value)

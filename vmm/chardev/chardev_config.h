@@ -20,6 +20,7 @@ typedef enum ChardevKind {
 	CHARDEV_FILE,
 	CHARDEV_SOCKET,
 	CHARDEV_RINGBUF,
+	CHARDEV_VDAGENT,
 	CHARDEV_N_KINDS,
 } ChardevKind;
 
@@ -58,6 +59,9 @@ typedef struct ChardevConfig {
 
 	/* ringbuf */
 	uint32_t size; /* bytes, a power of two */
+
+	/* qemu-vdagent */
+	bool clipboard; /* text is shared with viewers */
 } ChardevConfig;
 
 /*

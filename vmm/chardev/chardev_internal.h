@@ -33,6 +33,12 @@ typedef struct ChardevOps {
 	/* As chardev_connect(), without the name; it is not open. NULL: not a socket. */
 	bool (*connect)(Chardev *chardev, GError **error);
 
+	/* Any thread, under the lock: as chardev_guest_opened(). May be NULL. */
+	void (*guest_opened)(Chardev *chardev, bool open);
+
+	/* Main thread, whenever somebody asked for it by chardev_accept_input(). May be NULL. */
+	void (*attend)(Chardev *chardev);
+
 	/* As chardev_filename(). NULL: the kind's name. */
 	char *(*filename)(Chardev *chardev);
 } ChardevOps;
@@ -70,9 +76,18 @@ extern const ChardevOps chardev_pty_ops;
 extern const ChardevOps chardev_ringbuf_ops;
 extern const ChardevOps chardev_socket_ops;
 extern const ChardevOps chardev_stdio_ops;
+extern const ChardevOps chardev_vdagent_ops;
 
 /* The descriptor-set opener of the chardevs that @chardev is made for. */
 const FdSetOpener *chardev_fd_sets(const Chardev *chardev);
+
+/* The clipboard of the chardevs that @chardev is of. */
+Clipboard *chardev_clipboard(const Chardev *chardev);
+
+/* For kinds without a stream: there is room for output again. Main thread. */
+void chardev_writable(Chardev *chardev);
+/* Give the front end as many of @size bytes as it takes; returns how many. Main thread. */
+size_t chardev_deliver(Chardev *chardev, const uint8_t *data, size_t size);
 
 /* Say that the host side came or went; the front end gets the event. Main thread. */
 void chardev_set_open(Chardev *chardev, bool open);

@@ -194,6 +194,27 @@ static bool share_screen(VncConnection *connection, bool shared)
 	return may_stay;
 }
 
+static void copied_elsewhere(void *opaque, const char *text)
+{
+	const VncConnection *connection = opaque;
+
+	connection->server->module->set_text(connection->client, text);
+}
+
+static const ClipboardPeerOps clipboard_ops = { .copied = copied_elsewhere };
+
+static void connection_copied(VncConnection *connection)
+{
+	g_autoptr(GBytes) copied = vnc_take_copied(connection);
+	const char *text;
+	gsize size;
+
+	if (!copied || !connection->clipboard)
+		return;
+	text = g_bytes_get_data(copied, &size);
+	clipboard_set(connection->clipboard, text ? text : "", size);
+}
+
 static void connection_ready(VncConnection *connection, bool shared)
 {
 	VncServer *server = connection->server;
@@ -206,6 +227,7 @@ static void connection_ready(VncConnection *connection, bool shared)
 		return;
 	}
 	connection->ready = true;
+	connection->clipboard = clipboard_join(server->clipboard, false, &clipboard_ops, connection);
 	qapi_event_vnc_initialized(server->events, us, them);
 	cursor = display_console_cursor(server->console);
 	if (cursor)
@@ -319,6 +341,9 @@ static gboolean carry_out(gpointer data)
 		case VNC_ACTION_SIZE:
 			connection_size(connection, &action);
 			break;
+		case VNC_ACTION_COPIED:
+			connection_copied(connection);
+			break;
 		case VNC_ACTION_CLOSED:
 			connection_closed(connection);
 			return G_SOURCE_CONTINUE;
@@ -422,13 +447,15 @@ static bool prepare_tls(VncServer *server, const VncTlsFinder *finder, GError **
 	return server->tls != NULL;
 }
 
-VncServer *vnc_server_new(json_object *options, Display *display, const char *name,
-			  const VncTlsFinder *finder, const QmpEventSink *events, GError **error)
+VncServer *vnc_server_new(json_object *options, Display *display, Clipboard *clipboard,
+			  const char *name, const VncTlsFinder *finder, const QmpEventSink *events,
+			  GError **error)
 {
 	g_autoptr(VncServer) server = g_new0(VncServer, 1);
 
 	server->listen_fd = -1;
 	server->display = display;
+	server->clipboard = clipboard;
 	server->name = g_strdup(name);
 	server->events = events;
 	server->connections = g_ptr_array_new();

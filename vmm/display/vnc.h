@@ -12,6 +12,7 @@
 
 #include "qapi-types.h"
 #include "qmp/qmp_event.h"
+#include "vmm/chardev/clipboard.h"
 #include "vmm/display/display.h"
 #include "vmm/display/vnc_module.h"
 
@@ -31,13 +32,14 @@ typedef struct VncTlsFinder {
 
 /*
  * Listen as @options of -vnc say ("vnc", the address, and the others), and show a console of
- * @display, which outlives the server, under the title @name. Loads the module that speaks RFB,
+ * @display under the title @name to viewers that share @clipboard; both outlive the server. Loads the module that speaks RFB,
  * and the credentials for TLS that @finder has. @events may be NULL. NULL and @error when an option
  * is none, the address is taken, there is no screen, a file of the credentials is missing or wrong,
  * or the module is not installed.
  */
-VncServer *vnc_server_new(json_object *options, Display *display, const char *name,
-			  const VncTlsFinder *finder, const QmpEventSink *events, GError **error);
+VncServer *vnc_server_new(json_object *options, Display *display, Clipboard *clipboard,
+			  const char *name, const VncTlsFinder *finder, const QmpEventSink *events,
+			  GError **error);
 /* Ends the clients. */
 void vnc_server_free(VncServer *server);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VncServer, vnc_server_free)

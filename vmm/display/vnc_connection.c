@@ -78,6 +78,20 @@ static bool on_suggest_size(void *opaque, unsigned width, unsigned height)
 	return true;
 }
 
+/* Only the last text counts, so that no more than one waits. */
+static void on_copied(void *opaque, const char *text, size_t size)
+{
+	VncConnection *connection = opaque;
+	g_autoptr(GBytes) before = NULL;
+
+	g_mutex_lock(&connection->lock);
+	before = connection->copied;
+	connection->copied = g_bytes_new(text, size);
+	g_mutex_unlock(&connection->lock);
+	if (!before)
+		put_action(connection, &(VncAction){ .kind = VNC_ACTION_COPIED });
+}
+
 static void on_closed(void *opaque)
 {
 	put_action(opaque, &(VncAction){ .kind = VNC_ACTION_CLOSED });
@@ -90,6 +104,7 @@ const VncClientOps vnc_client_ops = {
 	.key = on_key,
 	.pointer = on_pointer,
 	.suggest_size = on_suggest_size,
+	.copied = on_copied,
 	.closed = on_closed,
 	.surface_ref = display_surface_ref,
 	.surface_unref = display_surface_unref,
@@ -135,6 +150,8 @@ void vnc_connection_abandon(VncConnection *connection)
 
 void vnc_connection_free(VncConnection *connection)
 {
+	if (connection->clipboard)
+		clipboard_leave(connection->clipboard);
 	if (connection->client)
 		connection->server->module->free(connection->client);
 	if (connection->source) {
@@ -147,6 +164,7 @@ void vnc_connection_free(VncConnection *connection)
 	g_free(connection->host);
 	g_free(connection->service);
 	g_free(connection->subject);
+	g_bytes_unref(connection->copied);
 	g_free(connection);
 }
 
@@ -164,6 +182,16 @@ bool vnc_take_action(VncConnection *connection, VncAction *action)
 	}
 	g_mutex_unlock(&connection->lock);
 	return any;
+}
+
+GBytes *vnc_take_copied(VncConnection *connection)
+{
+	GBytes *copied;
+
+	g_mutex_lock(&connection->lock);
+	copied = g_steal_pointer(&connection->copied);
+	g_mutex_unlock(&connection->lock);
+	return copied;
 }
 
 void vnc_note_key(VncConnection *connection, unsigned code, bool down)

@@ -35,6 +35,7 @@ typedef enum VncActionKind {
 	VNC_ACTION_KEY,
 	VNC_ACTION_POINTER,
 	VNC_ACTION_SIZE, /* x, y: width and height */
+	VNC_ACTION_COPIED,
 	VNC_ACTION_CLOSED,
 } VncActionKind;
 
@@ -64,17 +65,21 @@ typedef struct VncConnection {
 	bool has_position;
 	uint8_t keys[INPUT_KEY_CODES / 8];
 
+	ClipboardPeer *clipboard; /* NULL: not ready */
+
 	GMutex lock; /* what follows */
 	GCond room;
 	VncAction actions[VNC_ACTIONS];
 	unsigned first, n_actions;
 	bool abandoned; /* the main thread takes no more */
+	GBytes *copied; /* what it has copied and the main thread has not taken */
 	char *subject;	/* of its certificate, or NULL */
 } VncConnection;
 
 struct VncServer {
 	VncOptions options;
 	Display *display;
+	Clipboard *clipboard;
 	DisplayConsole *console;
 	const VncModule *module;
 	VncTls *tls; /* NULL: in the clear */
@@ -122,6 +127,8 @@ void vnc_connection_free(VncConnection *connection);
 void vnc_connection_abandon(VncConnection *connection);
 /* The next action; false if none waits. Main thread. */
 bool vnc_take_action(VncConnection *connection, VncAction *action);
+/* What it has copied since the last time, or NULL; owned. Main thread. */
+GBytes *vnc_take_copied(VncConnection *connection);
 /* Remember what is down, and let go of it. Main thread. */
 void vnc_note_key(VncConnection *connection, unsigned code, bool down);
 void vnc_release_keys(VncConnection *connection);

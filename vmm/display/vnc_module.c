@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/display/vnc_cut_text.h"
 #include "vmm/display/vnc_handshake.h"
 #include "vmm/display/vnc_module.h"
 #include "vmm/display/vnc_tls.h"
@@ -62,6 +63,7 @@ struct VncClient {
 	DisplayCursor *cursor;
 	unsigned n_damage;
 	DisplayRect damage[DAMAGE_RECTS];
+	char *text; /* NULL: the same as before */
 
 	/* The thread's. */
 	rfbScreenInfoPtr screen;
@@ -130,10 +132,13 @@ static int on_set_size(int width, int height, int n_screens, rfbExtDesktopScreen
 	return rfbExtDesktopSize_Success;
 }
 
-/* There is no clipboard in the guest. */
+/* Latin-1; UTF-8 does not come this way. */
 static void on_cut_text(char *text, int length, rfbClientPtr rfb)
 {
-	(void)text, (void)length, (void)rfb;
+	g_autofree char *utf8 = vnc_cut_text_from_latin1(text, (size_t)length);
+	VncClient *client = client_of(rfb);
+
+	client->ops->copied(client->opaque, utf8, strlen(utf8));
 }
 
 static void on_release_all(rfbClientPtr rfb)
@@ -306,6 +311,7 @@ static bool take_news(VncClient *client)
 	DisplayRect damage[DAMAGE_RECTS];
 	DisplaySurface *surface;
 	DisplayCursor *cursor;
+	g_autofree char *text = NULL;
 	bool has_cursor, closing;
 	unsigned n_damage;
 	eventfd_t count;
@@ -316,6 +322,7 @@ static bool take_news(VncClient *client)
 	surface = g_steal_pointer(&client->surface);
 	has_cursor = client->has_cursor;
 	cursor = g_steal_pointer(&client->cursor);
+	text = g_steal_pointer(&client->text);
 	n_damage = client->n_damage;
 	memcpy(damage, client->damage, n_damage * sizeof(damage[0]));
 	client->has_cursor = false;
@@ -333,6 +340,8 @@ static bool take_news(VncClient *client)
 		show_cursor(client, cursor);
 	if (cursor)
 		client->ops->cursor_unref(cursor);
+	if (text)
+		vnc_cut_text_send(client->rfb, text);
 	return !closing;
 }
 
@@ -383,18 +392,20 @@ static bool shake_hands(VncClient *client)
 	return step == VNC_HANDSHAKE_MORE || step == VNC_HANDSHAKE_PASSED;
 }
 
-/* Whether the message that comes is one of RFB's. */
-static bool is_allowed(VncClient *client)
+/* Whether the message that comes is one of RFB's; its *@type, 0 where it has none. */
+static bool is_allowed(VncClient *client, uint8_t *type)
 {
-	uint8_t type;
+	uint8_t first;
 
-	if (recv(client->fd, &type, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+	*type = 0;
+	if (recv(client->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
 		return true; /* the end, which libvncserver finds out */
 	if (client->rfb->state == RFB_INITIALISATION)
-		client->shared = type != 0;
+		client->shared = first != 0;
 	if (client->rfb->state != RFB_NORMAL)
 		return true;
-	switch (type) {
+	*type = first;
+	switch (first) {
 	case rfbSetPixelFormat:
 	case rfbSetEncodings:
 	case rfbFramebufferUpdateRequest:
@@ -411,11 +422,15 @@ static bool is_allowed(VncClient *client)
 
 static bool process_message(VncClient *client)
 {
+	uint8_t type;
+
 	if (!client->passed)
 		return shake_hands(client);
-	if (!is_allowed(client))
+	if (!is_allowed(client, &type))
 		return false;
-	rfbProcessClientMessage(client->rfb);
+	if (type != rfbClientCutText ||
+	    !vnc_cut_text_take(client->rfb, client->ops->copied, client->opaque))
+		rfbProcessClientMessage(client->rfb);
 	return true;
 }
 
@@ -523,6 +538,7 @@ static void vnc_free(VncClient *client)
 		close(client->wake_fd);
 	if (client->control_fd >= 0)
 		close(client->control_fd);
+	g_free(client->text);
 	g_free(client->name);
 	g_free(client);
 }
@@ -628,6 +644,15 @@ static void vnc_set_cursor(VncClient *client, DisplayCursor *cursor)
 	wake(client);
 }
 
+static void vnc_set_text(VncClient *client, const char *text)
+{
+	g_mutex_lock(&client->lock);
+	g_free(client->text);
+	client->text = g_strdup(text);
+	g_mutex_unlock(&client->lock);
+	wake(client);
+}
+
 __attribute__((visibility("default"))) const VncModule vireo_vnc_module = {
 	.version = VNC_MODULE_VERSION,
 	.tls_new = vnc_tls_new,
@@ -638,4 +663,5 @@ __attribute__((visibility("default"))) const VncModule vireo_vnc_module = {
 	.set_surface = vnc_set_surface,
 	.damage = vnc_damage,
 	.set_cursor = vnc_set_cursor,
+	.set_text = vnc_set_text,
 };

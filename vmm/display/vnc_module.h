@@ -16,7 +16,7 @@
 #include "vmm/display/display.h"
 
 /* Goes up with each change of what is here. */
-#define VNC_MODULE_VERSION 3u
+#define VNC_MODULE_VERSION 4u
 #define VNC_MODULE_SYMBOL  "vireo_vnc_module"
 
 /* What RFB's passwords have at most, bytes. */
@@ -54,6 +54,8 @@ typedef struct VncClientOps {
 	void (*pointer)(void *opaque, unsigned x, unsigned y, unsigned buttons);
 	/* It would like a screen of that size, pixels; false where that cannot be had. */
 	bool (*suggest_size)(void *opaque, unsigned width, unsigned height);
+	/* It has copied @size bytes of UTF-8, which may not be that. */
+	void (*copied)(void *opaque, const char *text, size_t size);
 	/* It is gone, of its own or by close(); the last call. */
 	void (*closed)(void *opaque);
 	/* display.h's. */
@@ -87,6 +89,8 @@ typedef struct VncModule {
 	void (*set_surface)(VncClient *client, DisplaySurface *surface);
 	void (*damage)(VncClient *client, const DisplayRect *rect);
 	void (*set_cursor)(VncClient *client, DisplayCursor *cursor);
+	/* @text, UTF-8 whose lines end in LF, has been copied elsewhere. */
+	void (*set_text)(VncClient *client, const char *text);
 } VncModule;
 
 /* The module's only symbol, of which dlsym() gives the address. */

@@ -318,7 +318,8 @@ static bool create_vnc_server(Machine *machine, GError **error)
 	if (machine->config->vncs->len == 0)
 		return true;
 	item = machine->config->vncs->pdata[0];
-	machine->vnc = vnc_server_new(item->options, machine->display, name, &finder,
+	machine->vnc = vnc_server_new(item->options, machine->display,
+				      chardevs_clipboard(machine->chardevs), name, &finder,
 				      machine->events, error);
 	if (!machine->vnc)
 		prefix_item(error, item);

@@ -128,6 +128,12 @@ static bool config_set_backend(ChardevConfig *config, const QapiChardevBackend *
 		config_set_log(config, backend->u.ringbuf.data->logfile,
 			       backend->u.ringbuf.data->logappend);
 		return true;
+	case QAPI_CHARDEV_BACKEND_KIND_QEMU_VDAGENT:
+		config->kind = CHARDEV_VDAGENT;
+		config->clipboard = backend->u.qemu_vdagent.data->clipboard;
+		config_set_log(config, backend->u.qemu_vdagent.data->logfile,
+			       backend->u.qemu_vdagent.data->logappend);
+		return true;
 	}
 	return error_fail(error, "chardev kind %d is unknown", backend->type);
 }

@@ -47,8 +47,11 @@ uint32_t console_port_take_input(ConsolePort *port, const struct iovec *iov, uns
 
 void console_port_set_ready(ConsolePort *port, bool ready)
 {
-	__atomic_store_n(&port->ready, ready, __ATOMIC_SEQ_CST);
-	if (ready && port->chardev)
+	bool was_ready = __atomic_exchange_n(&port->ready, ready, __ATOMIC_SEQ_CST);
+
+	if (port->chardev && ready != was_ready)
+		chardev_guest_opened(port->chardev, ready);
+	if (port->chardev && ready)
 		chardev_accept_input(port->chardev);
 }
 
