@@ -576,14 +576,18 @@ static void test_traits(void)
 	g_assert_cmpuint(traits.discard_granularity, ==, 1024);
 }
 
+/* What cannot be shared is copied. */
 static void test_private_memory(Fixture *fixture, gconstpointer data)
 {
-	g_autoptr(GError) error = NULL;
-
 	(void)data;
-	g_assert_true(add(fixture, NULL, NULL));
-	g_assert_false(claim(fixture, true, &error));
-	g_assert_nonnull(strstr(error->message, "node 'n': RAM at 0x0 cannot be shared"));
+	attach(fixture, NULL);
+	g_assert_cmpuint(back_end_regions(fixture->back_end), ==, 1);
+	fill(fixture->ram, 1 << 18, 1);
+	g_assert_cmpint(run(fixture, BLOCK_WRITE, 0, fixture->ram, 1 << 18), ==, 0);
+	g_assert_cmpmem(fixture->disk, 1 << 18, fixture->ram, 1 << 18);
+	fill(fixture->disk, 1 << 18, 2);
+	g_assert_cmpint(run(fixture, BLOCK_READ, 0, fixture->ram, 1 << 18), ==, 0);
+	g_assert_cmpmem(fixture->disk, 1 << 18, fixture->ram, 1 << 18);
 }
 
 static void test_read_only(Fixture *fixture, gconstpointer data)

@@ -124,17 +124,26 @@ static void tell_ports(BlockVhost *self, IoLoopFunc func, const BlockVhostChange
 /* Memory */
 
 /*
- * All that a back end is to know: guest memory at the addresses that it has here, and ours. Where
- * not all of the guest's can be shared none is: what is read and written is copied.
+ * All that a back end is to know: guest memory at the addresses that it has here, as much of it as
+ * can be shared, and ours. What is read to or written from the rest is copied.
  */
 static void describe_memory(BlockVhost *self, VhostMemory *table)
 {
+	unsigned n_all;
+
 	table->n_regions = 0;
-	if (self->memory && (!vhost_memory_describe(table, self->memory, true, NULL) ||
-			     table->n_regions == VHOST_REGIONS_MAX))
-		table->n_regions = 0;
-	for (unsigned i = 0; i < table->n_regions; i++)
-		table->regions[i].gpa = table->regions[i].hva;
+	/* Where there are too many parts, some are left out. */
+	if (self->memory)
+		vhost_memory_describe(table, self->memory, false, NULL);
+	n_all = MIN(table->n_regions, VHOST_REGIONS_MAX - 1);
+	table->n_regions = 0;
+	for (unsigned i = 0; i < n_all; i++) {
+		VhostRegion region = table->regions[i];
+
+		region.gpa = region.hva;
+		if (region.fd >= 0)
+			table->regions[table->n_regions++] = region;
+	}
 	table->regions[table->n_regions++] = (VhostRegion){
 		.gpa = (uintptr_t)self->area->base,
 		.hva = (uintptr_t)self->area->base,
