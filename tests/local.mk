@@ -348,6 +348,7 @@ EXTRA_DIST += \
 	tests/bench/report.py \
 	tests/bench/results/block-inprocess.txt \
 	tests/bench/results/datapath-block.txt \
+	tests/bench/results/scale.txt \
 	tests/clients/desktop.py \
 	tests/clients/main.py \
 	tests/clients/test_virt_manager.py \
