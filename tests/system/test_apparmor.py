@@ -11,6 +11,7 @@ from lib.daemon import daemon
 from lib.guest import Lab, disk_xml, monitor_pid, network_xml, passt_xml
 from lib.harness import Skipped, check, command, test, wait_for
 from lib.images import create, qcow2_xml
+from test_tpm import TPM, gone, swtpm_pid
 from test_vhost import SHARED, answers, no_kernel_vsock, start_agent
 
 SECURITY = pathlib.Path("/sys/kernel/security")
@@ -52,10 +53,14 @@ def guest_confined() -> None:
     """A guest's process may use what its XML names, also what is attached later, and nothing else."""
     with Confinement(), Lab() as lab:
         lab.reconnect()
-        domain, console = lab.boot(disk_xml(lab.empty_disk(8)) + network_xml() + passt_xml())
+        domain, console = lab.boot(disk_xml(lab.empty_disk(8)) + network_xml() + passt_xml() + TPM)
         profile = f"libvirt-{domain.UUIDString()}"
         check(confinement(monitor_pid(domain)) == f"{profile} (enforce)", "the process is confined")
         check(domain.securityLabel()[0] == profile, "libvirt tells its label")
+        swtpm = swtpm_pid(domain)
+        assert swtpm
+        check(confinement(swtpm) == f"{profile} (enforce)", "so is its TPM")
+        check(console.shell("cat /sys/class/tpm/tpm0/tpm_version_major") == "2", "which works")
         console.shell("dd if=/dev/zero of=/dev/vda bs=4k count=1 conv=fsync")
         console.shell("ping -c 1 -W 10 192.168.150.1", 60)
 
@@ -75,6 +80,7 @@ def guest_confined() -> None:
         domain.detachDevice(later)
         wait_for("the second disk's end", lambda: "vdb" not in console.shell("ls /dev"), 30)
         domain.destroy()
+        wait_for("the end of swtpm", lambda: gone(swtpm), 10)
         wait_for("the profile's end", lambda: profile not in PROFILES.read_text("ascii"), 10)
 
 

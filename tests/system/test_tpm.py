@@ -12,7 +12,7 @@ import libvirt
 
 from lib.console import Console
 from lib.daemon import daemon
-from lib.guest import Lab
+from lib.guest import Lab, monitor_pid, wait_for_state
 from lib.harness import Skipped, check, test, wait_for
 
 STATES = pathlib.Path("/var/lib/libvirt/swtpm")
@@ -22,6 +22,7 @@ TPM = "<tpm><backend type='emulator'/></tpm>"
 GET_RANDOM = "80 01 00 00 00 0c 00 00 01 7b 00 10"
 # TPM2_ReadPublic of the endorsement key, which swtpm_setup made and keeps
 READ_PUBLIC = "80 01 00 00 00 0e 00 00 01 73 81 01 00 01"
+
 
 
 def tpm_command(console: Console, text: str) -> str:
@@ -42,7 +43,7 @@ def gone(pid: int) -> bool:
 
 @test(limit=240, alone=True)
 def tpm_answers_and_remembers() -> None:
-    """It has random numbers and registers, keeps its keys over a start and the daemon's, and goes when it should."""
+    """It has random numbers, keeps its keys over a crash and the daemon's restart, and goes when it should."""
     if not shutil.which("swtpm_setup"):
         raise Skipped("there is no swtpm")
     with Lab() as lab:
@@ -68,7 +69,8 @@ def tpm_answers_and_remembers() -> None:
         again = lab.console(domain)
         again.login()
         check(tpm_command(again, READ_PUBLIC) == key, "it is there for another daemon")
-        domain.destroy()
+        os.kill(monitor_pid(domain), signal.SIGKILL)
+        wait_for_state(domain, libvirt.VIR_DOMAIN_SHUTOFF)
         wait_for("the end of swtpm", lambda: gone(pid), 10)
         check(not swtpm_pid(domain) and (state / "tpm2").is_dir(), "only its state stays")
 
