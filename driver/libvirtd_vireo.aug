@@ -29,6 +29,8 @@ module Libvirtd_vireo =
                  | bool_entry "security_default_confined"
 
    let screen_entry = str_entry "vnc_listen"
+                 | bool_entry "vnc_auto_unix_socket"
+                 | str_entry "vnc_password"
                  | bool_entry "vnc_tls"
                  | str_entry "vnc_tls_x509_cert_dir"
                  | bool_entry "vnc_tls_x509_verify"

@@ -211,6 +211,9 @@ dist_sysusers_DATA = driver/vireo-user.conf
 libvirtconfdir = $(sysconfdir)/libvirt
 nodist_libvirtconf_DATA = driver/virtvireod.conf
 dist_libvirtconf_DATA = driver/vireo.conf
+# A password may come into it.
+install-data-hook:
+	chmod 0600 $(DESTDIR)$(libvirtconfdir)/vireo.conf
 logrotatedir = $(sysconfdir)/logrotate.d
 dist_logrotate_DATA = driver/libvirtd.vireo
 schemadir = $(datadir)/libvirt/schemas

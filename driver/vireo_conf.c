@@ -18,6 +18,7 @@
 #include "virerror.h"
 #include "virfile.h"
 #include "virlog.h"
+#include "virsecureerase.h"
 #include "virsocketaddr.h"
 #include "virutil.h"
 
@@ -115,6 +116,8 @@ vireoConfigFree(vireoConfig *config)
     g_free(config->tpmDir);
     g_free(config->bios);
     g_free(config->vncListen);
+    virSecureEraseString(config->vncPassword);
+    g_free(config->vncPassword);
     g_free(config->vncTLSDir);
     g_strfreev(config->firmwareDirs);
     g_free(config->vireoBinary);
@@ -180,6 +183,8 @@ vireoConfigLoadVNC(vireoConfig *config,
     bool tls = false;
 
     if (virConfGetValueString(conf, "vnc_listen", &config->vncListen) < 0 ||
+        virConfGetValueBool(conf, "vnc_auto_unix_socket", &config->vncAutoUnixSocket) < 0 ||
+        virConfGetValueString(conf, "vnc_password", &config->vncPassword) < 0 ||
         virConfGetValueBool(conf, "vnc_tls", &tls) < 0 ||
         virConfGetValueString(conf, "vnc_tls_x509_cert_dir", &dir) < 0 ||
         virConfGetValueBool(conf, "vnc_tls_x509_verify", &config->vncTLSVerify) < 0)

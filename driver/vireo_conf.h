@@ -48,6 +48,8 @@ struct _vireoConfig {
     char **securityDrivers;
     bool securityDefaultConfined;
     char *vncListen;      /* where screens are that do not say */
+    bool vncAutoUnixSocket; /* at unix sockets instead */
+    char *vncPassword;    /* of those that have none; NULL: none */
     char *vncTLSDir;      /* certificates for them; NULL: no TLS */
     bool vncTLSVerify;    /* viewers need certificates, too */
     bool stdioLogd;       /* the monitors' logs go through virtlogd */

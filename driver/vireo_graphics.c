@@ -35,6 +35,16 @@ vireoGraphicsFindVNC(const virDomainDef *def)
     return def->ngraphics > 0 ? def->graphics[0] : NULL;
 }
 
+/* What viewers need, or NULL. */
+static const char *
+vireoGraphicsPassword(const vireoConfig *config,
+                      const virDomainGraphicsDef *graphics)
+{
+    const char *own = graphics->data.vnc.auth.passwd;
+
+    return own ? own : config->vncPassword;
+}
+
 static int
 vireoGraphicsPreparePort(vireoDriver *driver,
                          virDomainGraphicsDef *graphics)
@@ -144,7 +154,9 @@ vireoGraphicsPrepare(virDomainObj *vm)
 
     listen = &graphics->listens[0];
     if (listen->type == VIR_DOMAIN_GRAPHICS_LISTEN_TYPE_SOCKET ||
-        listen->type == VIR_DOMAIN_GRAPHICS_LISTEN_TYPE_NONE) {
+        listen->type == VIR_DOMAIN_GRAPHICS_LISTEN_TYPE_NONE ||
+        (priv->driver->config->vncAutoUnixSocket && !listen->address &&
+         listen->type == VIR_DOMAIN_GRAPHICS_LISTEN_TYPE_ADDRESS)) {
         /* Who asks for none still opens it by a descriptor. */
         if (!listen->socket) {
             listen->type = VIR_DOMAIN_GRAPHICS_LISTEN_TYPE_SOCKET;
@@ -227,7 +239,7 @@ vireoGraphicsAddCommand(virCommand *cmd,
         virBufferAsprintf(&buf, "%s%s%s:%d", ipv6 ? "[" : "", address, ipv6 ? "]" : "",
                           graphics->data.vnc.port - VIREO_VNC_PORT_MIN);
     }
-    if (graphics->data.vnc.auth.passwd)
+    if (vireoGraphicsPassword(config, graphics))
         virBufferAddLit(&buf, ",password=on");
     if (config->vncTLSDir) {
         if (vireoGraphicsAddTLS(cmd, config) < 0)
@@ -245,8 +257,10 @@ vireoGraphicsAddCommand(virCommand *cmd,
 
 static int
 vireoGraphicsTellPassword(virDomainObj *vm,
-                          const virDomainGraphicsAuthDef *auth)
+                          const virDomainGraphicsDef *graphics)
 {
+    vireoDomainObjPrivate *priv = vm->privateData;
+    const virDomainGraphicsAuthDef *auth = &graphics->data.vnc.auth;
     g_autoptr(virJSONValue) password = NULL;
     g_autoptr(virJSONValue) expiry = NULL;
     g_autofree char *when = auth->expires ? g_strdup_printf("%lld", (long long)auth->validTo) :
@@ -254,7 +268,7 @@ vireoGraphicsTellPassword(virDomainObj *vm,
 
     if (virJSONValueObjectAdd(&password,
                               "s:protocol", "vnc",
-                              "s:password", auth->passwd,
+                              "s:password", vireoGraphicsPassword(priv->driver->config, graphics),
                               NULL) < 0 ||
         virJSONValueObjectAdd(&expiry, "s:protocol", "vnc", "s:time", when, NULL) < 0 ||
         vireoQmpCommand(vm, "set_password", &password, NULL) < 0)
@@ -266,12 +280,13 @@ vireoGraphicsTellPassword(virDomainObj *vm,
 int
 vireoGraphicsSetPassword(virDomainObj *vm)
 {
+    vireoDomainObjPrivate *priv = vm->privateData;
     const virDomainGraphicsDef *graphics = vireoGraphicsFindVNC(vm->def);
 
-    if (!graphics || !graphics->data.vnc.auth.passwd)
+    if (!graphics || !vireoGraphicsPassword(priv->driver->config, graphics))
         return 0;
 
-    return vireoGraphicsTellPassword(vm, &graphics->data.vnc.auth);
+    return vireoGraphicsTellPassword(vm, graphics);
 }
 
 /* Takes over the password of @wanted. */
@@ -320,7 +335,10 @@ int
 vireoGraphicsUpdate(virDomainObj *vm,
                     virDomainGraphicsDef *wanted)
 {
+    vireoDomainObjPrivate *priv = vm->privateData;
     virDomainGraphicsDef *graphics = vireoGraphicsFindVNC(vm->def);
+    const char *had;
+    const char *wants;
 
     if (!graphics) {
         virReportError(VIR_ERR_DEVICE_MISSING, "%s", _("the domain has no <graphics>"));
@@ -328,15 +346,17 @@ vireoGraphicsUpdate(virDomainObj *vm,
     }
     if (vireoGraphicsCheckSame(graphics, wanted) < 0)
         return -1;
-    if (!graphics->data.vnc.auth.passwd || !wanted->data.vnc.auth.passwd) {
-        if (!graphics->data.vnc.auth.passwd && !wanted->data.vnc.auth.passwd)
+    had = vireoGraphicsPassword(priv->driver->config, graphics);
+    wants = vireoGraphicsPassword(priv->driver->config, wanted);
+    if (!had || !wants) {
+        if (!had && !wants)
             return 0;
         virReportError(VIR_ERR_OPERATION_UNSUPPORTED, "%s",
                        _("whether <graphics> has a password can only change while the domain is off"));
         return -1;
     }
 
-    if (vireoGraphicsTellPassword(vm, &wanted->data.vnc.auth) < 0)
+    if (vireoGraphicsTellPassword(vm, wanted) < 0)
         return -1;
     vireoGraphicsTakePassword(graphics, wanted);
     return 0;

@@ -254,20 +254,14 @@ def screen_is_free_until_seen() -> None:
 
 @test(limit=120, alone=True)
 def screens_with_tls() -> None:
-    """What vireo.conf says of TLS: missing and unreadable files are named, viewers need a certificate"""
-    settings = "/etc/libvirt/vireo.conf"
-    with open(settings, encoding="utf-8") as file:
-        kept = file.read()
+    """What vireo.conf says: missing and unreadable files are named, viewers need a certificate and the password"""
     libvirt.virEventRegisterDefaultImpl()
     with Lab() as lab:
         creds = Certificates(pathlib.Path(lab.directory))
         key = creds.path / "server-key.pem"
         certificate = (creds.path / "server-cert.pem").rename(f"{lab.directory}/kept.pem")
-        try:
-            with open(settings, "a", encoding="utf-8") as file:
-                file.write(f'vnc_tls = 1\nvnc_tls_x509_verify = 1\nvnc_tls_x509_cert_dir = "{creds.path}"\n')
-            daemon.restart()
-            lab.reconnect()
+        with daemon.settings(lab, f'vnc_tls = 1\nvnc_tls_x509_verify = 1\nvnc_tls_x509_cert_dir = "{creds.path}"\n'
+                                  'vnc_password = "common"\n'):
             domain = lab.define("<graphics type='vnc'/>")
             refused(domain.create, f"{creds.path}/server-cert.pem")
             certificate.rename(creds.path / "server-cert.pem")
@@ -277,20 +271,17 @@ def screens_with_tls() -> None:
             os.chmod(key, 0o640)
             domain.create()
             check_tls(domain, creds)
-        finally:
-            with open(settings, "w", encoding="utf-8") as file:
-                file.write(kept)
-            daemon.restart()
 
 
 def check_tls(domain: libvirt.virDomain, creds: Certificates) -> None:
     graphics = ET.fromstring(domain.XMLDesc()).find("./devices/graphics")
     assert graphics is not None
     address = ("127.0.0.1", int(graphics.get("port", "0")))
-    for context in (None, creds.context(), creds.context(creds.stranger)):
+    for context, password in ((None, "common"), (creds.context(), "common"), (creds.context(creds.stranger), "common"),
+                              (creds.context(creds.client), "other")):
         try:
-            Client(socket.create_connection(address), tls=context)
-            raise AssertionError("a viewer without a certificate gets in")
+            Client(socket.create_connection(address), tls=context, password=password)
+            raise AssertionError("a viewer without a certificate, or with the wrong password, gets in")
         except (Refused, ConnectionError, ssl.SSLError):
             pass
     seen: "list[tuple[str, object]]" = []
@@ -298,14 +289,14 @@ def check_tls(domain: libvirt.virDomain, creds: Certificates) -> None:
     connection.domainEventRegisterAny(
         connection.lookupByName(domain.name()), libvirt.VIR_DOMAIN_EVENT_ID_GRAPHICS,
         lambda _connection, _domain, _phase, _us, _them, auth, subject, _opaque: seen.append((auth, subject)), None)
-    viewer = Client(socket.create_connection(address), tls=creds.context(creds.client))
+    viewer = Client(socket.create_connection(address), tls=creds.context(creds.client), password="common")
     viewer.request(incremental=False)
     viewer.update()
     viewer.close()
 
     def told() -> bool:
         libvirt.virEventRunDefaultImpl()
-        return any(auth == "vencrypt+x509+none" and "CN=viewer" in str(subject) for auth, subject in seen)
+        return any(auth == "vencrypt+x509+vnc" and "CN=viewer" in str(subject) for auth, subject in seen)
 
     timer = libvirt.virEventAddTimeout(500, lambda *_: None, None)
     wait_for("an event that says how, and who", told, 20, 0)

@@ -416,7 +416,8 @@ testAddData(void)
 static void
 testGraphicsSettings(void)
 {
-    static const char settings[] = "vnc_listen = \"::\"\nvnc_tls = 1\nvnc_tls_x509_verify = 1\n";
+    static const char settings[] = "vnc_listen = \"::\"\nvnc_tls = 1\nvnc_tls_x509_verify = 1\n"
+        "vnc_password = \"common\"\n";
     g_autofree char *dir = g_dir_make_tmp("vireo-test-XXXXXX", NULL);
     g_autofree char *path = g_strdup_printf("%s/vireo.conf", dir);
     g_autofree char *xml = testReadData("graphics", "xml");
@@ -436,6 +437,7 @@ testGraphicsSettings(void)
     def = virDomainDefParseString(xml, driver.xmlopt, NULL, VIR_DOMAIN_DEF_PARSE_INACTIVE);
     g_assert_nonnull(def);
     g_clear_pointer(&def->graphics[0]->listens[0].address, g_free);
+    g_clear_pointer(&def->graphics[0]->data.vnc.auth.passwd, g_free);
     driver.config = config;
     line = testCommandLine(def);
     driver.config = kept;
