@@ -401,7 +401,8 @@ typedef struct Watched {
 	int fd;
 	bool take;
 	unsigned calls;
-	unsigned remove_at; /* 0: never from inside */
+	unsigned remove_at;    /* 0: never from inside */
+	unsigned signal_until; /* so many calls have happened, from inside */
 } Watched;
 
 static void watched_ready(gpointer data)
@@ -410,6 +411,8 @@ static void watched_ready(gpointer data)
 
 	if (watched->take)
 		fd_event_take(watched->fd);
+	if (watched->calls + 1 < watched->signal_until)
+		fd_event_signal(watched->fd);
 	g_atomic_int_inc((gint *)&watched->calls);
 	if (watched->remove_at && watched->calls == watched->remove_at) {
 		io_watch_remove(watched->watch);
@@ -465,30 +468,40 @@ static void test_watch(void)
 	g_assert_cmpuint(watched.calls, ==, 50);
 }
 
-/* Signals while the callback runs, and before it, are neither lost nor left in the eventfd. */
+/* Signals before the watch, and while the callback runs, are not lost; nor is one told of twice. */
 static void test_watch_event(void)
 {
 	g_autoptr(GError) error = NULL;
 	g_autoptr(IoLoop) loop = new_loop();
 	autofd int fd = fd_new_blocking_event(&error);
-	Watched watched = { .loop = loop, .fd = fd };
+	Watched watched = { .loop = loop, .fd = fd, .signal_until = 20 };
 
 	fd_event_signal(fd);
 	fd_event_signal(fd);
 	io_loop_run_sync(loop, watched_start_event, &watched);
-	wait_for_calls(&watched, 1);
-	for (unsigned i = 2; i <= 50; i++) {
+	wait_for_calls(&watched, 20);
+	for (unsigned i = 21; i <= 50; i++) {
 		fd_event_signal(fd);
 		wait_for_calls(&watched, i);
 	}
 	io_loop_run_sync(loop, watched_stop, &watched);
 	io_loop_run_sync(loop, nothing, NULL);
 	g_assert_cmpuint(watched.calls, ==, 50);
-	/* Nobody reads it any more. */
+	/* Nobody watches any more. */
 	fd_event_signal(fd);
 	io_loop_run_sync(loop, nothing, NULL);
 	g_assert_true(fd_event_take(fd));
 	g_assert_cmpuint(watched.calls, ==, 50);
+	/* Removed by its callback, with signals on their way. */
+	watched.remove_at = 52;
+	watched.signal_until = 60;
+	io_loop_run_sync(loop, watched_start_event, &watched);
+	fd_event_signal(fd);
+	wait_for_calls(&watched, 52);
+	for (unsigned i = 0; i < 3; i++)
+		io_loop_run_sync(loop, nothing, NULL);
+	g_assert_cmpuint(watched.calls, ==, 52);
+	g_assert_null(watched.watch);
 }
 
 /* What the callback leaves unread is reported again. */

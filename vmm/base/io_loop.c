@@ -256,7 +256,7 @@ static void loop_turn(IoLoop *loop)
 		IoOperation *operation;
 		int completed;
 
-		if (!io_ring_take(&loop->ring, &operation, &completed))
+		if (!io_ring_take(&loop->ring, &operation, &completed, &loop->more))
 			break;
 		if (operation)
 			operation->complete(operation, completed);

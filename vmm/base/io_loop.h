@@ -130,8 +130,8 @@ IoWatch *io_loop_watch_fd(IoLoop *loop, int fd, bool writable, IoLoopFunc func, 
 IoWatch *io_loop_watch_hang_up(IoLoop *loop, int fd, IoLoopFunc func, gpointer data);
 
 /*
- * The same for @fd, an eventfd that blocks: it is read for the callback, so that a signal costs no
- * system call of its own. Loop thread.
+ * The same for signals of @fd, an eventfd that blocks and that nobody else reads: @func need not
+ * take them, and several may be one call. Signals from before the watch are one, too. Loop thread.
  */
 IoWatch *io_loop_watch_event(IoLoop *loop, int fd, IoLoopFunc func, gpointer data);
 

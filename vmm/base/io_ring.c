@@ -151,9 +151,11 @@ unsigned io_ring_n_completions(IoRing *ring)
 			       : io_uring_cq_ready(&ring->kernel);
 }
 
-bool io_ring_take(IoRing *ring, IoOperation **operation, int *result)
+bool io_ring_take(IoRing *ring, IoOperation **operation, int *result, bool *more)
 {
 	struct io_uring_cqe *cqe;
+
+	*more = false;
 
 	if (ring->emulation)
 		return io_emulation_take(ring->emulation, operation, result);
@@ -161,6 +163,7 @@ bool io_ring_take(IoRing *ring, IoOperation **operation, int *result)
 		return false;
 	*operation = io_uring_cqe_get_data(cqe);
 	*result = cqe->res;
+	*more = cqe->flags & IORING_CQE_F_MORE;
 	/* Now: the callback may submit. */
 	io_uring_cq_advance(&ring->kernel, 1);
 	return true;

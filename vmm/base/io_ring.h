@@ -48,5 +48,5 @@ bool io_ring_has_work(IoRing *ring);
 /* How many completions there are. */
 unsigned io_ring_n_completions(IoRing *ring);
 
-/* Take one: false: there is none. */
-bool io_ring_take(IoRing *ring, IoOperation **operation, int *result);
+/* Take one: false: there is none. @more: the operation goes on, and will complete again. */
+bool io_ring_take(IoRing *ring, IoOperation **operation, int *result, bool *more);
