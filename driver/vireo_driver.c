@@ -414,6 +414,7 @@ static virHypervisorDriver vireoHypervisorDriver = {
     .domainAttachDeviceFlags = vireoDomainAttachDeviceFlags, /* 0.1.0 */
     .domainDetachDevice = vireoDomainDetachDevice, /* 0.1.0 */
     .domainDetachDeviceFlags = vireoDomainDetachDeviceFlags, /* 0.1.0 */
+    .domainDetachDeviceAlias = vireoDomainDetachDeviceAlias, /* 0.1.0 */
     .domainUpdateDeviceFlags = vireoDomainUpdateDeviceFlags, /* 0.1.0 */
     .domainBlockResize = vireoDomainBlockResize, /* 0.1.0 */
     .domainGetJobInfo = vireoDomainGetJobInfo, /* 0.1.0 */

@@ -340,6 +340,10 @@ int
 vireoDomainDetachDevice(virDomainPtr dom,
                         const char *xml);
 int
+vireoDomainDetachDeviceAlias(virDomainPtr dom,
+                             const char *alias,
+                             unsigned int flags);
+int
 vireoDomainDetachDeviceFlags(virDomainPtr dom,
                              const char *xml,
                              unsigned int flags);

@@ -219,9 +219,9 @@ vireoDomainAttachBoth(virDomainObj *vm,
 }
 
 static int
-vireoDomainDetachBoth(virDomainObj *vm,
-                      const char *xml,
-                      unsigned int flags)
+vireoDomainDetachByXML(virDomainObj *vm,
+                       const char *xml,
+                       unsigned int flags)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
     virDomainXMLOption *xmlopt = priv->driver->xmlopt;
@@ -246,13 +246,39 @@ vireoDomainDetachBoth(virDomainObj *vm,
     return config ? vireoDomainCommitConfig(vm, &config) : 0;
 }
 
+static int
+vireoDomainDetachByAlias(virDomainObj *vm,
+                         const char *alias,
+                         unsigned int flags)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(virDomainDef) config = NULL;
+    virDomainDeviceDef dev;
+
+    /* Only aliases that a user gave are in the definition. */
+    if (flags & VIR_DOMAIN_AFFECT_CONFIG) {
+        if (!(config = virDomainObjCopyPersistentDef(vm, priv->driver->xmlopt, NULL)) ||
+            virDomainDefFindDevice(config, alias, &dev, true) < 0 ||
+            vireoDomainDetachConfig(config, &dev) < 0)
+            return -1;
+    }
+
+    if (flags & VIR_DOMAIN_AFFECT_LIVE) {
+        if (virDomainDefFindDevice(vm->def, alias, &dev, true) < 0 ||
+            vireoHotplugDetach(vm, &dev) < 0)
+            return -1;
+    }
+
+    return config ? vireoDomainCommitConfig(vm, &config) : 0;
+}
+
 typedef int (*vireoDomainChange)(virDomainObj *vm,
-                                 const char *xml,
+                                 const char *text,
                                  unsigned int flags);
 
 static int
 vireoDomainChangeDevices(virDomainObj *vm,
-                         const char *xml,
+                         const char *text,
                          unsigned int flags,
                          vireoDomainChange change)
 {
@@ -264,7 +290,7 @@ vireoDomainChangeDevices(virDomainObj *vm,
         return -1;
 
     if (virDomainObjUpdateModificationImpact(vm, &flags) == 0)
-        ret = change(vm, xml, flags);
+        ret = change(vm, text, flags);
 
     virDomainObjEndJob(vm);
     return ret;
@@ -307,7 +333,7 @@ vireoDomainDetachDeviceFlags(virDomainPtr dom,
         return -1;
 
     if (virDomainDetachDeviceFlagsEnsureACL(dom->conn, vm->def, flags) >= 0)
-        ret = vireoDomainChangeDevices(vm, xml, flags, vireoDomainDetachBoth);
+        ret = vireoDomainChangeDevices(vm, xml, flags, vireoDomainDetachByXML);
 
     virDomainObjEndAPI(&vm);
     return ret;
@@ -318,4 +344,22 @@ vireoDomainDetachDevice(virDomainPtr dom,
                         const char *xml)
 {
     return vireoDomainDetachDeviceFlags(dom, xml, VIR_DOMAIN_AFFECT_LIVE);
+}
+
+int
+vireoDomainDetachDeviceAlias(virDomainPtr dom,
+                             const char *alias,
+                             unsigned int flags)
+{
+    virDomainObj *vm = vireoDomainObjFromDomain(dom);
+    int ret = -1;
+
+    if (!vm)
+        return -1;
+
+    if (virDomainDetachDeviceAliasEnsureACL(dom->conn, vm->def, flags) >= 0)
+        ret = vireoDomainChangeDevices(vm, alias, flags, vireoDomainDetachByAlias);
+
+    virDomainObjEndAPI(&vm);
+    return ret;
 }

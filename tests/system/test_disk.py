@@ -3,6 +3,7 @@
 
 import hashlib
 import time
+import xml.etree.ElementTree as ET
 
 import libvirt
 
@@ -67,7 +68,10 @@ def attach_and_detach() -> None:
         wait_for("the disk in the guest", lambda: console.shell("ls /sys/block").split().count("vdb"), 20)
         check(console.shell("cat /sys/block/vdb/size") == str(16 << 11), "its size")
         console.shell("echo hello >/dev/vdb; sync; head -c 5 /dev/vdb")
-        domain.detachDevice(xml)
+        refused(lambda: domain.detachDeviceAlias("virtio-disk7"), "virtio-disk7")
+        alias = ET.fromstring(domain.XMLDesc()).find("./devices/disk[2]/alias")
+        assert alias is not None
+        domain.detachDeviceAlias(alias.get("name", ""))
         wait_for("the disk left the XML", lambda: device_count(domain, "disk") == 1, 30)
         wait_for("the disk left the guest", lambda: "vdb" not in console.shell("ls /sys/block").split(), 20)
         check("vdb" not in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), "the definition is unchanged")
