@@ -175,6 +175,7 @@ def check_clipboard(shell: Console, viewer: Client, other: Client) -> None:
     check(other.take_copied() == "\u00e4hnlich", "what one viewer gets of the other")
     other.copy("\u65e5\u672c\r\n")
     check(agent.paste() == "\u65e5\u672c\n", "what the guest gets in UTF-8")
+    check(viewer.take_cut_text() == "??\n", "what the old viewer gets of that")
     # More than there is: not what was in memory before.
     other.copy("short", 4096)
     try:

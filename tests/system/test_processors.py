@@ -65,6 +65,7 @@ def come_and_go() -> None:
         refused(lambda: domain.setVcpu("0", 0), "vCPU 0 is not hotpluggable")
         domain.setVcpu("3", 1)
         check([vcpu[0] for vcpu in domain.vcpus()[0]] == [0, 3], "one with a gap before it")
+        wait_for("the processor", lambda: "cpu3" in console.shell("ls /sys/devices/system/cpu").split(), 20)
         console.shell("echo 1 >/sys/devices/system/cpu/cpu3/online")
         check(console.shell(ONLINE) == "0,3", "which the guest can use")
         domain.reset()

@@ -181,23 +181,35 @@ static void return_frame(Ring *send, VirtqueueElement *frame)
 	publish(receive);
 }
 
-static void serve_ring(BackEnd *back_end, Ring *ring)
+static bool is_on_hold(BackEnd *back_end)
 {
-	VirtqueueElement *element;
-	bool hold, receives = !back_end->disk && (ring - back_end->rings) % 2 == 0;
-	unsigned last;
+	bool hold;
 
 	g_mutex_lock(&back_end->lock);
 	hold = back_end->hold;
+	g_mutex_unlock(&back_end->lock);
+	return hold;
+}
+
+static void serve_ring(BackEnd *back_end, Ring *ring)
+{
+	VirtqueueElement *element;
+	bool receives = !back_end->disk && (ring - back_end->rings) % 2 == 0;
+	unsigned last;
+
+	g_mutex_lock(&back_end->lock);
 	last = back_end->last;
 	g_mutex_unlock(&back_end->lock);
 	if (!ring->running || !ring->enabled || receives)
 		return;
 	if (last > 0)
 		serve_last(back_end, ring, last);
-	if (last > 0 || hold)
+	if (last > 0)
 		return;
 	do {
+		/* Each time: who holds it back may do so while it is served. */
+		if (is_on_hold(back_end))
+			return;
 		while ((element = virtqueue_pop(&ring->queue))) {
 			if (back_end->disk)
 				take_element(back_end, ring, element);

@@ -103,7 +103,7 @@ static void wake_complete(IoOperation *operation, int result)
 		post->func(post->data);
 	}
 	g_array_set_size(posts, 0);
-	if (!loop->stopping)
+	if (!loop->stopping || loop->n_holds > 0)
 		wake_arm(loop);
 }
 
@@ -288,10 +288,20 @@ static void *loop_main(void *data)
 		return NULL;
 
 	wake_arm(loop);
-	while (!loop->stopping)
+	while (!loop->stopping || loop->n_holds > 0)
 		loop_turn(loop);
 	io_ring_close(&loop->ring);
 	return NULL;
+}
+
+void io_loop_hold(IoLoop *loop)
+{
+	loop->n_holds++;
+}
+
+void io_loop_release(IoLoop *loop)
+{
+	loop->n_holds--;
 }
 
 static const int own_signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS };

@@ -61,6 +61,13 @@ IoLoop *io_loop_new(const char *name, IoLoopFunc thread_init, gpointer data, GEr
 void io_loop_free(IoLoop *loop);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(IoLoop, io_loop_free)
 
+/*
+ * An operation goes on that nobody waits for, but whose memory is its own: the thread does not end
+ * before io_loop_release(). Loop thread.
+ */
+void io_loop_hold(IoLoop *loop);
+void io_loop_release(IoLoop *loop);
+
 /* The kernel's id of the loop thread (query-iothreads, pinning). Any thread. */
 int io_loop_thread_id(const IoLoop *loop);
 

@@ -42,6 +42,7 @@ struct IoLoop {
 	int64_t poll_ns;    /* for how long it polls now */
 	GPtrArray *pollers; /* IoPoller, owned */
 	bool pollers_begun;
+	unsigned n_holds; /* who must be through before it ends */
 	bool more;	   /* of what completes now there will be other completions */
 	bool no_multishot; /* the kernel (before 5.13) polls once only */
 	IoDeferred *deferred; /* the last one deferred is the first in the list */

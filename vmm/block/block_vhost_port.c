@@ -133,10 +133,12 @@ static void kick_done(IoOperation *operation, int result)
 
 	(void)result; /* one that has no room left has been signalled */
 	kick->busy = false;
-	if (kick->orphaned)
+	if (kick->orphaned) {
+		io_loop_release(kick->loop);
 		g_free(kick);
-	else if (kick->again)
+	} else if (kick->again) {
 		kick_start(kick);
+	}
 }
 
 static BlockVhostKick *kick_new(IoLoop *loop, int fd)
@@ -156,6 +158,7 @@ static void kick_free(BlockVhostKick *kick)
 		return;
 	}
 	kick->orphaned = true;
+	io_loop_hold(kick->loop);
 	io_uring_prep_cancel(io_loop_get_sqe(kick->loop, NULL), &kick->operation, 0);
 	/* Now, so that no entry still names the descriptor once it is closed. */
 	io_loop_submit(kick->loop);

@@ -92,7 +92,9 @@ class Console:
         """Waits until the guest's shell answers, and has it be quiet. Output before this may be lost."""
         self.expect(re.escape(PROMPT), limit, nudge="\n")
         # Else the shell edits lines and shows each letter by itself, which takes most of a command's time.
-        self.shell("stty -echo")
+        # Without echo busybox's shell takes a read that the end of a background job interrupts for the
+        # end of its input.
+        self.shell("set -o ignoreeof; stty -echo")
 
     def log_in(self, user: str, password: str, limit: float) -> None:
         """Logs in where a system asks for that, and has its shell prompt as the test guest's."""
