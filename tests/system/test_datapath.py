@@ -105,8 +105,8 @@ def no_exits_for_requests() -> None:
         def n_reads() -> int:
             return int(qmp.execute("query-blockstats")[0]["stats"]["rd_operations"])
 
-        # The console is the guest's, and quiet, while exits are counted.
-        shell.shell("(sleep 1; dd if=/dev/vda of=/dev/null bs=4k count=4000 iflag=direct 2>/dev/null) & true")
+        # The console is the guest's, and quiet, while exits are counted: its shell has no job that ends.
+        shell.shell("((sleep 1; dd if=/dev/vda of=/dev/null bs=4k count=4000 iflag=direct 2>/dev/null) &)")
         wait_for("the first reads", lambda: n_reads() > 100, 20, 0.05)
         reads, exits = n_reads(), user_space_exits(pid)
         wait_for("a thousand more", lambda: n_reads() >= reads + 1000, 60, 0.05)

@@ -204,7 +204,8 @@ def killed_under_load() -> None:
         os.kill(storage_daemon(domain), signal.SIGKILL)
         domain.destroy()
         check(all(holds(image, last[i // 16], f"{i}M") for i in range(64)), "all of it is there")
-        check("No errors" in command("qemu-img", "check", image), "the image is whole")
+        # A daemon that is killed may leave clusters that nothing refers to (status 3).
+        check(subprocess.run(["qemu-img", "check", "-q", image], check=False).returncode in (0, 3), "the image is whole")
 
 
 class Ranges(http.server.BaseHTTPRequestHandler):

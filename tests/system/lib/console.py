@@ -16,16 +16,19 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[c78]")
 
 
 class Console:
-    """Drives the shell of the test guest (tests/kvm-host/guest-kit) through the program argv."""
+    """Drives the shell of the test guest (tests/kvm-host/guest-kit) through the program argv.
 
-    def __init__(self, argv: Sequence[str], name: str = "console") -> None:
+    errors: a descriptor for what the program itself has to say, which is on the terminal otherwise.
+    """
+
+    def __init__(self, argv: Sequence[str], name: str = "console", errors: Optional[int] = None) -> None:
         self.name = name
         self.unread = ""
         self.unlogged = ""
         self.serial = 0
         self.master, slave = pty.openpty()
-        self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave,
-                                        start_new_session=True, close_fds=True)
+        self.process = subprocess.Popen(argv, stdin=slave, stdout=slave,
+                                        stderr=slave if errors is None else errors, start_new_session=True, close_fds=True)
         os.close(slave)
 
     def close(self) -> None:

@@ -111,7 +111,8 @@ class Monitor:
                  "-chardev", f"socket,id=qmp0,path={path},server=on,wait=off", "-mon", "chardev=qmp0,mode=control",
                  *self.extra]
         say(" ".join(argv))
-        self.console = Console(argv, "serial")
+        with open(f"{self.directory}/errors", "wb") as errors:
+            self.console = Console(argv, "serial", errors.fileno())
         try:
             self.qmp = Qmp(path)
             if self.wait:
@@ -127,6 +128,9 @@ class Monitor:
             self.console.close()
         if self.qmp:
             self.qmp.close()
+        with open(f"{self.directory}/errors", errors="replace", encoding="utf-8") as errors:
+            for line in errors:
+                say(line.rstrip())
         shutil.rmtree(self.directory)
 
     @property
