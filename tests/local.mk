@@ -349,6 +349,7 @@ EXTRA_DIST += \
 	tests/bench/results/block-inprocess.txt \
 	tests/bench/results/datapath-block.txt \
 	tests/bench/results/scale.txt \
+	tests/bench/results/startup.txt \
 	tests/clients/desktop.py \
 	tests/clients/main.py \
 	tests/clients/test_virt_manager.py \
