@@ -107,6 +107,16 @@ vireoHandoverRemoveOwn(virDomainObj *vm,
     vireoHotplugUndo(vm, "blockdev-del", "node-name", node);
 }
 
+/* The disk's own image is the daemon's @image now, the last of its chain. */
+static void
+vireoHandoverSetServed(virDomainDiskDef *disk,
+                       const virStorageSource *image)
+{
+    disk->src->id = image->id;
+    virObjectUnref(disk->src->backingStore);
+    disk->src->backingStore = virStorageSourceNew();
+}
+
 /* An overlay on the monitor's own image */
 
 int
@@ -152,11 +162,7 @@ vireoHandoverFinish(virDomainObj *vm,
                     virDomainDiskDef *disk,
                     virStorageSource *overlay)
 {
-    virStorageSource *base = overlay->backingStore;
-
-    disk->src->id = base->id;
-    virObjectUnref(disk->src->backingStore);
-    disk->src->backingStore = virStorageSourceNew();
+    vireoHandoverSetServed(disk, overlay->backingStore);
     vireoChainPush(vm, disk, overlay);
     vireoHandoverRemoveOwn(vm, disk);
 }
@@ -248,9 +254,7 @@ vireoHandoverTakeImage(virDomainObj *vm,
 
     if (vireoHandoverPause(vm) == 0 &&
         (ret = vireoHandoverTakeStopped(vm, disk, image)) == 0) {
-        disk->src->id = image->id;
-        virObjectUnref(disk->src->backingStore);
-        disk->src->backingStore = virStorageSourceNew();
+        vireoHandoverSetServed(disk, image);
         vireoDomainSaveStatus(vm);
     }
     if (ret < 0) {

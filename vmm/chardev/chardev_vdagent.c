@@ -82,7 +82,7 @@ static void vdagent_attend(Chardev *chardev)
 	size_t left;
 
 	/* An agent that does not read is not listened to either. */
-	output = vdagent_output(vdagent->agent, &left);
+	vdagent_output(vdagent->agent, &left);
 	g_mutex_lock(&chardev->lock);
 	restarted = vdagent->restarted;
 	open = vdagent->guest_open;
