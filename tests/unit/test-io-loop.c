@@ -6,7 +6,7 @@
 #include "config.h"
 
 #include "vmm/base/fd.h"
-#include "vmm/base/io_loop.h"
+#include "vmm/base/io_loop_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -690,9 +690,40 @@ static void test_polling_loses_nothing(void)
 	g_assert_cmpint(stream.consumed, ==, 3000);
 }
 
+/* What comes while it polls changes nothing, a little later lets it grow, too late shrink. */
+static void test_polling_time(void)
+{
+	static const struct {
+		IoLoopPolling polling;
+		int64_t poll_ns, waited_ns, next_ns;
+	} cases[] = {
+		{ { .max_ns = 32768 }, 0, 1, 4000 },
+		{ { .max_ns = 32768 }, 4000, 4000, 4000 },
+		{ { .max_ns = 32768 }, 4000, 4001, 8000 },
+		{ { .max_ns = 32768 }, 16000, 20000, 32000 },
+		{ { .max_ns = 32768 }, 32000, 32768, 32768 },
+		{ { .max_ns = 32768 }, 32768, 32769, 0 },
+		{ { .max_ns = 32768 }, 0, 32769, 0 },
+		{ { .max_ns = 1000 }, 0, 500, 1000 },
+		{ { .max_ns = 1000000, .grow = 5 }, 4000, 5000, 20000 },
+		{ { .max_ns = 1000000, .grow = 5 }, 200000, 200001, 1000000 },
+		{ { .max_ns = 1000000, .grow = 5 }, 200001, 200002, 1000000 },
+		{ { .max_ns = 1000000, .grow = 1 }, 4000, 5000, 4000 },
+		{ { .max_ns = 1000000, .shrink = 4 }, 100000, 1000001, 25000 },
+		{ { .max_ns = 1000000, .shrink = 4 }, 3, 1000001, 0 },
+		{ { .max_ns = INT64_MAX, .grow = INT64_MAX }, 4000, 4001, INT64_MAX },
+		{ { .max_ns = 1, .shrink = INT64_MAX }, 1, 2, 0 },
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++)
+		g_assert_cmpint(io_loop_next_poll_ns(&cases[i].polling, cases[i].poll_ns,
+						     cases[i].waited_ns),
+				==, cases[i].next_ns);
+}
+
 static void wait_until_polling(Stream *stream)
 {
-	/* Each notification makes the next poll longer; see adapt_polling(). */
+	/* Each notification makes the next poll longer; see io_loop_next_poll_ns(). */
 	while (g_atomic_int_get(&stream->notify)) {
 		g_atomic_int_inc(&stream->produced);
 		fd_event_signal(stream->watched.fd);
@@ -752,6 +783,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/io-loop/watch-event", test_watch_event);
 	g_test_add_func("/io-loop/watch-removed-at-once", test_watch_removed_at_once);
 	g_test_add_func("/io-loop/polling/loses-nothing", test_polling_loses_nothing);
+	g_test_add_func("/io-loop/polling/time", test_polling_time);
 	g_test_add_func("/io-loop/polling/finds", test_polling_finds);
 	return g_test_run();
 }

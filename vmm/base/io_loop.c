@@ -198,22 +198,17 @@ static bool loop_poll(IoLoop *loop, int64_t start)
 	}
 }
 
-/* What came @waited_ns after we were idle says for how long polling is worth it. */
-static void adapt_polling(IoLoop *loop, int64_t waited_ns)
+int64_t io_loop_next_poll_ns(const IoLoopPolling *polling, int64_t poll_ns, int64_t waited_ns)
 {
-	const IoLoopPolling *polling = &loop->polling;
 	int64_t grow = polling->grow ? polling->grow : POLL_GROW_DEFAULT;
 
-	if (waited_ns <= loop->poll_ns)
-		return;
+	if (waited_ns <= poll_ns)
+		return poll_ns;
 	if (waited_ns > polling->max_ns)
-		loop->poll_ns = polling->shrink ? loop->poll_ns / polling->shrink : 0;
-	else if (loop->poll_ns == 0)
-		loop->poll_ns = MIN(POLL_START_NS, polling->max_ns);
-	else if (loop->poll_ns > polling->max_ns / grow)
-		loop->poll_ns = polling->max_ns;
-	else
-		loop->poll_ns *= grow;
+		return polling->shrink ? poll_ns / polling->shrink : 0;
+	if (poll_ns == 0)
+		return MIN(POLL_START_NS, polling->max_ns);
+	return poll_ns > polling->max_ns / grow ? polling->max_ns : poll_ns * grow;
 }
 
 /* Submit, and wait for a completion or a poller; returns 0 or a negative errno. */
@@ -240,7 +235,8 @@ static int loop_wait(IoLoop *loop)
 	if (!found && !io_ring_has_work(&loop->ring))
 		end_pollers(loop);
 	result = submit_and_wait(loop, found ? 0 : 1);
-	adapt_polling(loop, io_loop_now_ns() - start);
+	loop->poll_ns =
+		io_loop_next_poll_ns(&loop->polling, loop->poll_ns, io_loop_now_ns() - start);
 	return result;
 }
 

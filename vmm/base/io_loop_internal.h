@@ -62,3 +62,9 @@ uint64_t io_files_make_table(struct io_uring *ring);
  * they are the main thread's. Returns 0 or an errno.
  */
 int io_loop_start_thread(pthread_t *thread, void *(*func)(void *), void *data);
+
+/*
+ * For how long to poll next time, nanoseconds: something came @waited_ns after the loop was idle,
+ * which polls for @poll_ns. Any thread.
+ */
+int64_t io_loop_next_poll_ns(const IoLoopPolling *polling, int64_t poll_ns, int64_t waited_ns);
