@@ -9,11 +9,53 @@
 #include "vmm/memory/guest_memory.h"
 #include "vmm/memory/memory_backend.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* Which thread populated what, as told by the madvise() below, which the code under test calls. */
+typedef struct Populated {
+	uint8_t *start;
+	size_t size;
+	pid_t thread;
+} Populated;
+
+static struct {
+	GMutex lock;
+	Populated parts[8];
+	unsigned n_parts;
+	bool huge, merge; /* asked for */
+} advised;
+
+int madvise(void *start, size_t size, int advice)
+{
+	g_mutex_lock(&advised.lock);
+	if (advice == MADV_POPULATE_WRITE && advised.n_parts < G_N_ELEMENTS(advised.parts))
+		advised.parts[advised.n_parts++] = (Populated){ start, size, gettid() };
+	if (advice == MADV_HUGEPAGE)
+		advised.huge = true;
+	if (advice == MADV_MERGEABLE)
+		advised.merge = true;
+	g_mutex_unlock(&advised.lock);
+	return (int)syscall(SYS_madvise, start, size, advice);
+}
+
+static void forget_advice(void)
+{
+	g_mutex_lock(&advised.lock);
+	advised.n_parts = 0;
+	advised.huge = advised.merge = false;
+	g_mutex_unlock(&advised.lock);
+}
 
 static void add_region(GuestMemory *memory, uint64_t gpa, uint8_t *hva, uint64_t size,
 		       bool read_only, bool expected)
@@ -173,6 +215,143 @@ static void test_backend_file(void)
 	g_assert_cmpint(g_rmdir(directory), ==, 0);
 }
 
+static unsigned n_present(const MemoryBackend *backend)
+{
+	size_t n_pages = backend->config.size / backend->page_size;
+	g_autofree unsigned char *pages = g_malloc(n_pages);
+	unsigned n = 0;
+
+	g_assert_cmpint(mincore(backend->hva, backend->config.size, pages), ==, 0);
+	for (size_t i = 0; i < n_pages; i++)
+		n += pages[i] & 1;
+	return n;
+}
+
+static gint compare_parts(gconstpointer a, gconstpointer b)
+{
+	const Populated *left = a, *right = b;
+
+	return left->start < right->start ? -1 : left->start > right->start;
+}
+
+/* Each page is made present once, by as many threads as were asked for; and only if asked for. */
+static void test_prealloc(void)
+{
+	static const struct {
+		MemoryBackendKind kind;
+		unsigned wanted, threads;
+		uint64_t size;
+	} cases[] = {
+		{ MEMORY_BACKEND_RAM, 0, 1, 4 << 20 },
+		{ MEMORY_BACKEND_RAM, 1, 1, 4 << 20 },
+		{ MEMORY_BACKEND_RAM, 3, 3, 4 << 20 },
+		{ MEMORY_BACKEND_MEMFD, 4, 4, (4 << 20) + 4096 },
+		{ MEMORY_BACKEND_MEMFD, 8, 2, 8192 }, /* fewer pages than threads */
+	};
+	char id[] = "all";
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+		MemoryBackendConfig config = {
+			.kind = cases[i].kind, .id = id, .size = cases[i].size, .prealloc = true,
+			.prealloc_threads = cases[i].wanted, .dump = true,
+			.share = cases[i].kind == MEMORY_BACKEND_MEMFD,
+		};
+		g_autoptr(GError) error = NULL;
+		g_autoptr(MemoryBackend) now = NULL, later = NULL;
+		g_autoptr(GHashTable) threads = g_hash_table_new(NULL, NULL);
+		uint8_t *next;
+
+		forget_advice();
+		now = memory_backend_new(&config, &error);
+		if (error && strstr(error->message, "needs Linux 5.14")) {
+			g_test_skip(error->message);
+			return;
+		}
+		g_assert_no_error(error);
+		g_assert_cmpuint(n_present(now), ==, config.size / now->page_size);
+		g_assert_cmpuint(advised.n_parts, ==, cases[i].threads);
+		qsort(advised.parts, advised.n_parts, sizeof(*advised.parts), compare_parts);
+		next = now->hva;
+		for (unsigned part = 0; part < advised.n_parts; part++) {
+			g_assert_true(advised.parts[part].start == next);
+			next += advised.parts[part].size;
+			g_hash_table_add(threads, GINT_TO_POINTER(advised.parts[part].thread));
+		}
+		g_assert_true(next == now->hva + config.size);
+		g_assert_cmpuint(g_hash_table_size(threads), ==, cases[i].threads);
+
+		config.prealloc = false;
+		forget_advice();
+		later = memory_backend_new(&config, &error);
+		g_assert_no_error(error);
+		g_assert_cmpuint(advised.n_parts, ==, 0);
+		g_assert_cmpuint(n_present(later), ==, 0);
+	}
+}
+
+/* The host may put large pages behind it, and merge equal ones where that is wanted. */
+static void test_advice(void)
+{
+	char id[] = "advised";
+
+	for (unsigned merge = 0; merge < 2; merge++) {
+		MemoryBackendConfig config = {
+			.kind = MEMORY_BACKEND_RAM, .id = id, .size = 4 << 20, .merge = merge,
+		};
+		g_autoptr(MemoryBackend) backend = NULL;
+
+		forget_advice();
+		backend = memory_backend_new(&config, NULL);
+		g_assert_nonnull(backend);
+		g_assert_true(advised.huge);
+		g_assert_cmpint(advised.merge, ==, merge);
+		g_assert_cmpuint((uintptr_t)backend->hva % (2 << 20), ==, 0);
+	}
+}
+
+static blkcnt_t n_blocks(int fd)
+{
+	struct stat status;
+
+	g_assert_cmpint(fstat(fd, &status), ==, 0);
+	return status.st_blocks;
+}
+
+/* The host gets a file's blocks back when the guest frees memory; all of them with discard-data. */
+static void test_backend_file_discard(void)
+{
+	g_autofree char *directory = g_dir_make_tmp("vireo-ram-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "ram", NULL);
+	char id[] = "file0";
+
+	for (unsigned discard = 0; discard < 2; discard++) {
+		MemoryBackendConfig config = {
+			.kind = MEMORY_BACKEND_FILE, .id = id, .path = path, .size = 1 << 20,
+			.share = true, .discard_data = discard,
+		};
+		g_autoptr(GuestMemory) memory = guest_memory_new();
+		GuestMemoryRegion region = { .size = config.size, .shared = true };
+		MemoryBackend *backend = new_backend(&config, NULL);
+		int fd = open(path, O_RDWR | O_CLOEXEC);
+		blkcnt_t full;
+
+		g_assert_cmpint(fd, >=, 0);
+		g_assert_cmpint(fsync(fd), ==, 0);
+		full = n_blocks(fd);
+		g_assert_cmpint(full, >=, (1 << 20) / 512);
+		region.hva = backend->hva;
+		region.fd = backend->fd;
+		g_assert_true(guest_memory_add(memory, &region, NULL));
+		g_assert_true(guest_memory_discard(memory, backend->hva, config.size / 2));
+		g_assert_cmpint(n_blocks(fd), <=, full - (config.size / 2) / 512);
+		memory_backend_free(backend);
+		g_assert_cmpint(n_blocks(fd) == 0, ==, discard);
+		close(fd);
+		g_assert_cmpint(g_remove(path), ==, 0);
+	}
+	g_assert_cmpint(g_rmdir(directory), ==, 0);
+}
+
 static void test_backend_errors(void)
 {
 	char id[] = "bad", path[] = "/nonexistent/ram";
@@ -244,6 +423,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/guest-memory/add-while-reading", test_add_while_reading);
 	g_test_add_func("/memory-backend/kinds", test_backend_kinds);
 	g_test_add_func("/memory-backend/file", test_backend_file);
+	g_test_add_func("/memory-backend/file-discard", test_backend_file_discard);
+	g_test_add_func("/memory-backend/prealloc", test_prealloc);
+	g_test_add_func("/memory-backend/advice", test_advice);
 	g_test_add_func("/memory-backend/errors", test_backend_errors);
 	return g_test_run();
 }
