@@ -482,16 +482,16 @@ tests_fuzz_fuzz_virtio_LDFLAGS = $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_virtio_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 # Freestanding guests on /dev/kvm: assembled for the guest, not for this host.
 GUESTS = hotplug_cpu idle long_mode power_off protected_mode real_mode reset_cf9 reset_i8042 reset_port92 \
-	reset_triple_fault smp unrunnable
+	reset_triple_fault smp unrunnable virtio_rng
 GUEST_ELFS = $(GUESTS:%=tests/guest/%.elf)
 EXTRA_DIST += $(GUESTS:%=tests/guest/%.S) tests/guest/guest.h tests/guest/guest.ld
 check_DATA = $(GUEST_ELFS)
 CLEANFILES += $(GUEST_ELFS)
-guest_scripts = tests/guest/test-guest
+guest_scripts = tests/guest/test-guest tests/guest/test-probe-hits
 EXTRA_DIST += $(guest_scripts)
 TESTS += $(guest_scripts)
 
-tests/guest/test-guest: $(GUEST_ELFS)
+$(guest_scripts): $(GUEST_ELFS)
 
 $(GUEST_ELFS): tests/guest/%.elf: $(srcdir)/tests/guest/%.S $(srcdir)/tests/guest/guest.h \
 		$(srcdir)/tests/guest/guest.ld
