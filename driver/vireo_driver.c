@@ -355,6 +355,7 @@ static virHypervisorDriver vireoHypervisorDriver = {
     .domainGetIOThreadInfo = vireoDomainGetIOThreadInfo, /* 0.1.0 */
     .domainAddIOThread = vireoDomainAddIOThread, /* 0.1.0 */
     .domainDelIOThread = vireoDomainDelIOThread, /* 0.1.0 */
+    .domainSetIOThreadParams = vireoDomainSetIOThreadParams, /* 0.1.0 */
     .domainGetSchedulerType = vireoDomainGetSchedulerType, /* 0.1.0 */
     .domainGetSchedulerParameters = vireoDomainGetSchedulerParameters, /* 0.1.0 */
     .domainGetSchedulerParametersFlags = vireoDomainGetSchedulerParametersFlags, /* 0.1.0 */

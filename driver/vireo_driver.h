@@ -438,6 +438,12 @@ int
 vireoDomainDelIOThread(virDomainPtr dom,
                        unsigned int iothread_id,
                        unsigned int flags);
+int
+vireoDomainSetIOThreadParams(virDomainPtr dom,
+                             unsigned int iothread_id,
+                             virTypedParameterPtr params,
+                             int nparams,
+                             unsigned int flags);
 
 /* vireo_driver_tune.c */
 char *

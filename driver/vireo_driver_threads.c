@@ -417,3 +417,107 @@ vireoDomainDelIOThread(virDomainPtr dom,
     virDomainObjEndAPI(&vm);
     return ret;
 }
+
+/* What of libvirt's parameters is which of the monitor's properties. */
+static const struct {
+    const char *field;
+    const char *property;
+} vireoIOThreadPolling[] = {
+    { VIR_DOMAIN_IOTHREAD_POLL_MAX_NS, "poll-max-ns" },
+    { VIR_DOMAIN_IOTHREAD_POLL_GROW, "poll-grow" },
+    { VIR_DOMAIN_IOTHREAD_POLL_SHRINK, "poll-shrink" },
+};
+
+static int
+vireoDomainCheckIOThreadParams(virTypedParameterPtr params,
+                               int nparams)
+{
+    int i;
+
+    if (virTypedParamsValidate(params, nparams,
+                               VIR_DOMAIN_IOTHREAD_POLL_MAX_NS, VIR_TYPED_PARAM_ULLONG,
+                               VIR_DOMAIN_IOTHREAD_POLL_GROW, VIR_TYPED_PARAM_UINT,
+                               VIR_DOMAIN_IOTHREAD_POLL_SHRINK, VIR_TYPED_PARAM_UINT,
+                               VIR_DOMAIN_IOTHREAD_THREAD_POOL_MIN, VIR_TYPED_PARAM_INT,
+                               VIR_DOMAIN_IOTHREAD_THREAD_POOL_MAX, VIR_TYPED_PARAM_INT,
+                               NULL) < 0)
+        return -1;
+
+    for (i = 0; i < nparams; i++) {
+        const virTypedParameter *param = &params[i];
+        unsigned long long value = param->type == VIR_TYPED_PARAM_ULLONG ? param->value.ul :
+            param->value.ui;
+
+        if (param->type == VIR_TYPED_PARAM_INT) {
+            virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
+                           _("Vireo does not support '%s': its I/O threads have no pools"),
+                           param->field);
+            return -1;
+        }
+        if (value > INT_MAX) {
+            virReportError(VIR_ERR_INVALID_ARG, _("%s of %llu is more than %d"), param->field,
+                           value, INT_MAX);
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+static int
+vireoDomainSetIOThreadPolling(vireoChange *change,
+                              unsigned int id,
+                              virTypedParameterPtr params,
+                              int nparams)
+{
+    size_t i;
+
+    if ((change->config && !virDomainIOThreadIDFind(change->config, id)) ||
+        (change->live && !virDomainIOThreadIDFind(change->live, id)))
+        return vireoDomainReportNoIOThread(id);
+    if (change->config) {
+        virReportError(VIR_ERR_OPERATION_UNSUPPORTED, "%s",
+                       _("the definition of a domain has no place for how IOThreads poll"));
+        return -1;
+    }
+
+    for (i = 0; i < G_N_ELEMENTS(vireoIOThreadPolling); i++) {
+        const virTypedParameter *param = virTypedParamsGet(params, nparams,
+                                                           vireoIOThreadPolling[i].field);
+
+        if (param &&
+            vireoQmpSetPolling(change->vm, id, vireoIOThreadPolling[i].property,
+                               param->type == VIR_TYPED_PARAM_ULLONG ? param->value.ul :
+                               param->value.ui) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+int
+vireoDomainSetIOThreadParams(virDomainPtr dom,
+                             unsigned int iothread_id,
+                             virTypedParameterPtr params,
+                             int nparams,
+                             unsigned int flags)
+{
+    vireoChange change;
+    virDomainObj *vm;
+    int ret = -1;
+
+    virCheckFlags(VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG, -1);
+
+    if (!(vm = vireoDomainObjFromDomain(dom)))
+        return -1;
+
+    if (virDomainSetIOThreadParamsEnsureACL(dom->conn, vm->def, flags) >= 0 &&
+        vireoDomainCheckIOThreadParams(params, nparams) == 0 &&
+        vireoChangeBegin(&change, vm, flags) == 0) {
+        ret = vireoDomainSetIOThreadPolling(&change, iothread_id, params, nparams);
+        ret = vireoChangeEnd(&change, ret);
+    }
+
+    virDomainObjEndAPI(&vm);
+    return ret;
+}

@@ -224,6 +224,36 @@ vireoQmpGetIOThreads(virDomainObj *vm)
     return 0;
 }
 
+static int
+vireoQmpTakePolling(virJSONValue *iothread,
+                    void *opaque)
+{
+    const char *id = virJSONValueObjectGetString(iothread, "id");
+    g_autofree vireoQmpPolling *polling = g_new0(vireoQmpPolling, 1);
+
+    if (!id ||
+        virJSONValueObjectGetNumberUlong(iothread, "poll-max-ns", &polling->maxNS) < 0 ||
+        virJSONValueObjectGetNumberUlong(iothread, "poll-grow", &polling->grow) < 0 ||
+        virJSONValueObjectGetNumberUlong(iothread, "poll-shrink", &polling->shrink) < 0)
+        return -1;
+    g_hash_table_insert(opaque, g_strdup(id), g_steal_pointer(&polling));
+
+    return 0;
+}
+
+int
+vireoQmpGetPolling(virDomainObj *vm,
+                   GHashTable **polling)
+{
+    g_autoptr(GHashTable) hash = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+
+    if (vireoQmpForEach(vm, "query-iothreads", vireoQmpTakePolling, hash) < 0)
+        return -1;
+
+    *polling = g_steal_pointer(&hash);
+    return 0;
+}
+
 int
 vireoQmpGetThreads(virDomainObj *vm)
 {
@@ -388,6 +418,26 @@ vireoQmpSetStatsPeriod(virDomainObj *vm,
                               "s:path", path,
                               "s:property", "guest-stats-polling-interval",
                               "u:value", period,
+                              NULL) < 0)
+        return -1;
+
+    return vireoQmpCommand(vm, "qom-set", &args, NULL);
+}
+
+int
+vireoQmpSetPolling(virDomainObj *vm,
+                   unsigned int iothread,
+                   const char *property,
+                   unsigned long long value)
+{
+    g_autoptr(virJSONValue) args = NULL;
+    g_autofree char *id = vireoAliasIOThread(iothread);
+    g_autofree char *path = g_strdup_printf("/objects/%s", id);
+
+    if (virJSONValueObjectAdd(&args,
+                              "s:path", path,
+                              "s:property", property,
+                              "U:value", value,
                               NULL) < 0)
         return -1;
 

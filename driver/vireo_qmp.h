@@ -69,6 +69,29 @@ vireoQmpGetStatus(virDomainObj *vm,
 int
 vireoQmpGetThreads(virDomainObj *vm);
 
+/* How an I/O thread polls, as query-iothreads has it. */
+typedef struct _vireoQmpPolling vireoQmpPolling;
+struct _vireoQmpPolling {
+    unsigned long long maxNS;
+    unsigned long long grow;
+    unsigned long long shrink;
+};
+
+/**
+ * vireoQmpGetPolling:
+ * @polling: hash from the alias of an I/O thread to vireoQmpPolling; unref when done
+ */
+int
+vireoQmpGetPolling(virDomainObj *vm,
+                   GHashTable **polling);
+
+/* qom-set of the I/O thread with this number: poll-max-ns, poll-grow or poll-shrink */
+int
+vireoQmpSetPolling(virDomainObj *vm,
+                   unsigned int iothread,
+                   const char *property,
+                   unsigned long long value);
+
 /* The host's end of a character device. */
 typedef struct _vireoQmpChardev vireoQmpChardev;
 struct _vireoQmpChardev {

@@ -431,6 +431,31 @@ vireoStatsCollectDisk(virDomainDiskDef *disk,
     return virTypedParamListAddULLong(params, info.physical, "block.%zu.physical", i);
 }
 
+/* The queues of SCSI disks are their controllers'. */
+static int
+vireoStatsCollectScsi(const virDomainDef *def,
+                      virJSONValue *queues,
+                      virTypedParamList *params)
+{
+    unsigned int count = 0;
+    size_t i;
+
+    for (i = 0; i < def->ncontrollers; i++) {
+        const virDomainControllerDef *controller = def->controllers[i];
+
+        if (controller->type != VIR_DOMAIN_CONTROLLER_TYPE_SCSI)
+            continue;
+        if (vireoStatsQueueCollect(queues, controller->info.alias, "scsi", controller->idx,
+                                   params) < 0)
+            return -1;
+        count++;
+    }
+
+    if (!queues || count == 0)
+        return 0;
+    return virTypedParamListAddUInt(params, count, "scsi.count");
+}
+
 static int
 vireoStatsCollectBlock(virDomainObj *vm,
                        bool haveJob,
@@ -455,6 +480,50 @@ vireoStatsCollectBlock(virDomainObj *vm,
             return -1;
     }
 
+    return vireoStatsCollectScsi(vm->def, queues, params);
+}
+
+static int
+vireoStatsCollectPolling(const vireoQmpPolling *polling,
+                         unsigned int id,
+                         virTypedParamList *params)
+{
+    if (virTypedParamListAddULLong(params, polling->maxNS, "iothread.%u.poll-max-ns", id) < 0)
+        return -1;
+
+    /* Who talks QMP himself can set what libvirt's type has no room for. */
+    if ((polling->grow <= UINT_MAX &&
+         virTypedParamListAddUInt(params, polling->grow, "iothread.%u.poll-grow", id) < 0) ||
+        (polling->shrink <= UINT_MAX &&
+         virTypedParamListAddUInt(params, polling->shrink, "iothread.%u.poll-shrink", id) < 0))
+        return -1;
+
+    return 0;
+}
+
+static int
+vireoStatsCollectIOThread(virDomainObj *vm,
+                          bool haveJob,
+                          virTypedParamList *params)
+{
+    g_autoptr(GHashTable) polling = NULL;
+    size_t i;
+
+    if (!haveJob || !virDomainObjIsActive(vm) || vm->def->niothreadids == 0)
+        return 0;
+
+    if (vireoQmpGetPolling(vm, &polling) < 0 ||
+        virTypedParamListAddUInt(params, vm->def->niothreadids, "iothread.count") < 0)
+        return -1;
+    for (i = 0; i < vm->def->niothreadids; i++) {
+        unsigned int id = vm->def->iothreadids[i]->iothread_id;
+        g_autofree char *alias = vireoAliasIOThread(id);
+        const vireoQmpPolling *its = g_hash_table_lookup(polling, alias);
+
+        if (its && vireoStatsCollectPolling(its, id, params) < 0)
+            return -1;
+    }
+
     return 0;
 }
 
@@ -476,6 +545,7 @@ vireoStatsCollect(virDomainObj *vm,
         { VIR_DOMAIN_STATS_VCPU, vireoStatsCollectVcpu },
         { VIR_DOMAIN_STATS_INTERFACE, vireoStatsCollectInterface },
         { VIR_DOMAIN_STATS_BLOCK, vireoStatsCollectBlock },
+        { VIR_DOMAIN_STATS_IOTHREAD, vireoStatsCollectIOThread },
     };
     size_t i;
 

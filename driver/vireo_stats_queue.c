@@ -1,5 +1,5 @@
 /*
- * vireo_stats_queue.c: what the queues of disks and interfaces have done
+ * vireo_stats_queue.c: what the queues of disks, SCSI controllers and interfaces have done
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -73,13 +73,17 @@ vireoStatsQueueCollect(virJSONValue *queues,
         g_autofree char *prefix = NULL;
         virJSONValue *stats;
         const char *path;
+        char *end;
+        unsigned int index;
 
         if (!virJSONValueIsObject(queue) ||
             !(path = virJSONValueObjectGetString(queue, "qom-path")) ||
             !(stats = virJSONValueObjectGetArray(queue, "stats")) ||
-            !STRPREFIX(path, start))
+            !(path = STRSKIP(path, start)) ||
+            virStrToLong_uip(path, &end, 10, &index) < 0 || STRNEQ(end, "]"))
             continue;
-        prefix = g_strdup_printf("%s.%zu.queue.%u", group, number, count++);
+        prefix = g_strdup_printf("%s.%zu.queue.%u", group, number, index);
+        count = MAX(count, index + 1);
         if (vireoStatsQueueCollectOne(stats, prefix, params) < 0)
             return -1;
     }

@@ -1,5 +1,5 @@
 /*
- * vireo_stats_queue.h: what the queues of disks and interfaces have done
+ * vireo_stats_queue.h: what the queues of disks, SCSI controllers and interfaces have done
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -22,12 +22,13 @@ vireoStatsQueueGet(virDomainObj *vm,
  * vireoStatsQueueCollect:
  * @queues: from vireoStatsQueueGet(), or NULL
  * @alias: of a device
- * @group: "block" or "net"
+ * @group: "block", "scsi" or "net"
  * @number: of the device in that group
  *
- * Adds GROUP.NUMBER.queue.count, and GROUP.NUMBER.queue.N.* for each queue of the
- * device: requests, bytes, batches, kicks, interrupts, polls. Nothing where the
- * queues are not served by the monitor. Returns 0, or -1 with an error reported.
+ * Adds GROUP.NUMBER.queue.N.* for each queue of the device that the monitor serves:
+ * requests, bytes, batches, kicks, interrupts, polls; and GROUP.NUMBER.queue.count, by
+ * one more than the highest N. N is the device's own number for it: one that vhost
+ * serves is left out. Returns 0, or -1 with an error reported.
  */
 int
 vireoStatsQueueCollect(virJSONValue *queues,

@@ -388,6 +388,7 @@ EXTRA_DIST += \
 	tests/system/test_stock.py \
 	tests/system/test_storage.py \
 	tests/system/test_systemd.py \
+	tests/system/test_threads.py \
 	tests/system/test_tpm.py \
 	tests/system/test_vhost.py \
 	tests/system/test_vhost_node.py \

@@ -7,7 +7,8 @@ it stands for a directory of that host's own below RESULTS, which all can write 
 run side by side. Which tests a host runs is not settled before: it claims one after the other, by a
 directory that only one of them can make (lib/harness.py). They have one processor each, since more
 would take turns on one thread. A test whose NAME is written 2:NAME needs two all the same; such run last, on a host by
-themselves. @PROCESSORS@ stands for the number.
+themselves. @PROCESSORS@ stands for the number. The guests of 0:NAME never run: where this machine has a KVM, whatever
+it can do, such are tested on the machine itself (tests/kvm-host/alone), in a fraction of the time.
 
 A running main.py is heard of every few seconds, so a host that falls silent, or ends before its
 tests have, is given up and another is booted in its place, which gets what it left undone. Three in
@@ -15,6 +16,7 @@ a row are the limit; what has no result at the end has failed. Prints TAP.
 """
 
 import os
+import pathlib
 import queue
 import re
 import shutil
@@ -24,6 +26,7 @@ import sys
 import threading
 from typing import Iterator, Optional
 
+ALONE = pathlib.Path(__file__).parent.parent / "kvm-host/alone"
 HOSTS_IN_A_ROW = 3
 # Longer than a host takes to boot, shorter than anyone wants to wait.
 SILENCE_SECONDS = 120
@@ -125,6 +128,14 @@ class Share(threading.Thread):
                 return
 
 
+def on_this_machine(command: "list[str]") -> "Optional[list[str]]":
+    """The same as @command, without an emulated host; None where there is no KVM."""
+    if os.geteuid() != 0 or not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return None
+    results = command.index("--results")
+    return [str(ALONE), *command[results:results + 2], *command[command.index("--"):]]
+
+
 def main() -> int:
     results, count = sys.argv[1], int(sys.argv[2])
     split = len(sys.argv) - 1 - sys.argv[::-1].index("--")
@@ -132,18 +143,24 @@ def main() -> int:
     report = Report()
     print(f"1..{len(names)}", flush=True)
     wide = [name[2:] for name in names if name.startswith("2:")]
-    names = [name for name in names if not name.startswith("2:")]
+    paused = [name[2:] for name in names if name.startswith("0:")]
+    names = [name for name in names if name[:2] not in ("0:", "2:")]
+    alone = on_this_machine(command)
+    if not alone:
+        names, paused = names + paused, []
     shutil.rmtree(f"{results}/claims", ignore_errors=True)
     os.makedirs(f"{results}/claims")
     shares = [Share(command, f"{results}/host-{number + 1}", 1, names, report)
               for number in range(min(count, len(names)))]
+    if paused and alone:
+        shares.append(Share(alone, f"{results}/machine", 0, paused, report))
     for share in shares:
         share.start()
     for share in shares:
         share.join()
     if wide:
         Share(command, f"{results}/host-wide", 2, wide, report).run()
-    for name in names + wide:
+    for name in names + paused + wide:
         report.result("not ok", name, "")
         report.say(f"#   {HOSTS_IN_A_ROW} hosts ended or fell silent before this had a result")
     shutil.rmtree(f"{results}/claims")

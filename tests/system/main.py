@@ -3,7 +3,7 @@
 """Runs the system tests whose names contain one of the arguments, or all of them.
 
 An argument =NAME means just the test of that name; --list prints names, those of tests that need two processors
-as 2:NAME, and runs nothing.
+as 2:NAME, of those whose guests never run as 0:NAME, and runs nothing.
 """
 
 import importlib
@@ -26,7 +26,7 @@ def main() -> int:
                                   for word in words)]
     if "--list" in sys.argv:
         for test in chosen:
-            print(f"2:{test.name}" if test.wide else test.name)
+            print(f"{'2:' if test.wide else '0:' if test.paused else ''}{test.name}")
         return 0
     return 0 if harness.run(chosen, workers=int(os.environ.get("VIREO_TEST_WORKERS", "2"))) else 1
 

@@ -7,12 +7,8 @@ import time
 import libvirt
 
 from lib.daemon import daemon
-from lib.guest import KIT, URI, Lab, domain_xml, wait_for_state
+from lib.guest import KIT, URI, Lab, domain_xml, virsh, wait_for_state
 from lib.harness import PATIENCE, check, command, test, wait_for
-
-
-def virsh(*arguments: str, fails: bool = False) -> str:
-    return command("virsh", "-q", "-c", URI, *arguments, fails=fails)
 
 
 @test()

@@ -12,16 +12,12 @@ import libvirt_qemu
 from lib.agent import boot_with_agent
 from lib.console import Console
 from lib.daemon import daemon
-from lib.guest import URI, Lab, disk_xml, refused, wait_for_state
+from lib.guest import Lab, disk_xml, refused, virsh, wait_for_state
 from lib.harness import check, command, test, wait_for
 from lib.images import MIB, chain, create, holds, qcow2_xml
 
 TAKE = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
 FORGET = libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY
-
-
-def virsh(*arguments: str) -> str:
-    return command("virsh", "-q", "-c", URI, *arguments)
 
 
 def refusals(lab: Lab, domain: libvirt.virDomain, top: str) -> None:

@@ -28,6 +28,11 @@ FAST_BOOT = "cryptomgr.notests pci=lastbus=0 mitigations=off"
 libvirt.registerErrorHandler(lambda _context, _error: None, None)
 
 
+def virsh(*arguments: str, fails: bool = False) -> str:
+    """What a user would type."""
+    return command("virsh", "-q", "-c", URI, *arguments, fails=fails)
+
+
 def disk_xml(path: str, target: str = "vda", extra: str = "") -> str:
     return (f"<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
             f"<source file='{path}'/><target dev='{target}' bus='virtio'/>{extra}</disk>")

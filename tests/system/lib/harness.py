@@ -28,18 +28,19 @@ class Test:
     limit: float  # seconds
     alone: bool  # nothing else may run meanwhile
     wide: bool  # the host must have two processors
+    paused: bool  # its guests never run, so that any KVM will do
 
 
 registry: list[Test] = []
 
 
-def test(limit: float = 90, alone: bool = False,
-         wide: bool = False) -> Callable[[Callable[[], None]], Callable[[], None]]:
+def test(limit: float = 90, alone: bool = False, wide: bool = False,
+         paused: bool = False) -> Callable[[Callable[[], None]], Callable[[], None]]:
     """Registers a test: a function without arguments that raises when something is not right."""
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
         module = function.__module__.removeprefix("test_")
-        registry.append(Test(f"{module}/{function.__name__}", function, limit * PATIENCE, alone, wide))
+        registry.append(Test(f"{module}/{function.__name__}", function, limit * PATIENCE, alone, wide, paused))
         return function
 
     return register
