@@ -23,6 +23,7 @@ libvmm_a_SOURCES += \
 	vmm/base/rcu.c vmm/base/rcu.h \
 	vmm/base/sandbox.c vmm/base/sandbox.h \
 	vmm/base/socket.c vmm/base/socket.h \
+	vmm/base/text_lines.c vmm/base/text_lines.h \
 	vmm/base/trace.h
 
 # The system call filters are compiled by a program that runs during the build.
@@ -216,6 +217,7 @@ libvmm_a_CPPFLAGS = $(AM_CPPFLAGS) -DVIREO_MODULE_DIR='"$(pkglibdir)"'
 # What speaks VNC, loaded where it is needed: the monitor links none of it.
 pkglib_LTLIBRARIES = vireo-vnc.la
 vireo_vnc_la_SOURCES = \
+	vmm/base/text_lines.c vmm/base/text_lines.h \
 	vmm/display/vnc_cut_text.c vmm/display/vnc_cut_text.h \
 	vmm/display/vnc_handshake.c vmm/display/vnc_handshake.h \
 	vmm/display/vnc_module.c vmm/display/vnc_module.h \

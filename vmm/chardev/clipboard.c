@@ -5,9 +5,8 @@
  */
 #include "config.h"
 
+#include "vmm/base/text_lines.h"
 #include "vmm/chardev/clipboard.h"
-
-#include <string.h>
 
 struct ClipboardPeer {
 	Clipboard *clipboard;
@@ -106,18 +105,6 @@ void clipboard_announce(ClipboardPeer *peer)
 	fetch(clipboard);
 }
 
-/* CR LF to LF, in place. */
-static void unify_lines(char *text)
-{
-	char *to = text;
-
-	for (const char *from = text; *from; from++) {
-		if (from[0] != '\r' || from[1] != '\n')
-			*to++ = *from;
-	}
-	*to = '\0';
-}
-
 void clipboard_set(ClipboardPeer *peer, const char *text, size_t size)
 {
 	Clipboard *clipboard = peer->clipboard;
@@ -128,7 +115,7 @@ void clipboard_set(ClipboardPeer *peer, const char *text, size_t size)
 	copy = g_strndup(text, size);
 	if (!g_utf8_validate(copy, -1, NULL))
 		return;
-	unify_lines(copy);
+	text_lines_to_lf(copy);
 	clear(clipboard);
 	clipboard->owner = peer;
 	clipboard->text = g_steal_pointer(&copy);
@@ -144,16 +131,4 @@ void clipboard_release(ClipboardPeer *peer)
 const char *clipboard_text(const Clipboard *clipboard)
 {
 	return clipboard->text;
-}
-
-char *clipboard_to_crlf(const char *text)
-{
-	GString *lines = g_string_sized_new(strlen(text) + 16);
-
-	for (; *text; text++) {
-		if (*text == '\n')
-			g_string_append_c(lines, '\r');
-		g_string_append_c(lines, *text);
-	}
-	return g_string_free(lines, FALSE);
 }

@@ -54,6 +54,3 @@ void clipboard_release(ClipboardPeer *peer);
 
 /* What there is, borrowed until the next call; NULL: nothing, or nothing that was fetched. */
 const char *clipboard_text(const Clipboard *clipboard);
-
-/* @text with lines that end in CR LF; owned. Any thread. */
-char *clipboard_to_crlf(const char *text);

@@ -9,6 +9,7 @@
  */
 #include "config.h"
 
+#include "vmm/base/text_lines.h"
 #include "vmm/chardev/vdagent.h"
 
 #include <string.h>
@@ -99,8 +100,8 @@ static void append_message(Vdagent *vdagent, uint32_t type, const void *data, si
 }
 
 /*
- * A message about the clipboard, dropped where the guest leaves all too much unread. It starts with the
- * selection where both sides know of those.
+ * A message about the clipboard, dropped where the guest leaves all too much unread. It starts with
+ * the selection where both sides know of those.
  */
 static void send_clipboard(Vdagent *vdagent, uint32_t type, const uint32_t *form, const char *text)
 {
@@ -212,7 +213,7 @@ static void take_request(Vdagent *vdagent, const uint8_t *data, size_t size)
 		return;
 	}
 	if (vdagent->capabilities & CAPABILITY_GUEST_CRLF)
-		text = lines = clipboard_to_crlf(text);
+		text = lines = text_lines_to_crlf(text);
 	send_clipboard(vdagent, MESSAGE_CLIPBOARD, &(uint32_t){ FORM_UTF8 }, text);
 }
 

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <zlib.h>
 
+#include "vmm/base/text_lines.h"
 #include "vmm/display/vnc_cut_text.h"
 
 /* Flags of an extended message; formats are the lower 16 bits. */
@@ -149,20 +150,13 @@ bool vnc_cut_text_take(rfbClientPtr rfb, VncCutTextFunc func, void *opaque)
 
 void vnc_cut_text_send(rfbClientPtr rfb, const char *text)
 {
-	g_autofree char *latin1 = NULL;
-	GString *lines;
+	g_autofree char *converted = NULL;
 
-	if (!rfb->enableExtendedClipboard) {
-		latin1 = to_latin1(text);
-		rfbSendServerCutText(rfb->screen, latin1, (int)strlen(latin1));
-		return;
+	if (rfb->enableExtendedClipboard) {
+		converted = text_lines_to_crlf(text);
+		rfbSendServerCutTextUTF8(rfb->screen, converted, (int)strlen(converted), NULL, 0);
+	} else {
+		converted = to_latin1(text);
+		rfbSendServerCutText(rfb->screen, converted, (int)strlen(converted));
 	}
-	lines = g_string_new(NULL);
-	for (; *text; text++) {
-		if (*text == '\n')
-			g_string_append_c(lines, '\r');
-		g_string_append_c(lines, *text);
-	}
-	rfbSendServerCutTextUTF8(rfb->screen, lines->str, (int)lines->len, NULL, 0);
-	g_string_free(lines, TRUE);
 }
