@@ -120,12 +120,10 @@ vireoValidateGraphics(const virDomainGraphicsDef *graphics,
         { def->ngraphics > 1, "more than one <graphics>" },
         { !vireoValidateHasScreen(def), "<graphics> in a domain without <video>" },
         { graphics->data.vnc.websocket != 0, "<graphics websocket>" },
-        { graphics->data.vnc.keymap != NULL, "<graphics keymap>: clients send keys, not letters" },
+        { graphics->data.vnc.keymap && STRNEQ(graphics->data.vnc.keymap, "en-us"),
+          "<graphics keymap> other than 'en-us': clients send keys, or letters of a US keyboard" },
         { graphics->data.vnc.powerControl == VIR_TRISTATE_BOOL_YES, "<graphics powerControl>" },
         { graphics->data.vnc.audioId > 0, "<graphics><audio>" },
-        { graphics->data.vnc.auth.connected == VIR_DOMAIN_GRAPHICS_AUTH_CONNECTED_FAIL ||
-          graphics->data.vnc.auth.connected == VIR_DOMAIN_GRAPHICS_AUTH_CONNECTED_DISCONNECT,
-          "<graphics connected> other than 'keep'" },
     };
 
     if (vireoValidateRefuse(refusals) < 0)

@@ -218,6 +218,8 @@ libvmm_a_CPPFLAGS = $(AM_CPPFLAGS) -DVIREO_MODULE_DIR='"$(pkglibdir)"'
 pkglib_LTLIBRARIES = vireo-vnc.la
 vireo_vnc_la_SOURCES = \
 	vmm/base/text_lines.c vmm/base/text_lines.h \
+	vmm/display/vnc_credentials.c vmm/display/vnc_credentials.h \
+	vmm/display/vnc_cursor.c vmm/display/vnc_cursor.h \
 	vmm/display/vnc_cut_text.c vmm/display/vnc_cut_text.h \
 	vmm/display/vnc_handshake.c vmm/display/vnc_handshake.h \
 	vmm/display/vnc_module.c vmm/display/vnc_module.h \

@@ -564,6 +564,13 @@ bool vnc_server_expire_password(VncServer *server, int64_t time, GError **error)
 	return true;
 }
 
+bool vnc_server_reload_certificates(VncServer *server, GError **error)
+{
+	if (!server->tls)
+		return error_fail(error, "the VNC server does without TLS");
+	return server->module->tls_reload(server->tls, error);
+}
+
 bool vnc_server_add_client(VncServer *server, int fd, bool skip_authentication, GError **error)
 {
 	autofd int owned = fd;

@@ -60,6 +60,12 @@ bool vnc_server_set_password(VncServer *server, const char *password, GError **e
 bool vnc_server_expire_password(VncServer *server, int64_t time, GError **error);
 
 /*
+ * display-reload: read the certificates anew, for clients to come. False and @error, and those
+ * before stay good, when one is missing or wrong, or the server does without TLS.
+ */
+bool vnc_server_reload_certificates(VncServer *server, GError **error);
+
+/*
  * add_client: serve the connected socket @fd, which is the server's in any case. With
  * @skip_authentication neither TLS nor a password is asked for. False and @error when there are too
  * many.

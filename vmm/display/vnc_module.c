@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/display/vnc_cursor.h"
 #include "vmm/display/vnc_cut_text.h"
 #include "vmm/display/vnc_handshake.h"
 #include "vmm/display/vnc_module.h"
@@ -69,7 +70,9 @@ struct VncClient {
 	rfbScreenInfoPtr screen;
 	rfbClientPtr rfb;
 	DisplaySurface *shown;
-	rfbCursorPtr rfb_cursor; /* NULL: the guest has none */
+	DisplayCursor *cursor_shown; /* NULL: the guest has none */
+	rfbCursorPtr rfb_cursor;     /* the same, libvncserver's */
+	bool alpha;		     /* the client draws cursors with alpha */
 	VncHandshake handshake;
 	bool passed; /* the handshake is over */
 	bool ready, shared;
@@ -156,19 +159,27 @@ static rfbCursorPtr on_get_cursor(rfbClientPtr rfb)
 }
 
 /* The client hears that it may send extended key events by an empty rectangle. */
-static rfbBool enable_extended_key(rfbClientPtr rfb, void **data, int encoding)
+static bool enable_extended_key(rfbClientPtr rfb)
 {
 	rfbFramebufferUpdateMsg update = { .type = rfbFramebufferUpdate, .nRects = Swap16IfLE(1) };
 	rfbFramebufferUpdateRectHeader header = { .encoding = Swap32IfLE(
 							  (uint32_t)ENCODING_EXTENDED_KEY) };
 
-	(void)data;
-	if (encoding != ENCODING_EXTENDED_KEY)
-		return FALSE;
 	header.r.w = Swap16IfLE((uint16_t)rfb->screen->width);
 	header.r.h = Swap16IfLE((uint16_t)rfb->screen->height);
 	return rfbWriteExact(rfb, (char *)&update, sz_rfbFramebufferUpdateMsg) >= 0 &&
 	       rfbWriteExact(rfb, (char *)&header, sz_rfbFramebufferUpdateRectHeader) >= 0;
+}
+
+/* The client knows something that libvncserver does not. */
+static rfbBool enable_encoding(rfbClientPtr rfb, void **data, int encoding)
+{
+	(void)data;
+	if (encoding == ENCODING_EXTENDED_KEY)
+		return enable_extended_key(rfb);
+	if (encoding == VNC_CURSOR_ALPHA)
+		client_of(rfb)->alpha = true;
+	return encoding == VNC_CURSOR_ALPHA;
 }
 
 static rfbBool take_extended_key(rfbClientPtr rfb, void *data, const rfbClientToServerMsg *message)
@@ -196,16 +207,16 @@ static rfbBool extension_new_client(rfbClientPtr rfb, void **data)
 
 static void register_extensions(void)
 {
-	static int encodings[] = { ENCODING_EXTENDED_KEY, 0 };
-	static rfbProtocolExtension extended_key = {
+	static int encodings[] = { ENCODING_EXTENDED_KEY, VNC_CURSOR_ALPHA, 0 };
+	static rfbProtocolExtension extension = {
 		.newClient = extension_new_client,
 		.pseudoEncodings = encodings,
-		.enablePseudoEncoding = enable_extended_key,
+		.enablePseudoEncoding = enable_encoding,
 		.handleMessage = take_extended_key,
 	};
 
 	rfbLogEnable(0);
-	rfbRegisterProtocolExtension(&extended_key);
+	rfbRegisterProtocolExtension(&extension);
 }
 
 /* 32 bits, 0x00RRGGBB: not the order that libvncserver would take. */
@@ -269,40 +280,33 @@ static void show_surface(VncClient *client, DisplaySurface *surface)
 	set_pixels(client);
 }
 
+/* Have the client draw the guest's cursor from now on. */
+static void offer_cursor(VncClient *client)
+{
+	if (client->alpha)
+		vnc_cursor_send_alpha(client->rfb, client->cursor_shown);
+	else
+		client->rfb->cursorWasChanged = TRUE;
+}
+
 static void drop_cursor(VncClient *client)
 {
 	if (client->rfb_cursor)
 		rfbFreeCursor(client->rfb_cursor);
 	client->rfb_cursor = NULL;
+	if (client->cursor_shown)
+		client->ops->cursor_unref(client->cursor_shown);
+	client->cursor_shown = NULL;
 }
 
-/* RFB has a mask of one bit a pixel; what is half transparent is shown. */
-static void show_cursor(VncClient *client, const DisplayCursor *cursor)
+/* @cursor, or NULL, is the client's from here on. */
+static void show_cursor(VncClient *client, DisplayCursor *cursor)
 {
-	unsigned row = cursor ? (cursor->width + 7) / 8 : 0;
-	rfbCursorPtr made;
-
 	drop_cursor(client);
-	client->rfb->cursorWasChanged = TRUE;
-	if (!cursor)
-		return;
-	made = calloc(1, sizeof(*made));
-	made->cleanup = TRUE;
-	made->cleanupMask = made->cleanupRichSource = TRUE;
-	made->width = (unsigned short)cursor->width;
-	made->height = (unsigned short)cursor->height;
-	made->xhot = (unsigned short)MIN(cursor->hot_x, cursor->width - 1);
-	made->yhot = (unsigned short)MIN(cursor->hot_y, cursor->height - 1);
-	made->mask = calloc(row, cursor->height);
-	made->richSource = malloc((size_t)cursor->width * cursor->height * 4);
-	memcpy(made->richSource, cursor->pixels, (size_t)cursor->width * cursor->height * 4);
-	for (unsigned y = 0; y < cursor->height; y++) {
-		for (unsigned x = 0; x < cursor->width; x++) {
-			if (cursor->pixels[y * cursor->width + x] >> 24 >= 0x80)
-				made->mask[y * row + x / 8] |= (unsigned char)(0x80u >> x % 8);
-		}
-	}
-	client->rfb_cursor = made;
+	client->cursor_shown = cursor;
+	if (cursor)
+		client->rfb_cursor = vnc_cursor_new(cursor);
+	offer_cursor(client);
 }
 
 /* Take over what the server has left. Returns false at the end. */
@@ -338,8 +342,6 @@ static bool take_news(VncClient *client)
 				      (int)(damage[i].y + damage[i].height));
 	if (has_cursor)
 		show_cursor(client, cursor);
-	if (cursor)
-		client->ops->cursor_unref(cursor);
 	if (text)
 		vnc_cut_text_send(client->rfb, text);
 	return !closing;
@@ -420,6 +422,17 @@ static bool is_allowed(VncClient *client, uint8_t *type)
 	}
 }
 
+/* A client that draws cursors with alpha gets them without libvncserver's doing. */
+static void take_encodings(VncClient *client)
+{
+	client->alpha = false;
+	rfbProcessClientMessage(client->rfb);
+	if (!client->alpha || client->rfb->sock < 0)
+		return;
+	client->rfb->enableCursorShapeUpdates = FALSE;
+	offer_cursor(client);
+}
+
 static bool process_message(VncClient *client)
 {
 	uint8_t type;
@@ -428,8 +441,10 @@ static bool process_message(VncClient *client)
 		return shake_hands(client);
 	if (!is_allowed(client, &type))
 		return false;
-	if (type != rfbClientCutText ||
-	    !vnc_cut_text_take(client->rfb, client->ops->copied, client->opaque))
+	if (type == rfbSetEncodings)
+		take_encodings(client);
+	else if (type != rfbClientCutText ||
+		 !vnc_cut_text_take(client->rfb, client->ops->copied, client->opaque))
 		rfbProcessClientMessage(client->rfb);
 	return true;
 }
@@ -656,6 +671,7 @@ static void vnc_set_text(VncClient *client, const char *text)
 __attribute__((visibility("default"))) const VncModule vireo_vnc_module = {
 	.version = VNC_MODULE_VERSION,
 	.tls_new = vnc_tls_new,
+	.tls_reload = vnc_tls_reload,
 	.tls_free = vnc_tls_free,
 	.open = vnc_open,
 	.close = vnc_close,

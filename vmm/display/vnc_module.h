@@ -16,7 +16,7 @@
 #include "vmm/display/display.h"
 
 /* Goes up with each change of what is here. */
-#define VNC_MODULE_VERSION 4u
+#define VNC_MODULE_VERSION 5u
 #define VNC_MODULE_SYMBOL  "vireo_vnc_module"
 
 /* What RFB's passwords have at most, bytes. */
@@ -73,6 +73,8 @@ typedef struct VncModule {
 	 * what it should be.
 	 */
 	VncTls *(*tls_new)(const VncTlsConfig *config, GError **error);
+	/* Load it again, for clients to come; false and @error likewise, and it stays as it was. */
+	bool (*tls_reload)(VncTls *tls, GError **error);
 	/* No client is left. */
 	void (*tls_free)(VncTls *tls);
 	/*

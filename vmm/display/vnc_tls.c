@@ -3,7 +3,7 @@
  *
  * A link is a source of the thread's main context: it goes on when one of its sockets can, a few
  * steps at a time. Of each direction one record at most waits in it; as long as that is so nothing
- * is read. The certificates lie in a directory as libvirt and QEMU have them.
+ * is read.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -18,8 +18,9 @@
 #include <gnutls/x509.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "vmm/display/vnc_credentials.h"
 
 /* In this time the connection has to be secured, and then somebody to have typed a password: us. */
 #define SECURING_TIME (10 * G_USEC_PER_SEC)
@@ -32,12 +33,14 @@
 #define RFB_VERSION_SIZE 12u
 
 struct VncTls {
-	gnutls_certificate_credentials_t credentials;
-	gnutls_priority_t priority;
+	char *directory, *priority; /* of the config */
 	bool verify_peer;
 	GMainContext *context;
 	GMainLoop *loop;
 	GThread *thread; /* NULL before the first connection */
+
+	GMutex lock; /* what follows */
+	VncCredentials *credentials;
 };
 
 typedef struct Buffer {
@@ -62,10 +65,11 @@ struct VncTlsLink {
 	LinkState state;
 	VncHandshake handshake;
 	VncHandshakeStep step;
-	gnutls_session_t session; /* NULL: in the clear */
-	int inner;		  /* our end of the pair, or -1 */
-	size_t version_left;	  /* of what libvncserver begins with */
-	Buffer *in, *out;	  /* from the client and to it; once it has passed */
+	gnutls_session_t session;    /* NULL: in the clear */
+	VncCredentials *credentials; /* of @session; or NULL */
+	int inner;		     /* our end of the pair, or -1 */
+	size_t version_left;	     /* of what libvncserver begins with */
+	Buffer *in, *out;	     /* from the client and to it; once it has passed */
 	gpointer tag, inner_tag;
 	gint64 deadline; /* monotonic, us; 0: none */
 
@@ -79,111 +83,37 @@ typedef struct LinkSource {
 	VncTlsLink *link;
 } LinkSource;
 
-/* Certificates */
-
-static bool fail(GError **error, const char *path, const char *why)
-{
-	g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "'%s': %s", path, why);
-	return false;
-}
-
-static char *find_file(const VncTlsConfig *config, const char *name, GError **error)
-{
-	g_autofree char *path = g_build_filename(config->directory, name, NULL);
-
-	if (access(path, R_OK) < 0) {
-		fail(error, path, g_strerror(errno));
-		return NULL;
-	}
-	return g_steal_pointer(&path);
-}
-
-/* Clients would turn away from one that is of another time. */
-static bool check_dates(gnutls_certificate_credentials_t credentials, const char *path,
-			GError **error)
-{
-	gnutls_x509_crt_t *certificates;
-	unsigned n = 0;
-	bool good = true;
-
-	if (gnutls_certificate_get_x509_crt(credentials, 0, &certificates, &n) < 0)
-		return fail(error, path, "there is no X.509 certificate");
-	for (unsigned i = 0; i < n; i++) {
-		if (good && gnutls_x509_crt_get_expiration_time(certificates[i]) < time(NULL))
-			good = fail(error, path, "the certificate has expired");
-		if (good && gnutls_x509_crt_get_activation_time(certificates[i]) > time(NULL))
-			good = fail(error, path, "the certificate is not valid yet");
-		gnutls_x509_crt_deinit(certificates[i]);
-	}
-	gnutls_free(certificates);
-	return good;
-}
-
-static bool load_authority(VncTls *tls, const VncTlsConfig *config, GError **error)
-{
-	g_autofree char *authority = find_file(config, "ca-cert.pem", error);
-	g_autofree char *revoked = g_build_filename(config->directory, "ca-crl.pem", NULL);
-	int result;
-
-	if (!authority)
-		return false;
-	result = gnutls_certificate_set_x509_trust_file(tls->credentials, authority,
-							GNUTLS_X509_FMT_PEM);
-	if (result <= 0)
-		return fail(error, authority,
-			    result < 0 ? gnutls_strerror(result) : "there is no certificate in it");
-	/* Who has none has revoked none. */
-	if (access(revoked, F_OK) < 0 && errno == ENOENT)
-		return true;
-	result = gnutls_certificate_set_x509_crl_file(tls->credentials, revoked,
-						      GNUTLS_X509_FMT_PEM);
-	return result > 0 || fail(error, revoked,
-				  result < 0 ? gnutls_strerror(result) : "there is no list in it");
-}
-
-static bool load_certificate(VncTls *tls, const VncTlsConfig *config, GError **error)
-{
-	g_autofree char *certificate = find_file(config, "server-cert.pem", error);
-	g_autofree char *key = certificate ? find_file(config, "server-key.pem", error) : NULL;
-	g_autofree char *both = NULL;
-	int result;
-
-	if (!key)
-		return false;
-	both = g_strdup_printf("%s' or '%s", certificate, key);
-	result = gnutls_certificate_set_x509_key_file(tls->credentials, certificate, key,
-						      GNUTLS_X509_FMT_PEM);
-	if (result < 0)
-		return fail(error, both, gnutls_strerror(result));
-	return check_dates(tls->credentials, certificate, error);
-}
-
-static bool load(VncTls *tls, const VncTlsConfig *config, GError **error)
-{
-	int result = gnutls_certificate_allocate_credentials(&tls->credentials);
-
-	if (result < 0)
-		return fail(error, config->directory, gnutls_strerror(result));
-	if (!load_authority(tls, config, error) || !load_certificate(tls, config, error))
-		return false;
-	gnutls_certificate_set_known_dh_params(tls->credentials, GNUTLS_SEC_PARAM_MEDIUM);
-	result = gnutls_priority_init(&tls->priority, config->priority, NULL);
-	return result >= 0 || fail(error, config->priority ? config->priority : "priority",
-				   gnutls_strerror(result));
-}
-
 VncTls *vnc_tls_new(const VncTlsConfig *config, GError **error)
 {
-	VncTls *tls = g_new0(VncTls, 1);
+	VncCredentials *credentials = vnc_credentials_load(config, error);
+	VncTls *tls;
 
-	tls->verify_peer = config->verify_peer;
-	if (!load(tls, config, error)) {
-		vnc_tls_free(tls);
+	if (!credentials)
 		return NULL;
-	}
+	tls = g_new0(VncTls, 1);
+	tls->directory = g_strdup(config->directory);
+	tls->priority = g_strdup(config->priority);
+	tls->verify_peer = config->verify_peer;
+	g_mutex_init(&tls->lock);
+	tls->credentials = credentials;
 	tls->context = g_main_context_new();
 	tls->loop = g_main_loop_new(tls->context, FALSE);
 	return tls;
+}
+
+bool vnc_tls_reload(VncTls *tls, GError **error)
+{
+	const VncTlsConfig config = { .directory = tls->directory, .priority = tls->priority };
+	VncCredentials *credentials = vnc_credentials_load(&config, error), *old;
+
+	if (!credentials)
+		return false;
+	g_mutex_lock(&tls->lock);
+	old = tls->credentials;
+	tls->credentials = credentials;
+	g_mutex_unlock(&tls->lock);
+	vnc_credentials_unref(old);
+	return true;
 }
 
 void vnc_tls_free(VncTls *tls)
@@ -194,14 +124,12 @@ void vnc_tls_free(VncTls *tls)
 		g_main_loop_quit(tls->loop);
 		g_thread_join(tls->thread);
 	}
-	if (tls->loop)
-		g_main_loop_unref(tls->loop);
-	if (tls->context)
-		g_main_context_unref(tls->context); /* with the links that it still has */
-	if (tls->priority)
-		gnutls_priority_deinit(tls->priority);
-	if (tls->credentials)
-		gnutls_certificate_free_credentials(tls->credentials);
+	g_main_loop_unref(tls->loop);
+	g_main_context_unref(tls->context); /* with the links that it still has */
+	vnc_credentials_unref(tls->credentials);
+	g_mutex_clear(&tls->lock);
+	g_free(tls->directory);
+	g_free(tls->priority);
 	g_free(tls);
 }
 
@@ -213,6 +141,7 @@ static void link_unref(VncTlsLink *link)
 		return;
 	if (link->session)
 		gnutls_deinit(link->session);
+	vnc_credentials_unref(link->credentials);
 	close(link->fd);
 	if (link->inner >= 0)
 		close(link->inner);
@@ -262,14 +191,18 @@ static Progress begin_tls(VncTlsLink *link)
 	static gnutls_typed_vdata_st purpose = {
 		.type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT
 	};
-	const VncTls *tls = link->tls;
+	VncTls *tls = link->tls;
 
+	g_mutex_lock(&tls->lock);
+	link->credentials = vnc_credentials_ref(tls->credentials);
+	g_mutex_unlock(&tls->lock);
 	if (gnutls_init(&link->session, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) < 0) {
 		link->session = NULL;
 		return PROGRESS_OVER;
 	}
-	if (gnutls_priority_set(link->session, tls->priority) < 0 ||
-	    gnutls_credentials_set(link->session, GNUTLS_CRD_CERTIFICATE, tls->credentials) < 0)
+	if (gnutls_priority_set(link->session, link->credentials->priority) < 0 ||
+	    gnutls_credentials_set(link->session, GNUTLS_CRD_CERTIFICATE,
+				   link->credentials->certificates) < 0)
 		return PROGRESS_OVER;
 	if (tls->verify_peer) {
 		gnutls_certificate_server_set_request(link->session, GNUTLS_CERT_REQUIRE);

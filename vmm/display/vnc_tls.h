@@ -36,8 +36,9 @@ typedef struct VncTlsLinkOps {
 	void (*failed)(void *opaque);
 } VncTlsLinkOps;
 
-/* VncModule's tls_new() and tls_free(). */
+/* VncModule's tls_new(), tls_reload() and tls_free(). */
 VncTls *vnc_tls_new(const VncTlsConfig *config, GError **error);
+bool vnc_tls_reload(VncTls *tls, GError **error);
 void vnc_tls_free(VncTls *tls);
 
 /*

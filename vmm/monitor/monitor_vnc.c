@@ -78,6 +78,14 @@ bool qmp_expire_password(QmpContext *ctx, const QapiExpirePasswordOptions *optio
 	       vnc_server_expire_password(server, time, error);
 }
 
+bool qmp_display_reload(QmpContext *ctx, const QapiDisplayReloadOptions *options, GError **error)
+{
+	VncServer *server = find_server(ctx, NULL, error);
+
+	return server && (!options->u.vnc.has_tls_certs || !options->u.vnc.tls_certs ||
+			  vnc_server_reload_certificates(server, error));
+}
+
 bool qmp_add_client(QmpContext *ctx, const char *protocol, const char *fdname, bool has_skipauth,
 		    bool skipauth, GError **error)
 {
