@@ -414,7 +414,8 @@ cli_scripts = \
 	tests/cli/test-qom \
 	tests/cli/test-tpm \
 	tests/cli/test-vnc \
-	tests/cli/test-vnc-tls
+	tests/cli/test-vnc-tls \
+	tests/cli/test-watchdog
 TESTS += $(cli_scripts)
 EXTRA_DIST += $(cli_scripts) tests/cli/vireo_cli.py tests/cli/vireo_draw.py tests/cli/vireo_pki.py tests/cli/vireo_rfb.py
 
