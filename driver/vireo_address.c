@@ -3,8 +3,8 @@
  *
  * Devices that can be unplugged each have a PCIe root port. Those that cannot
  * (the virtio-serial and USB controllers and the balloon) sit on the root bus itself, as
- * do the root ports, one in each slot. Slot 0 is the host bridge, slot 31 the
- * south bridge.
+ * do the root ports, which share slots, eight to one. Slot 0 is the host bridge, slot 31
+ * the south bridge. Where a slot has several functions, function 0 says so.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -66,7 +66,7 @@ vireoAddressConnectFlags(const virDomainDeviceDef *dev)
         return dev->data.memballoon->model == VIR_DOMAIN_MEMBALLOON_MODEL_NONE ? 0 : fixed;
     case VIR_DOMAIN_DEVICE_CONTROLLER:
         if (vireoAddressIsRootPort(dev->data.controller))
-            return VIR_PCI_CONNECT_TYPE_PCIE_ROOT_PORT;
+            return VIR_PCI_CONNECT_TYPE_PCIE_ROOT_PORT | VIR_PCI_CONNECT_AGGREGATE_SLOT;
         if (dev->data.controller->type == VIR_DOMAIN_CONTROLLER_TYPE_VIRTIO_SERIAL ||
             dev->data.controller->type == VIR_DOMAIN_CONTROLLER_TYPE_SCSI ||
             vireoAddressIsUSB(dev->data.controller))
@@ -335,7 +335,8 @@ vireoAddressAssignPCI(virDomainDef *def)
     }
     vireoAddressNumberPorts(def);
 
-    ret = virDomainDeviceInfoIterate(def, vireoAddressAssignOne, set);
+    if ((ret = virDomainDeviceInfoIterate(def, vireoAddressAssignOne, set)) == 0)
+        virDomainPCIAddressSetAllMulti(def);
 
  cleanup:
     virDomainPCIAddressSetFree(set);
@@ -438,6 +439,45 @@ vireoAddressCheckDrive(const virDomainDef *def,
     return 0;
 }
 
+/* Functions of one slot come and go together, which attaching and detaching one by one cannot do. */
+static int
+vireoAddressCheckFunction(const virDomainDeviceInfo *info)
+{
+    if (virDeviceInfoPCIAddressIsPresent(info) && info->addr.pci.function != 0) {
+        virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
+                       _("only function 0 of a PCI slot can be attached to a running domain, not function %u"),
+                       info->addr.pci.function);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+vireoAddressFindSibling(virDomainDef *def G_GNUC_UNUSED,
+                        virDomainDeviceDef *dev G_GNUC_UNUSED,
+                        virDomainDeviceInfo *info,
+                        void *opaque)
+{
+    const virDomainDeviceInfo *one = opaque;
+
+    return info != one && info->type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_PCI &&
+        info->addr.pci.bus == one->addr.pci.bus && info->addr.pci.slot == one->addr.pci.slot ? -1 : 0;
+}
+
+int
+vireoAddressCheckDetach(virDomainDef *def,
+                        virDomainDeviceInfo *info)
+{
+    if (info->type != VIR_DOMAIN_DEVICE_ADDRESS_TYPE_PCI ||
+        virDomainDeviceInfoIterate(def, vireoAddressFindSibling, info) == 0)
+        return 0;
+
+    virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
+                   _("device '%s' shares its PCI slot with others and cannot be detached from a running domain"),
+                   info->alias);
+    return -1;
+}
+
 int
 vireoAddressAssignDevice(virDomainDef *def,
                          virDomainDeviceDef *dev)
@@ -461,7 +501,7 @@ vireoAddressAssignDevice(virDomainDef *def,
     if (dev->type == VIR_DOMAIN_DEVICE_DISK && vireoScsiIsDisk(dev->data.disk))
         return vireoAddressCheckDrive(def, dev->data.disk);
 
-    if (!(set = vireoAddressSetNew(def)))
+    if (vireoAddressCheckFunction(info) < 0 || !(set = vireoAddressSetNew(def)))
         return -1;
 
     if (!virDeviceInfoPCIAddressIsWanted(info)) {

@@ -36,6 +36,18 @@ int
 vireoAddressAssign(virDomainDef *def);
 
 /**
+ * vireoAddressCheckDetach:
+ * @def: definition of the running domain
+ * @info: of the device of it that is to be detached
+ *
+ * Functions of one PCI slot can only go together. Returns 0 if the device is
+ * alone in its slot or not on PCI, or -1 with an error reported.
+ */
+int
+vireoAddressCheckDetach(virDomainDef *def,
+                        virDomainDeviceInfo *info);
+
+/**
  * vireoAddressAssignDevice:
  * @def: definition of the running domain, without @dev
  * @dev: the device to be attached

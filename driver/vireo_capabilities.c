@@ -125,10 +125,12 @@ vireoDomainCapabilitiesFillCPU(virDomainCaps *domcaps,
         domcaps->cpu.hostModel = virCPUDefCopy(host->model);
     domcaps->cpu.hostPassthrough = true;
     domcaps->cpu.hostPassthroughMigratable.report = true;
-    VIR_DOMAIN_CAPS_ENUM_SET(domcaps->cpu.hostPassthroughMigratable, VIR_TRISTATE_SWITCH_OFF);
+    VIR_DOMAIN_CAPS_ENUM_SET(domcaps->cpu.hostPassthroughMigratable, VIR_TRISTATE_SWITCH_ON,
+                             VIR_TRISTATE_SWITCH_OFF);
     domcaps->cpu.maximum = true;
     domcaps->cpu.maximumMigratable.report = true;
-    VIR_DOMAIN_CAPS_ENUM_SET(domcaps->cpu.maximumMigratable, VIR_TRISTATE_SWITCH_OFF);
+    VIR_DOMAIN_CAPS_ENUM_SET(domcaps->cpu.maximumMigratable, VIR_TRISTATE_SWITCH_ON,
+                             VIR_TRISTATE_SWITCH_OFF);
 }
 
 static void

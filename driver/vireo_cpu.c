@@ -311,6 +311,8 @@ vireoCPUFormatHyperv(virBuffer *buf,
             def->clock.timers[i]->present != VIR_TRISTATE_BOOL_NO)
             virBufferAddLit(buf, ",hv-time=on");
     }
+    if (def->features[VIR_DOMAIN_FEATURE_HYPERV] == VIR_DOMAIN_HYPERV_MODE_PASSTHROUGH)
+        virBufferAddLit(buf, ",hv-passthrough=on");
     for (i = 0; i < VIR_DOMAIN_HYPERV_LAST; i++) {
         g_autofree char *name = g_strdup(virDomainHypervTypeToString(i));
 
@@ -336,6 +338,13 @@ vireoCPUFormat(const virCPUDef *cpu)
     size_t i;
 
     virBufferAdd(&buf, vireoCPUModelName(cpu), -1);
+    if (cpu->vendor_id)
+        virBufferAsprintf(&buf, ",vendor=%s", cpu->vendor_id);   /* which has no comma */
+    if (cpu->addr && cpu->addr->mode == VIR_CPU_MAX_PHYS_ADDR_MODE_EMULATE)
+        virBufferAsprintf(&buf, ",phys-bits=%d", cpu->addr->bits);
+    /* The one feature that ties a guest to its host; who asks for it by name gets it below. */
+    if (cpu->migratable == VIR_TRISTATE_SWITCH_ON)
+        virBufferAddLit(&buf, ",invtsc=off");
     for (i = 0; i < cpu->nfeatures; i++) {
         const virCPUFeatureDef *feature = &cpu->features[i];
 

@@ -50,6 +50,7 @@ vireoDevicePropsPCI(const virDomainDef *def,
                               "s:id", info->alias,
                               "s:bus", bus,
                               "s:addr", addr,
+                              "T:multifunction", info->addr.pci.multi,
                               NULL) < 0)
         return NULL;
 

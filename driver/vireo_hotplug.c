@@ -648,7 +648,8 @@ vireoHotplugDetach(virDomainObj *vm,
     g_autofree char *alias = NULL;
     int rc;
 
-    if (vireoHotplugFind(vm, match, &dev) < 0)
+    if (vireoHotplugFind(vm, match, &dev) < 0 ||
+        vireoAddressCheckDetach(vm->def, virDomainDeviceGetInfo(&dev)) < 0)
         return -1;
     alias = g_strdup(virDomainDeviceGetInfo(&dev)->alias);
 

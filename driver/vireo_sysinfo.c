@@ -120,8 +120,8 @@ vireoSysinfoAddSource(virCommand *cmd,
     /* The host's UUID is the host's. */
     if (source->system)
         vireoSysinfoAddSystem(cmd, source->system, !host);
-    if (source->nbaseBoard > 0)
-        vireoSysinfoAddBoard(cmd, &source->baseBoard[0]);
+    for (i = 0; i < source->nbaseBoard; i++)
+        vireoSysinfoAddBoard(cmd, &source->baseBoard[i]);
     if (source->chassis)
         vireoSysinfoAddChassis(cmd, source->chassis);
     for (i = 0; source->oemStrings && i < source->oemStrings->nvalues; i++) {
@@ -205,8 +205,6 @@ vireoSysinfoValidate(const virDomainDef *def)
 
     if (files && vireoFirmwareBootsDirectly(def))
         what = "<sysinfo type='fwcfg'> without firmware";
-    else if (smbios && smbios->nbaseBoard > 1)
-        what = "more than one <baseBoard>";
     else if (def->os.smbios_mode == VIR_DOMAIN_SMBIOS_SYSINFO && !smbios)
         what = "<smbios mode='sysinfo'> without <sysinfo type='smbios'>";
     for (i = 0; files && i < files->nfw_cfgs; i++) {

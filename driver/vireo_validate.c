@@ -63,10 +63,12 @@ vireoValidateCPU(const virDomainDef *def)
     const virCPUDef *cpu = def->cpu;
     const vireoValidateRefusal refusals[] = {
         { def->placement_mode == VIR_DOMAIN_CPU_PLACEMENT_MODE_AUTO, "<vcpu placement='auto'>" },
-        { cpu->cache != NULL, "<cpu><cache>" },
-        { cpu->addr != NULL, "<cpu><maxphysaddr>" },
-        { cpu->vendor_id != NULL, "<cpu><model vendor_id>" },
-        { cpu->migratable == VIR_TRISTATE_SWITCH_ON, "<cpu migratable='on'>" },
+        /* Every guest sees the host's caches, with its own topology. */
+        { cpu->cache && (cpu->cache->mode != VIR_CPU_CACHE_MODE_PASSTHROUGH ||
+                         cpu->cache->level != -1),
+          "<cpu><cache> other than mode='passthrough'" },
+        { cpu->addr && cpu->addr->mode == VIR_CPU_MAX_PHYS_ADDR_MODE_EMULATE && cpu->addr->bits < 0,
+          "<cpu><maxphysaddr mode='emulate'> without bits" },
         { virDomainNumaHasHMAT(def->numa), "<cpu><numa><cell><cache> and <interconnects>" },
     };
 
@@ -153,10 +155,7 @@ static int
 vireoValidateHyperv(const virDomainDef *def)
 {
     const vireoValidateRefusal refusals[] = {
-        { def->features[VIR_DOMAIN_FEATURE_HYPERV] == VIR_DOMAIN_HYPERV_MODE_PASSTHROUGH,
-          "<hyperv mode='passthrough'>" },
         { def->hyperv_features[VIR_DOMAIN_HYPERV_EVMCS] == VIR_TRISTATE_SWITCH_ON, "<hyperv><evmcs>" },
-        { def->hyperv_features[VIR_DOMAIN_HYPERV_AVIC] == VIR_TRISTATE_SWITCH_ON, "<hyperv><avic>" },
     };
 
     return vireoValidateRefuse(refusals);

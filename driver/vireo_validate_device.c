@@ -30,12 +30,11 @@ vireoValidateInfo(const virDomainDeviceInfo *info)
 {
     const vireoValidateRefusal refusals[] = {
         { info->acpiIndex > 0, "<acpi index>" },
-        { info->romenabled != VIR_TRISTATE_BOOL_ABSENT ||
-          info->rombar != VIR_TRISTATE_SWITCH_ABSENT || info->romfile, "<rom>" },
+        { info->romfile != NULL, "<rom file>" },
+        { info->romenabled == VIR_TRISTATE_BOOL_YES, "<rom enabled='yes'>" },
+        { info->rombar == VIR_TRISTATE_SWITCH_ON, "<rom bar='on'>" },
         { info->type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_PCI &&
           info->addr.pci.domain != 0, "a PCI domain other than 0" },
-        { info->type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_PCI &&
-          info->addr.pci.multi == VIR_TRISTATE_SWITCH_ON, "<address multifunction='on'>" },
     };
 
     return vireoValidateRefuse(refusals);
@@ -436,6 +435,18 @@ vireoValidateController(const virDomainControllerDef *controller,
         if (controller->model == VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT_PORT &&
             opts->modelName == VIR_DOMAIN_CONTROLLER_PCI_MODEL_NAME_PCIE_ROOT_PORT)
             return 0;
+        if (controller->model == VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT_PORT) {
+            virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                           _("Vireo does not support a root port with <model name='%s'/>, only 'pcie-root-port'"),
+                           virDomainControllerPCIModelNameTypeToString(opts->modelName));
+            return -1;
+        }
+        if (controller->model != VIR_DOMAIN_CONTROLLER_MODEL_PCIE_ROOT) {
+            virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                           _("Vireo does not support <controller type='pci' model='%s'>, only 'pcie-root' and 'pcie-root-port'"),
+                           NULLSTR(virDomainControllerModelPCITypeToString(controller->model)));
+            return -1;
+        }
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
                        _("Vireo does not support <controller type='pci' model='%s'> as it is set"),
                        NULLSTR(virDomainControllerModelPCITypeToString(controller->model)));

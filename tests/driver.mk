@@ -5,7 +5,9 @@ driver_test_data = \
 	clock \
 	cpu-boot-actions \
 	cpu-custom \
+	cpu-details \
 	cpu-hotplug \
+	cpu-migratable \
 	disks \
 	graphics \
 	graphics-socket \
@@ -21,6 +23,7 @@ driver_test_data = \
 	memory-devices \
 	memory-file \
 	minimal \
+	multifunction \
 	namespace \
 	numa \
 	rng-panic-balloon \

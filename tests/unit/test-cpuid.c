@@ -123,6 +123,27 @@ static void test_hyperv(void)
 	g_assert_cmphex(cpuid_find(cpuid, 0x40000110, 0)->eax, ==, 2000000);
 }
 
+/* All that KVM has, and of what needs another one only that whose need is met. */
+static void test_hyperv_passthrough(void)
+{
+	g_autofree struct kvm_cpuid2 *supported = new_hyperv();
+	HypervConfig hyperv = { .passthrough = true };
+
+	g_assert_true(hyperv_is_wanted(&hyperv));
+	hyperv_resolve(&hyperv, supported);
+	g_assert_true(hyperv.relaxed && hyperv.vapic && hyperv.vpindex && hyperv.runtime &&
+		      hyperv.crash && hyperv.time && hyperv.synic && hyperv.frequencies &&
+		      hyperv.reenlightenment && hyperv.tlbflush && hyperv.ipi);
+	g_assert_false(hyperv.stimer || hyperv.stimer_direct || hyperv.reset || hyperv.avic);
+	supported->entries[0].eax &= ~(1u << 6);
+	hyperv = (HypervConfig){ .passthrough = true };
+	hyperv_resolve(&hyperv, supported);
+	g_assert_false(hyperv.vpindex || hyperv.synic || hyperv.tlbflush || hyperv.ipi);
+	hyperv = (HypervConfig){ .avic = true };
+	hyperv_resolve(&hyperv, supported);
+	g_assert_false(hyperv.relaxed);
+}
+
 static void test_apic_ids(void)
 {
 	CpuTopology flat = topology_of(4, 1, 1, 1);
@@ -170,6 +191,9 @@ static void test_topology(void)
 	/* AMD's counts stay alone on Intel. */
 	g_assert_cmphex(cpuid_find(cpuid, 0x80000008, 0)->ecx, ==, 0x7fff);
 	g_assert_cmpuint(cpuid_physical_bits(cpuid), ==, 48);
+	cpuid_set_physical_bits(cpuid, 40);
+	g_assert_cmpuint(cpuid_physical_bits(cpuid), ==, 40);
+	g_assert_cmphex(cpuid_find(cpuid, 0x80000008, 0)->eax, ==, 0x3928);
 }
 
 static void test_amd(void)
@@ -209,5 +233,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/cpuid/amd", test_amd);
 	g_test_add_func("/cpuid/hypervisor", test_hypervisor);
 	g_test_add_func("/cpuid/hyperv", test_hyperv);
+	g_test_add_func("/cpuid/hyperv-passthrough", test_hyperv_passthrough);
 	return g_test_run();
 }

@@ -182,7 +182,15 @@ static const testRefusal testRefusals[] = {
       "", "mode='restrictive'" },
     { "scheduler", "", "<cputune><vcpusched vcpus='0' scheduler='fifo' priority='1'/></cputune>", "",
       "<cputune>" },
-    { "hyperv", "", "<features><hyperv mode='passthrough'/></features>", "", "<hyperv mode='passthrough'>" },
+    { "cpu-cache", "", "<cpu mode='host-passthrough'><cache mode='emulate' level='3'/></cpu>", "",
+      "<cpu><cache>" },
+    { "cpu-maxphysaddr", "", "<cpu mode='host-passthrough'><maxphysaddr mode='emulate'/></cpu>", "",
+      "<maxphysaddr" },
+    { "acpi-index", "", "", DISK("type='file'", "<driver type='raw'/><acpi index='3'/>" VDA), "<acpi index>" },
+    { "rom-file", "", "", "<interface type='ethernet'><model type='virtio'/><rom file='/r'/></interface>",
+      "<rom file>" },
+    { "root-port-model", "", "", "<controller type='pci' index='1' model='pcie-root-port'>"
+      "<model name='ioh3420'/></controller>", "'ioh3420'" },
     { "hyperv-evmcs", "", "<features><hyperv><evmcs state='on'/></hyperv></features>", "", "<evmcs>" },
     { "smm", "", "<features><smm state='on'/></features>", "", "<smm>" },
     { "kvm-hidden", "", "<features><kvm><hidden state='on'/></kvm></features>", "", "<kvm>" },
@@ -368,6 +376,32 @@ testHotplugAddress(void)
     g_assert_nonnull(strstr(virGetLastErrorMessage(), "root port"));
 }
 
+/* Functions of one slot come with the domain and stay: one by one they cannot go. */
+static void
+testHotplugFunctions(void)
+{
+    g_autofree char *xml = testDomain("", "", "<interface type='ethernet'><mac address='52:54:00:00:00:01'/>"
+                                      "<address type='pci' bus='0x01' slot='0x00' function='0x0'/></interface>"
+                                      "<interface type='ethernet'><mac address='52:54:00:00:00:02'/>"
+                                      "<address type='pci' bus='0x01' slot='0x00' function='0x1'/></interface>"
+                                      "<rng model='virtio'><backend model='random'/></rng>");
+    g_autoptr(virDomainDef) def = testParse(xml);
+    const char *third = "<interface type='ethernet'>"
+        "<address type='pci' bus='0x01' slot='0x00' function='0x2'/></interface>";
+    g_autoptr(virDomainDeviceDef) dev = NULL;
+
+    g_assert_nonnull(def);
+    g_assert_cmpint(def->nets[0]->info.addr.pci.multi, ==, VIR_TRISTATE_SWITCH_ON);
+    g_assert_cmpint(def->nets[1]->info.addr.pci.multi, ==, VIR_TRISTATE_SWITCH_ABSENT);
+    g_assert_cmpint(vireoAddressCheckDetach(def, &def->nets[0]->info), ==, -1);
+    g_assert_cmpint(vireoAddressCheckDetach(def, &def->nets[1]->info), ==, -1);
+    g_assert_cmpint(vireoAddressCheckDetach(def, &def->rngs[0]->info), ==, 0);
+    dev = virDomainDeviceDefParse(third, def, driver.xmlopt, NULL, VIR_DOMAIN_DEF_PARSE_INACTIVE);
+    g_assert_nonnull(dev);
+    g_assert_cmpint(vireoAddressAssignDevice(def, dev), ==, -1);
+    g_assert_nonnull(strstr(virGetLastErrorMessage(), "only function 0"));
+}
+
 static void
 testDomainCapabilities(void)
 {
@@ -530,6 +564,7 @@ main(int argc, char **argv)
     }
     g_test_add_func("/driver/address/collision", testCollision);
     g_test_add_func("/driver/address/hotplug", testHotplugAddress);
+    g_test_add_func("/driver/address/hotplug-functions", testHotplugFunctions);
     g_test_add_func("/driver/domcapabilities", testDomainCapabilities);
     g_test_add_func("/driver/graphics/settings", testGraphicsSettings);
     g_test_add_func("/driver/firmware/variables", testFirmwareVariables);

@@ -99,6 +99,7 @@ static void test_structures(void)
 	parse(&config, "type=0,vendor=Maker,version=1.2,date=01/02/2003,release=4.5,uefi=on");
 	parse(&config, "type=1,manufacturer=A,,B,serial=123");
 	parse(&config, "type=2,product=Board");
+	parse(&config, "type=2,product=Riser");
 	parse(&config, "type=3,asset=Tag");
 	parse(&config, "type=11,value=one");
 	parse(&config, "type=11,value=");
@@ -120,6 +121,7 @@ static void test_structures(void)
 	g_assert_null(string_of(structure, 0x19));
 	g_assert_cmpmem(structure + 8, 8, "\xbd\xfd\xa5\xc7\xaf\xed\x55\x94", 8);
 	g_assert_cmpmem(structure + 16, 8, uuid + 8, 8);
+	g_assert_cmpuint(count(tables, 2), ==, 2);
 	g_assert_cmpstr(string_of(find(tables, 2), 5), ==, "Board");
 	g_assert_cmpstr(string_of(find(tables, 3), 8), ==, "Tag");
 	g_assert_cmpuint(count(tables, 4), ==, 2);

@@ -16,11 +16,13 @@
 #include "vmm/config/options.h"
 #include "vmm/config/property.h"
 
-#define TEXT(key, part, field)                                                                     \
+#define TEXT_AT(key, at)                                                                           \
 	{                                                                                          \
-		.name = (key), .kind = PROPERTY_STRING,                                            \
-		.offset = offsetof(SmbiosConfig, part.field)                                       \
+		.name = (key), .kind = PROPERTY_STRING, .offset = (at)                             \
 	}
+#define BOARD_TEXT(key) TEXT_AT(#key, offsetof(SmbiosBoard, key))
+#define TEXT(key, part, field)                                                                     \
+	TEXT_AT(key, offsetof(SmbiosConfig, part.field))
 
 static const Property bios_properties[] = {
 	TEXT("vendor", bios, vendor),
@@ -43,12 +45,12 @@ static const Property system_properties[] = {
 };
 
 static const Property board_properties[] = {
-	TEXT("manufacturer", board, manufacturer),
-	TEXT("product", board, product),
-	TEXT("version", board, version),
-	TEXT("serial", board, serial),
-	TEXT("asset", board, asset),
-	TEXT("location", board, location),
+	BOARD_TEXT(manufacturer),
+	BOARD_TEXT(product),
+	BOARD_TEXT(version),
+	BOARD_TEXT(serial),
+	BOARD_TEXT(asset),
+	BOARD_TEXT(location),
 	PROPERTY_END,
 };
 
@@ -82,12 +84,13 @@ static const Property memory_properties[] = {
 	PROPERTY_END,
 };
 
+/* Of SmbiosConfig; a type that can be given several times has a function of its own. */
 static const struct {
 	const char *type;
 	const Property *properties;
 } tables[] = {
-	{ "0", bios_properties },    { "1", system_properties },    { "2", board_properties },
-	{ "3", chassis_properties }, { "4", processor_properties }, { "17", memory_properties },
+	{ "0", bios_properties },      { "1", system_properties },  { "3", chassis_properties },
+	{ "4", processor_properties }, { "17", memory_properties },
 };
 
 static bool add_oem_string(SmbiosConfig *config, json_object *options, GError **error)
@@ -103,7 +106,7 @@ static bool add_oem_string(SmbiosConfig *config, json_object *options, GError **
 	return true;
 }
 
-static bool set_properties(SmbiosConfig *config, const Property *properties, const char *type,
+static bool set_properties(void *object, const Property *properties, const char *type,
 			   json_object *options, GError **error)
 {
 	bool done = true;
@@ -114,10 +117,25 @@ static bool set_properties(SmbiosConfig *config, const Property *properties, con
 
 		if (!done || strcmp(key, "type") == 0)
 			continue;
-		done = property ? property_set(property, config, value, error)
+		done = property ? property_set(property, object, value, error)
 				: error_fail(error, "type %s has no '%s'", type, key);
 	}
 	return done;
+}
+
+static void board_free(gpointer board)
+{
+	properties_clear(board_properties, board);
+	g_free(board);
+}
+
+static bool add_board(SmbiosConfig *config, json_object *options, GError **error)
+{
+	if (!config->boards)
+		config->boards = g_ptr_array_new_with_free_func(board_free);
+	g_ptr_array_add(config->boards, g_new0(SmbiosBoard, 1));
+	return set_properties(config->boards->pdata[config->boards->len - 1], board_properties, "2",
+			      options, error);
 }
 
 /* "major.minor", two bytes. */
@@ -155,11 +173,12 @@ bool smbios_config_parse(SmbiosConfig *config, const char *text, GError **error)
 	type = json_object_get_string(value);
 	if (strcmp(type, "11") == 0)
 		return add_oem_string(config, options, error);
+	if (strcmp(type, "2") == 0)
+		return add_board(config, options, error);
 	for (unsigned i = 0; i < G_N_ELEMENTS(tables); i++) {
 		if (strcmp(type, tables[i].type) != 0)
 			continue;
 		config->bios.given |= tables[i].properties == bios_properties;
-		config->board.given |= tables[i].properties == board_properties;
 		return set_properties(config, tables[i].properties, type, options, error) &&
 		       check_values(config, error);
 	}
@@ -170,5 +189,6 @@ void smbios_config_clear(SmbiosConfig *config)
 {
 	for (unsigned i = 0; i < G_N_ELEMENTS(tables); i++)
 		properties_clear(tables[i].properties, config);
+	g_clear_pointer(&config->boards, g_ptr_array_unref);
 	g_clear_pointer(&config->oem_strings, g_ptr_array_unref);
 }

@@ -9,7 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Strings are NULL where nothing was said. */
+/* Strings are NULL where nothing was said, here and below. */
+typedef struct SmbiosBoard {
+	char *manufacturer, *product, *version, *serial, *asset, *location;
+} SmbiosBoard;
+
 typedef struct SmbiosConfig {
 	struct {
 		char *vendor, *version, *date, *release;
@@ -18,10 +22,7 @@ typedef struct SmbiosConfig {
 	struct {
 		char *manufacturer, *product, *version, *serial, *uuid, *sku, *family;
 	} system; /* type 1 */
-	struct {
-		char *manufacturer, *product, *version, *serial, *asset, *location;
-		bool given;
-	} board; /* type 2 */
+	GPtrArray *boards; /* type 2, a SmbiosBoard * for each -smbios type=2; NULL: none */
 	struct {
 		char *manufacturer, *version, *serial, *asset, *sku;
 	} chassis; /* type 3 */

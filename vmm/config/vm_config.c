@@ -334,6 +334,7 @@ void vm_config_free(VmConfig *config)
 	g_free(config->memory_backend);
 	numa_config_free(config->numa);
 	g_free(config->cpu_model);
+	g_free(config->cpu_vendor);
 	g_free(config->hyperv.vendor_id);
 	g_free(config->kernel);
 	g_free(config->initrd);

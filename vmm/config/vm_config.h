@@ -90,7 +90,8 @@ typedef enum VmHelp {
 /* -cpu ...,hv-NAME: what hyperv.h has. */
 typedef struct HypervConfig {
 	bool relaxed, vapic, vpindex, runtime, crash, time, synic, stimer, stimer_direct, reset;
-	bool frequencies, reenlightenment, tlbflush, ipi;
+	bool frequencies, reenlightenment, tlbflush, ipi, avic;
+	bool passthrough;   /* all that KVM has */
 	uint32_t spinlocks; /* how often a guest tries before it says so; 0: not given */
 	char *vendor_id;    /* NULL: Microsoft's */
 } HypervConfig;
@@ -118,6 +119,8 @@ typedef struct VmConfig {
 	GPtrArray *cpu_features; /* CpuFeatureSetting * */
 	bool cpu_check;		 /* warn of what the host lacks of the model */
 	bool cpu_enforce;	 /* or do not start then */
+	char *cpu_vendor;	 /* 12 letters in place of the model's; NULL: not given */
+	uint32_t cpu_physical_bits; /* of an address; 0: the host's */
 	HypervConfig hyperv;
 
 	char *kernel, *initrd, *append; /* NULL if not given */

@@ -11,6 +11,8 @@
 #include "vmm/x86/cpuid.h"
 #include "vmm/x86/hyperv.h"
 
+#include <string.h>
+
 bool machine_host_cpu(Machine *machine, CpuDescription *host, GError **error)
 {
 	CpuDescription supported = { 0 };
@@ -74,13 +76,17 @@ static bool describe_cpu(Machine *machine, GError **error)
 
 static bool add_hyperv(Machine *machine, GError **error)
 {
-	const HypervConfig *hyperv = &machine->config->hyperv;
+	HypervConfig *hyperv = &machine->hyperv;
 	g_autofree struct kvm_cpuid2 *supported = NULL;
 
+	*hyperv = machine->config->hyperv; /* whose text stays the configuration's */
 	if (!hyperv_is_wanted(hyperv))
 		return true;
 	supported = kvm_supported_hyperv_cpuid(machine->kvm, error);
-	return supported && hyperv_add_leaves(machine->cpu.cpuid, hyperv, supported, error);
+	if (!supported)
+		return false;
+	hyperv_resolve(hyperv, supported);
+	return hyperv_add_leaves(machine->cpu.cpuid, hyperv, supported, error);
 }
 
 /* What Hyper-V's leaves promise of this vCPU and KVM does not do by itself. */
@@ -94,11 +100,29 @@ static bool enable_hyperv(const HypervConfig *hyperv, KvmVcpu *vcpu, unsigned in
 	return !hyperv->synic || kvm_vcpu_enable_synic(vcpu, error);
 }
 
+/* What -cpu changes in any model. */
+static bool change_model(const VmConfig *config, CpuDescription *cpu, GError **error)
+{
+	unsigned host_bits = cpuid_physical_bits(cpu->cpuid);
+
+	if (config->cpu_vendor && strlen(config->cpu_vendor) != CPU_VENDOR_LENGTH)
+		return error_fail(error, "vendor=%s does not have %u letters", config->cpu_vendor,
+				  CPU_VENDOR_LENGTH);
+	if (config->cpu_physical_bits > host_bits)
+		return error_fail(error, "phys-bits=%u are more than this host's %u",
+				  config->cpu_physical_bits, host_bits);
+	if (config->cpu_vendor)
+		cpu_set_vendor(cpu, config->cpu_vendor);
+	if (config->cpu_physical_bits)
+		cpuid_set_physical_bits(cpu->cpuid, config->cpu_physical_bits);
+	return true;
+}
+
 bool machine_describe_cpu(Machine *machine, unsigned tsc_khz, GError **error)
 {
 	const VmConfig *config = machine->config;
 
-	if (!describe_cpu(machine, error)) {
+	if (!describe_cpu(machine, error) || !change_model(config, &machine->cpu, error)) {
 		g_prefix_error(error, "-cpu %s: ", config->cpu_model);
 		return false;
 	}
@@ -131,5 +155,5 @@ bool machine_set_cpu_model(Machine *machine, KvmVcpu *vcpu, unsigned index, GErr
 	if (!kvm_vcpu_set_cpuid(vcpu, machine->cpu.cpuid, error))
 		return false;
 	set_feature_msrs(&machine->cpu, vcpu);
-	return enable_hyperv(&machine->config->hyperv, vcpu, index, error);
+	return enable_hyperv(&machine->hyperv, vcpu, index, error);
 }

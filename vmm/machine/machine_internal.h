@@ -79,6 +79,7 @@ struct Machine {
 	bool ram_written; /* something was loaded into RAM before */
 
 	CpuDescription cpu; /* what every vCPU's CPUID says, but for cpuid_set_cpu() */
+	HypervConfig hyperv; /* of it: the configuration's, with what that leaves to the host */
 	MachineCpu *cpus;
 	unsigned n_cpus; /* places for them */
 	GMutex cpu_lock;

@@ -185,7 +185,7 @@ static bool is_amd_vendor(const CpuDescription *cpu)
 	return entry && (entry->ebx == 0x68747541 /* Auth */ || entry->ebx == 0x6f677948 /* Hygo */);
 }
 
-static void set_vendor(CpuDescription *cpu, const char *vendor)
+void cpu_set_vendor(CpuDescription *cpu, const char *vendor)
 {
 	static const uint32_t leaves[] = { 0, 0x80000000 };
 
@@ -241,7 +241,7 @@ static void set_model(const CpuModel *model, const CpuDescription *host, CpuDesc
 {
 	g_auto(GStrv) names = g_strsplit(model->features, " ", -1);
 
-	set_vendor(cpu, model->vendor);
+	cpu_set_vendor(cpu, model->vendor);
 	set_signature(cpu, model);
 	set_brand(cpu, model);
 	drop_leaves(cpu, is_amd_vendor(cpu));

@@ -47,5 +47,11 @@ bool cpu_model_describe(const CpuModel *model, const GPtrArray *settings,
 			const CpuDescription *host, unsigned extra, CpuDescription *cpu,
 			GError **error);
 
+/* How many letters the name of a CPU's vendor has. */
+#define CPU_VENDOR_LENGTH 12u
+
+/* Let CPUID of @cpu name @vendor, CPU_VENDOR_LENGTH letters, as the maker; "": as it is. */
+void cpu_set_vendor(CpuDescription *cpu, const char *vendor);
+
 /* Print "-cpu help": the models, and the names of the features. */
 void cpu_models_print_help(FILE *stream);

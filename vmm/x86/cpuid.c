@@ -101,6 +101,15 @@ unsigned cpuid_physical_bits(const struct kvm_cpuid2 *cpuid)
 	return bits ? bits : 36;
 }
 
+void cpuid_set_physical_bits(struct kvm_cpuid2 *cpuid, unsigned bits)
+{
+	struct kvm_cpuid_entry2 *entry = find_entry(cpuid, 0x80000008, 0);
+
+	/* Bits 16 to 23, 0 here: what a guest of this machine has is the same (APM volume 3, §E.4.7). */
+	if (entry)
+		entry->eax = (entry->eax & 0xff00ff00) | bits;
+}
+
 /* How many logical CPUs share a cache of @level: those of a core, or for the last level of a die. */
 static unsigned cache_sharers(const CpuTopology *topology, unsigned level)
 {

@@ -44,3 +44,6 @@ void cpuid_set_cpu(struct kvm_cpuid2 *cpuid, const CpuTopology *topology, unsign
 
 /* How many bits a physical address has (leaf 0x80000008; 36 where there is none). */
 unsigned cpuid_physical_bits(const struct kvm_cpuid2 *cpuid);
+
+/* Say that there are @bits, where there is that leaf. Any thread. */
+void cpuid_set_physical_bits(struct kvm_cpuid2 *cpuid, unsigned bits);

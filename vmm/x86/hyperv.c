@@ -56,6 +56,7 @@ static const Enlightenment enlightenments[] = {
 	{ "hv-reenlightenment", AT(reenlightenment), 1u << 13, 0, 0, 0 },
 	{ "hv-tlbflush", AT(tlbflush), 0, 0, 1u << 2 | 1u << 11, AT(vpindex) },
 	{ "hv-ipi", AT(ipi), 0, 0, 1u << 10 | 1u << 11, AT(vpindex) },
+	{ "hv-avic", AT(avic), 0, 0, 1u << 9, 0 },
 };
 
 static bool is_on(const HypervConfig *hyperv, size_t offset)
@@ -78,7 +79,7 @@ bool hyperv_is_wanted(const HypervConfig *hyperv)
 		if (is_on(hyperv, enlightenments[i].offset))
 			return true;
 	}
-	return hyperv->spinlocks != 0 || hyperv->vendor_id;
+	return hyperv->spinlocks != 0 || hyperv->vendor_id || hyperv->passthrough;
 }
 
 /* Make room at the place that is looked at first. */
@@ -107,6 +108,15 @@ static bool check_one(const Enlightenment *one, const HypervConfig *hyperv,
 	    (one->features_edx & ~features->edx) || (one->recommendation & ~advice->eax))
 		return error_fail(error, "this host's KVM has no %s", one->name);
 	return true;
+}
+
+void hyperv_resolve(HypervConfig *hyperv, const struct kvm_cpuid2 *supported)
+{
+	/* What another one needs comes before it. */
+	for (unsigned i = 0; hyperv->passthrough && i < G_N_ELEMENTS(enlightenments); i++) {
+		if (check_one(&enlightenments[i], hyperv, supported, NULL))
+			*(bool *)((char *)hyperv + enlightenments[i].offset) = true;
+	}
 }
 
 static void add_leaf(struct kvm_cpuid2 *cpuid, uint32_t leaf, uint32_t eax, uint32_t ebx,

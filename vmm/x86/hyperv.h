@@ -21,6 +21,12 @@
 /* Whether @hyperv asks for anything. Any thread, all of these. */
 bool hyperv_is_wanted(const HypervConfig *hyperv);
 
+/*
+ * Where @hyperv asks for all that KVM has, switch on in it what @supported
+ * (KVM_GET_SUPPORTED_HV_CPUID) has.
+ */
+void hyperv_resolve(HypervConfig *hyperv, const struct kvm_cpuid2 *supported);
+
 /* Leaves that hyperv_add_leaves() adds. */
 #define HYPERV_ENTRIES 6u
 

@@ -167,20 +167,20 @@ static void add_system(const SmbiosMachine *machine, GByteArray *tables)
 }
 
 /* §7.3 */
-static void add_board(const SmbiosConfig *config, GByteArray *tables)
+static void add_board(const SmbiosBoard *board, unsigned index, GByteArray *tables)
 {
 	Structure structure;
 
-	begin(&structure, TYPE_BOARD, HANDLE(TYPE_BOARD));
-	string(&structure, or_else(config->board.manufacturer, MANUFACTURER));
-	string(&structure, or_else(config->board.product, MACHINE_TYPE_ALIAS));
-	string(&structure, or_else(config->board.version, MACHINE_TYPE_NAME));
-	string(&structure, config->board.serial);
-	string(&structure, config->board.asset);
-	number(&structure, 1, 1); /* a hosting board */
-	string(&structure, config->board.location);
+	begin(&structure, TYPE_BOARD, (uint16_t)(HANDLE(TYPE_BOARD) + index));
+	string(&structure, or_else(board->manufacturer, MANUFACTURER));
+	string(&structure, or_else(board->product, MACHINE_TYPE_ALIAS));
+	string(&structure, or_else(board->version, MACHINE_TYPE_NAME));
+	string(&structure, board->serial);
+	string(&structure, board->asset);
+	number(&structure, index == 0 ? 1 : 0, 1); /* the first is the hosting board */
+	string(&structure, board->location);
 	number(&structure, HANDLE(TYPE_CHASSIS), 2);
-	number(&structure, 0x0a, 1); /* motherboard */
+	number(&structure, index == 0 ? 0x0a : 2, 1); /* motherboard; others: unknown */
 	number(&structure, 0, 1);
 	end(&structure, tables);
 }
@@ -381,8 +381,8 @@ GByteArray *smbios_build(const SmbiosMachine *machine)
 	if (config->bios.given || !machine->has_bios)
 		add_bios(machine, tables);
 	add_system(machine, tables);
-	if (config->board.given)
-		add_board(config, tables);
+	for (unsigned i = 0; config->boards && i < MIN(config->boards->len, 0x100); i++)
+		add_board(config->boards->pdata[i], i, tables);
 	add_chassis(config, tables);
 	for (unsigned i = 0; i < MIN(machine->cpus->sockets, 0x100); i++)
 		add_processor(machine, i, tables);
