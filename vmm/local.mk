@@ -276,6 +276,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_net.c vmm/virtio/virtio_net.h vmm/virtio/virtio_net_internal.h \
 	vmm/virtio/virtio_net_data.c vmm/virtio/virtio_net_control.c \
 	vmm/virtio/virtio_net_filter.c vmm/virtio/virtio_net_filter.h \
+	vmm/virtio/virtio_net_rss.c vmm/virtio/virtio_net_rss.h \
 	vmm/virtio/virtio_pci.c vmm/virtio/virtio_pci.h \
 	vmm/virtio/virtio_mem.c vmm/virtio/virtio_mem.h \
 	vmm/virtio/virtio_queue.c vmm/virtio/virtio_shares.c \

@@ -115,6 +115,83 @@ static void test_offloads(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(offloads_now(fixture->netdev), ==, 0);
 }
 
+/* What of offloads a card with @options offers over a netdev that has @offloads. */
+static uint64_t offered_offloads(Fixture *fixture, unsigned offloads, const char *options)
+{
+	/* §5.1.3: both sides' of TCP and UDP, and GSO. */
+	const uint64_t mask = 0x7fc3 | VIRTIO_FEATURE(54) | VIRTIO_FEATURE(55) | VIRTIO_FEATURE(56);
+	g_autofree Netdev *netdev = g_new0(Netdev, 1);
+	g_autofree char *all = g_strconcat("netdev=other,", options, NULL);
+	VirtioDriver driver = {};
+	uint64_t offered;
+	Device *device;
+
+	netdev->supported = offloads;
+	netdev->n_queues = 1;
+	fake_machine_set_netdev(fixture->fake, "other", netdev);
+	device = fake_machine_add(fixture->fake, &virtio_net_type.pci.device, all);
+	virtio_driver_probe(&driver, fixture->fake, device);
+	offered = virtio_driver_offered(&driver) & mask;
+	fake_machine_remove(fixture->fake, device);
+	return offered;
+}
+
+static void test_offered(Fixture *fixture, gconstpointer data)
+{
+	const uint64_t uso = VIRTIO_FEATURE(54) | VIRTIO_FEATURE(55) | VIRTIO_FEATURE(56);
+	const unsigned tso = NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_TSO4 | NET_OFFLOAD_TSO6;
+	const unsigned no_uso = NET_OFFLOADS_ALL & ~(NET_OFFLOAD_USO4 | NET_OFFLOAD_USO6);
+
+	(void)data;
+	fake_machine_remove(fixture->fake, fixture->device);
+	fixture->device = NULL;
+	g_assert_cmphex(offered_offloads(fixture, 0, "gso=on"), ==, 0);
+	g_assert_cmphex(offered_offloads(fixture, tso, "gso=on"), ==, 0x1983);
+	g_assert_cmphex(offered_offloads(fixture, no_uso, "mrg_rxbuf=off"), ==, 0x7f83);
+	g_assert_cmphex(offered_offloads(fixture, NET_OFFLOADS_ALL, "mq=off"), ==, 0x7f83 | uso);
+	g_assert_cmphex(offered_offloads(fixture, NET_OFFLOADS_ALL, "gso=on"), ==, 0x7fc3 | uso);
+	/* Each by itself, and with what it is needed for. */
+	g_assert_cmphex(offered_offloads(fixture, no_uso, "csum=off,gso=on"), ==, 0x0782);
+	g_assert_cmphex(offered_offloads(fixture, no_uso, "guest_csum=off"), ==, 0x7801);
+	g_assert_cmphex(offered_offloads(fixture, no_uso, "host_tso4=off,gso=on"), ==, 0x7783);
+	g_assert_cmphex(offered_offloads(fixture, no_uso, "host_tso4=off,host_tso6=off"), ==,
+			0x4783);
+	g_assert_cmphex(offered_offloads(fixture, no_uso, "host_ecn=off,host_ufo=off"), ==, 0x1f83);
+	g_assert_cmphex(offered_offloads(fixture, no_uso, "guest_tso4=off,guest_tso6=off"), ==,
+			0x7c03);
+	g_assert_cmphex(offered_offloads(fixture, no_uso, "guest_ecn=off,guest_ufo=off"), ==,
+			0x7983);
+	g_assert_cmphex(offered_offloads(fixture, NET_OFFLOADS_ALL,
+					 "guest_uso4=off,guest_uso6=off,host_uso=off"),
+			==, 0x7f83);
+	g_assert_cmphex(offered_offloads(fixture, NET_OFFLOADS_ALL, "csum=off,guest_csum=off"), ==,
+			0);
+}
+
+/* Segments of UDP: both sides', down to the netdev, and taken back by command. */
+static void test_udp_segments(Fixture *fixture, gconstpointer data)
+{
+	const uint64_t features = VIRTIO_FEATURE(1) | VIRTIO_FEATURE(54) | VIRTIO_FEATURE(55);
+	const unsigned uso = NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_USO4 | NET_OFFLOAD_USO6;
+	uint64_t wanted = VIRTIO_FEATURE(1) | VIRTIO_FEATURE(54);
+
+	(void)data;
+	fake_machine_remove(fixture->fake, fixture->device);
+	fixture->netdev->supported = NET_OFFLOADS_ALL;
+	fixture->device = fake_machine_add(fixture->fake, &virtio_net_type.pci.device,
+					   "netdev=net0,mac=52:54:00:01:02:03");
+	virtio_driver_probe(&fixture->driver, fixture->fake, fixture->device);
+	virtio_driver_start(&fixture->driver,
+			    features | VIRTIO_FEATURE(2) | VIRTIO_FEATURE(17) | VIRTIO_FEATURE(56));
+	g_assert_cmpuint(offloads_now(fixture->netdev), ==, uso);
+	g_assert_cmpuint(control(fixture, 5, 0, &wanted, 8), ==, 0);
+	g_assert_cmpuint(offloads_now(fixture->netdev), ==, uso & ~NET_OFFLOAD_USO6);
+	wanted = VIRTIO_FEATURE(56); /* of sending: that is not asked for so */
+	g_assert_cmpuint(control(fixture, 5, 0, &wanted, 8), ==, 1);
+	virtio_driver_start(&fixture->driver, features & ~VIRTIO_FEATURE(55));
+	g_assert_cmpuint(offloads_now(fixture->netdev), ==, uso & ~NET_OFFLOAD_USO6);
+}
+
 static void test_config(Fixture *fixture, gconstpointer data)
 {
 	VirtioDriver *driver = &fixture->driver;
@@ -254,6 +331,8 @@ int main(int argc, char **argv)
 	net_fixture_add("filter", test_filter, NULL);
 	net_fixture_add("bad-commands", test_bad_commands, NULL);
 	net_fixture_add("offloads", test_offloads, NULL);
+	net_fixture_add("offered", test_offered, NULL);
+	net_fixture_add("udp-segments", test_udp_segments, NULL);
 	net_fixture_add("config", test_config, "host_mtu=9000");
 	net_fixture_add("pause", test_pause, NULL);
 	net_fixture_add("unplug-while-busy", test_unplug_while_busy, NULL);

@@ -26,8 +26,7 @@ const char *netdev_chardev(const Netdev *netdev)
 
 bool netdev_has_vhost(const Netdev *netdev)
 {
-	(void)netdev;
-	return false;
+	return netdev->has_vhost;
 }
 
 NetdevVhost netdev_get_vhost(const Netdev *netdev, unsigned queue)
@@ -204,6 +203,14 @@ static void arrived(gpointer data)
 	poll_readable(data);
 }
 
+void arrive_bytes(Fixture *fixture, unsigned queue, uint8_t *bytes, size_t size)
+{
+	g_mutex_lock(&fixture->netdev->lock);
+	g_queue_push_tail(&fixture->netdev->to_receive[queue], g_bytes_new_take(bytes, size));
+	g_mutex_unlock(&fixture->netdev->lock);
+	io_loop_post(fixture->loop, arrived, fixture->netdev);
+}
+
 void arrive_at(Fixture *fixture, unsigned queue, const char *mac, uint16_t type, uint16_t tag,
 	       size_t size)
 {
@@ -216,10 +223,7 @@ void arrive_at(Fixture *fixture, unsigned queue, const char *mac, uint16_t type,
 	bytes[NET_HEADER_SIZE + 13] = (uint8_t)type;
 	bytes[NET_HEADER_SIZE + 14] = tag >> 8;
 	bytes[NET_HEADER_SIZE + 15] = (uint8_t)tag;
-	g_mutex_lock(&fixture->netdev->lock);
-	g_queue_push_tail(&fixture->netdev->to_receive[queue], g_bytes_new_take(bytes, size));
-	g_mutex_unlock(&fixture->netdev->lock);
-	io_loop_post(fixture->loop, arrived, fixture->netdev);
+	arrive_bytes(fixture, queue, bytes, size);
 }
 
 void arrive(Fixture *fixture, const char *mac, uint16_t type, uint16_t tag, size_t size)

@@ -24,7 +24,7 @@ struct Netdev {
 	const NetdevListener *listener;
 	void *opaque;
 	unsigned supported;
-	bool attached, link_up;
+	bool attached, link_up, has_vhost;
 
 	GMutex lock;
 	unsigned offloads;
@@ -60,7 +60,10 @@ void tear_down(Fixture *fixture, gconstpointer data);
 void arrive_at(Fixture *fixture, unsigned queue, const char *mac, uint16_t type, uint16_t tag,
 	       size_t size);
 
-/* The same at the first queue. */
+/* The same of a frame that is @bytes, header first; takes them. */
+void arrive_bytes(Fixture *fixture, unsigned queue, uint8_t *bytes, size_t size);
+
+/* A frame as arrive_at() has it, at the first queue. */
 void arrive(Fixture *fixture, const char *mac, uint16_t type, uint16_t tag, size_t size);
 
 /* Offer @n buffers of @size bytes each at descriptors @first.. of @queue; returns where they are.

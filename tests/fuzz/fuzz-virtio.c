@@ -105,7 +105,9 @@ void block_node_submit(BlockNode *node, G_GNUC_UNUSED unsigned port, BlockReques
 
 typedef struct FuzzNetdev {
 	Netdev netdev;
-	unsigned n_left; /* frames that still arrive */
+	unsigned n_left;	/* frames that still arrive */
+	const uint8_t *packets; /* what they start with, after their Ethernet headers */
+	size_t size;
 } FuzzNetdev;
 
 static void net_start(Netdev *netdev)
@@ -145,6 +147,9 @@ static ssize_t net_receive(Netdev *netdev, G_GNUC_UNUSED unsigned queue, const s
 
 	if (fuzz->n_left == 0)
 		return -EAGAIN;
+	frame[24] = fuzz->n_left & 1 ? 0x86 : 0x08;
+	frame[25] = fuzz->n_left & 1 ? 0xdd : 0x00;
+	memcpy(frame + 26, fuzz->packets, fuzz->size);
 	fuzz->n_left--;
 	return iov_copy_to(iov, n_iov, 0, frame, size) == size ? (ssize_t)size : -EMSGSIZE;
 }
@@ -233,6 +238,7 @@ static const char *const devices[] = {
 	"virtio-blk-pci,id=d,drive=disk,num-queues=2,rerror=ignore",
 	"virtio-serial-pci,id=d,max_ports=4",
 	"virtio-net-pci,id=d,netdev=net,mq=on,in_order=on,notification_data=on",
+	"virtio-net-pci,id=d,netdev=net,mq=on,rss=on,hash=on",
 	"virtio-rng-pci,id=d,rng=rng",
 	"virtio-mem-pci,id=d,memdev=mem,requested-size=16M",
 	"virtio-gpu-pci,id=d,max_outputs=2,max_hostmem=4M",
@@ -256,6 +262,7 @@ enum {
 	ACT_PAUSE,
 	ACT_RESTART,
 	ACT_SETTLE,
+	ACT_STEER,
 	N_ACTIONS,
 };
 
@@ -281,6 +288,36 @@ static Device *add(DeviceTree *tree, const char *text)
 	if (!device)
 		g_error("no %s", text);
 	return device;
+}
+
+/* Choose receive queues by hashes, by a command that is nearly right. */
+static void steer(VirtioDriver *driver, const Action *action)
+{
+	struct {
+		uint8_t class, code;
+		uint32_t kinds;
+		uint16_t mask, unclassified, table[8], n_active;
+		uint8_t key_size, key[40];
+	} __attribute__((packed)) command = {
+		.class = 4,
+		.code = 1 + (action->offset & 1),
+		.kinds = action->a,
+		.mask = 7,
+		.unclassified = action->b & 1,
+		.n_active = 1 + (action->b >> 1 & 1),
+		.key_size = sizeof(command.key),
+	};
+	VirtioRing *ring = &driver->rings[4];
+	uint64_t gpa = 0x3f0000;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(command.table); i++)
+		command.table[i] = action->b >> (2 + i * 3) & 1;
+	memset(command.key, action->offset >> 1, sizeof(command.key));
+	memcpy(driver->fake->ram + gpa, &command, sizeof(command));
+	virtio_ring_describe(ring, 0, gpa, sizeof(command), RING_NEXT, 1);
+	virtio_ring_describe(ring, 1, gpa + sizeof(command), 1, RING_WRITE, 0);
+	virtio_ring_offer(ring, 0);
+	virtio_driver_kick(driver, 4);
 }
 
 static void restart(VirtioDriver *driver, Device *device)
@@ -340,6 +377,10 @@ static void act(VirtioDriver *driver, Device *device, const Action *action)
 	case ACT_SETTLE:
 		virtio_driver_settle(loop);
 		break;
+	case ACT_STEER:
+		if (device->type == &virtio_net_type.pci.device)
+			steer(driver, action);
+		break;
 	}
 }
 
@@ -365,6 +406,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 1)
 		return 0;
+	netdev.packets = data;
+	netdev.size = MIN(size, 512);
 	if (!loop) {
 		loop = io_loop_new("io", NULL, NULL, NULL);
 		memory = new_memory();

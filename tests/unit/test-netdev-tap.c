@@ -10,6 +10,7 @@
 #include "tests/unit/netdev_fixture.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <linux/if_packet.h>
@@ -17,13 +18,40 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmm/base/fd.h"
 
+/* TUN_F_USO4 and TUN_F_USO6 of Linux 6.2. */
+#define OFFLOAD_USO 0x60u
+
 static bool in_own_network;
+static unsigned offloads_lacking;  /* TUN_F_ bits that the kernel is not to know */
+static unsigned offloads_of_a_tap; /* as last set */
+
+/* In place of the C library's: a kernel that knows less than this one. */
+int ioctl(int fd, unsigned long request, ...)
+{
+	uintptr_t argument;
+	va_list arguments;
+	int result;
+
+	va_start(arguments, request);
+	argument = va_arg(arguments, uintptr_t);
+	va_end(arguments);
+	if (request == TUNSETOFFLOAD && (argument & offloads_lacking)) {
+		errno = EINVAL;
+		return -1;
+	}
+	result = syscall(SYS_ioctl, fd, request, argument);
+	if (request == TUNSETOFFLOAD && result == 0)
+		offloads_of_a_tap = argument;
+	return result;
+}
 
 static bool can_tap(void)
 {
@@ -323,6 +351,36 @@ static void test_tap_gone(Fixture *fixture, gconstpointer data)
 	g_assert_cmpint(g_atomic_int_get(&fixture->n_readable), ==, n_readable);
 }
 
+/* What the kernel does not know is not offered, nor asked of it: it would refuse all the rest. */
+static void test_tap_offloads(Fixture *fixture, gconstpointer data)
+{
+	unsigned lacking = GPOINTER_TO_UINT(data), offloads;
+	unsigned all =
+		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_UFO | OFFLOAD_USO;
+	g_autoptr(GError) error = NULL;
+
+	if (!can_tap())
+		return;
+	offloads_lacking = lacking;
+	add(fixture, &error, "tap,id=n,ifname=vireo9");
+	g_assert_no_error(error);
+	attach(fixture);
+	g_assert_cmphex(offloads_of_a_tap, ==, 0);
+	offloads = netdev_offloads(fixture->netdev);
+	if (lacking & OFFLOAD_USO)
+		g_assert_cmphex(offloads & (NET_OFFLOAD_USO4 | NET_OFFLOAD_USO6), ==, 0);
+	if (lacking & TUN_F_UFO)
+		g_assert_cmphex(offloads & NET_OFFLOAD_UFO, ==, 0);
+	if (!(offloads & NET_OFFLOAD_UFO))
+		all &= ~TUN_F_UFO;
+	if (!(offloads & NET_OFFLOAD_USO4))
+		all &= ~OFFLOAD_USO;
+	/* A failure would be warned of, which ends the test. */
+	netdev_set_offloads(fixture->netdev, NET_OFFLOADS_ALL);
+	g_assert_cmphex(offloads_of_a_tap, ==, all);
+	offloads_lacking = 0;
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -335,5 +393,8 @@ int main(int argc, char **argv)
 	ADD_TEST("tap/queues-by-descriptors", GUINT_TO_POINTER(1), test_tap_queues);
 	ADD_TEST("tap/mixed", NULL, test_tap_mixed);
 	ADD_TEST("tap/gone", NULL, test_tap_gone);
+	ADD_TEST("tap/offloads", NULL, test_tap_offloads);
+	ADD_TEST("tap/no-uso", GUINT_TO_POINTER(OFFLOAD_USO), test_tap_offloads);
+	ADD_TEST("tap/no-ufo", GUINT_TO_POINTER(OFFLOAD_USO | TUN_F_UFO), test_tap_offloads);
 	return g_test_run();
 }

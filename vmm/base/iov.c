@@ -100,3 +100,47 @@ void iov_discard_back(struct iovec *iov, unsigned *n_iov, uint64_t size)
 	if (*n_iov)
 		iov[*n_iov - 1].iov_len -= size;
 }
+
+unsigned iov_cut(struct iovec *iov, unsigned n_iov, uint64_t offset, uint64_t size)
+{
+	struct iovec *rest;
+	unsigned i = 0, n_rest;
+
+	if (!iov_seek(iov, n_iov, &i, &offset))
+		return n_iov;
+	if (offset > 0) {
+		memmove(iov + i + 1, iov + i, (n_iov - i) * sizeof(*iov));
+		n_iov++;
+		iov[i].iov_len = offset;
+		i++;
+		iov[i].iov_base = (uint8_t *)iov[i].iov_base + offset;
+		iov[i].iov_len -= offset;
+	}
+	rest = iov + i;
+	n_rest = n_iov - i;
+	iov_discard_front(&rest, &n_rest, size);
+	memmove(iov + i, rest, n_rest * sizeof(*iov));
+	return i + n_rest;
+}
+
+size_t iov_copy(const struct iovec *target, unsigned n_target, const struct iovec *source,
+		unsigned n_source, size_t size)
+{
+	unsigned to = 0, from = 0;
+	uint64_t to_offset = 0, from_offset = 0;
+	size_t done = 0;
+
+	while (done < size && iov_seek(target, n_target, &to, &to_offset) &&
+	       iov_seek(source, n_source, &from, &from_offset)) {
+		size_t part =
+			MIN(target[to].iov_len - to_offset, source[from].iov_len - from_offset);
+
+		part = MIN(part, size - done);
+		memmove((uint8_t *)target[to].iov_base + to_offset,
+			(const uint8_t *)source[from].iov_base + from_offset, part);
+		done += part;
+		to_offset += part;
+		from_offset += part;
+	}
+	return done;
+}

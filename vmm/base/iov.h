@@ -34,3 +34,16 @@ size_t iov_copy_to(const struct iovec *iov, unsigned n_iov, uint64_t offset, con
  */
 void iov_discard_front(struct iovec **iov, unsigned *n_iov, uint64_t size);
 void iov_discard_back(struct iovec *iov, unsigned *n_iov, uint64_t size);
+
+/*
+ * Leave the @size bytes at @offset out of @iov, which has room for one entry more. Returns how many
+ * it has then.
+ */
+unsigned iov_cut(struct iovec *iov, unsigned n_iov, uint64_t offset, uint64_t size);
+
+/*
+ * Copy up to @size bytes from @source to @target, which may be the same memory. Returns how many
+ * both had.
+ */
+size_t iov_copy(const struct iovec *target, unsigned n_target, const struct iovec *source,
+		unsigned n_source, size_t size);

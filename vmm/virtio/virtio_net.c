@@ -5,8 +5,8 @@
  * queues belong to the I/O loop. The address and the offloads of tables are what the main thread
  * sees too, through a run on the loop.
  *
- * With a netdev of several queues there are as many pairs. Those that the driver does not use are
- * there all the same, and the netdev gives them no frames.
+ * With a netdev of several queues there are as many pairs, all on the card's one loop. Those that
+ * the driver does not use are there all the same, and the netdev gives them no frames.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -39,16 +39,24 @@ typedef struct NetConfig {
 	uint16_t status;
 	uint16_t max_virtqueue_pairs;
 	uint16_t mtu;
+	uint32_t speed; /* of VIRTIO_NET_F_SPEED_DUPLEX, which is not offered */
+	uint8_t duplex;
+	uint8_t rss_max_key_size;
+	uint16_t rss_max_indirection_table_length;
+	uint32_t supported_hash_types;
 } NetConfig;
 
-G_STATIC_ASSERT(sizeof(NetConfig) == 12);
+G_STATIC_ASSERT(sizeof(NetConfig) == 24);
 
 /* Life */
 
 /* §5.1.2: it follows the pairs that the driver knows of. */
 static unsigned control_index(const VirtioNet *net)
 {
-	return virtio_device_has_feature(&net->virtio, VIRTIO_NET_F_MQ) ? 2u * net->n_pairs : 2;
+	static const uint64_t several =
+		VIRTIO_FEATURE(VIRTIO_NET_F_MQ) | VIRTIO_FEATURE(VIRTIO_NET_F_RSS);
+
+	return net->virtio.accepted & several ? 2u * net->n_pairs : 2;
 }
 
 static void net_queue_ready(VirtioDevice *device, VirtioQueue *queue)
@@ -92,6 +100,7 @@ static void net_reset(VirtioDevice *device)
 	VirtioNet *net = virtio_net(device);
 
 	net_filter_reset(&net->filter, net->mac);
+	net_rss_reset(&net->rss);
 	net->guest_offloads = 0;
 	net->guest_offloads_set = false;
 	net->n_active = 1;
@@ -113,6 +122,12 @@ static void net_read_config(VirtioDevice *device, uint8_t *bytes)
 		.max_virtqueue_pairs = net->n_pairs,
 		.mtu = net->host_mtu,
 	};
+
+	if (net->want_rss || net->want_hash) {
+		config.rss_max_key_size = NET_RSS_KEY_SIZE;
+		config.rss_max_indirection_table_length = NET_RSS_TABLE_SIZE;
+		config.supported_hash_types = NET_HASH_ALL;
+	}
 
 	g_mutex_lock(&net->mac_lock);
 	memcpy(config.mac, net->filter.mac, NET_MAC_SIZE);
@@ -160,7 +175,7 @@ static void offer_features(VirtioNet *net)
 			    VIRTIO_FEATURE(VIRTIO_NET_F_CTRL_RX_EXTRA) |
 			    VIRTIO_FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR);
 
-	features |= virtio_net_offload_features(offloads);
+	features |= virtio_net_offload_features(net, offloads);
 	if (offloads)
 		features |= VIRTIO_FEATURE(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
 	if (net->want_in_order)
@@ -173,6 +188,10 @@ static void offer_features(VirtioNet *net)
 		features |= VIRTIO_FEATURE(VIRTIO_NET_F_MQ);
 	if (net->host_mtu)
 		features |= VIRTIO_FEATURE(VIRTIO_NET_F_MTU);
+	if (net->want_rss)
+		features |= VIRTIO_FEATURE(VIRTIO_NET_F_RSS);
+	if (net->want_hash)
+		features |= VIRTIO_FEATURE(VIRTIO_NET_F_HASH_REPORT);
 	net->virtio.offered |= features;
 }
 
@@ -218,6 +237,10 @@ static bool net_setup(VirtioDevice *device, GError **error)
 	net->netdev = services->find_netdev(services, net->netdev_name);
 	if (!net->netdev)
 		return error_fail(error, "there is no netdev '%s'", net->netdev_name);
+	if ((net->want_rss || net->want_hash) &&
+	    (netdev_chardev(net->netdev) || netdev_has_vhost(net->netdev)))
+		return error_fail(error, "rss and hash do not go with vhost, as netdev '%s' has it",
+				  net->netdev_name);
 	net->n_pairs = net->want_multiqueue ? netdev_n_queues(net->netdev) : 1;
 	if (!virtio_device_add_queues(device, 2 * net->n_pairs + 1,
 				      MAX(net->rx_queue_size, net->tx_queue_size), error))
@@ -320,6 +343,12 @@ static const StateField net_fields[] = {
 	STATE_FIELD(VirtioNet, guest_offloads_set, STATE_BOOL),
 	STATE_FIELD(VirtioNet, announce, STATE_UINT32),
 	STATE_FIELD(VirtioNet, n_active, STATE_UINT16),
+	{ .name = "rss",
+	  .kind = STATE_STRUCT,
+	  .offset = offsetof(VirtioNet, rss),
+	  .element_size = sizeof(NetRss),
+	  .sub_table = &net_rss_state,
+	  .since_version = 2 },
 	STATE_END,
 };
 
@@ -329,12 +358,14 @@ static bool net_after_load(void *object, GError **error)
 
 	if (net->n_active == 0 || net->n_active > net->n_pairs)
 		return error_fail(error, "a card uses more queues than it has");
+	if (!net_rss_fits(&net->rss, net->n_pairs))
+		return error_fail(error, "a card steers to queues that it does not have");
 	return true;
 }
 
 static const StateTable net_state = {
 	.name = "virtio-net",
-	.version = 1,
+	.version = 2,
 	.minimum_version = 1,
 	.fields = net_fields,
 	.after_load = net_after_load,
@@ -346,6 +377,45 @@ static const StateTable net_state = {
 		.initial = DEFAULT_QUEUE_SIZE, .minimum = 64, .maximum = VIRTQUEUE_MAX_SIZE,   \
 		.power_of_two = true, .description = what                                      \
 	}
+
+#define OFFLOAD_PROPERTY(name_, bit, initial_, what)                                \
+	{                                                                           \
+		.name = name_, .kind = PROPERTY_BOOL,                               \
+		.offset = offsetof(VirtioNet, want_offload) + (bit) * sizeof(bool), \
+		.initial = initial_, .description = what                            \
+	}
+
+/* As far as the netdev can do these. */
+static const Property offload_properties[] = {
+	OFFLOAD_PROPERTY("csum", VIRTIO_NET_F_CSUM, true, "offer checksums of what is sent"),
+	OFFLOAD_PROPERTY("gso", VIRTIO_NET_F_GSO, false,
+			 "offer segmentation also as it was before virtio 1"),
+	OFFLOAD_PROPERTY("host_tso4", VIRTIO_NET_F_HOST_TSO4, true,
+			 "offer segmentation of TCP over IPv4 that is sent"),
+	OFFLOAD_PROPERTY("host_tso6", VIRTIO_NET_F_HOST_TSO6, true,
+			 "offer segmentation of TCP over IPv6 that is sent"),
+	OFFLOAD_PROPERTY("host_ecn", VIRTIO_NET_F_HOST_ECN, true,
+			 "offer segmentation of TCP with ECN that is sent"),
+	OFFLOAD_PROPERTY("host_ufo", VIRTIO_NET_F_HOST_UFO, true,
+			 "offer fragmentation of UDP that is sent"),
+	OFFLOAD_PROPERTY("host_uso", VIRTIO_NET_F_HOST_USO, true,
+			 "offer segmentation of UDP that is sent"),
+	OFFLOAD_PROPERTY("guest_csum", VIRTIO_NET_F_GUEST_CSUM, true,
+			 "let the guest receive without checksums"),
+	OFFLOAD_PROPERTY("guest_tso4", VIRTIO_NET_F_GUEST_TSO4, true,
+			 "let the guest receive TCP over IPv4 unsegmented"),
+	OFFLOAD_PROPERTY("guest_tso6", VIRTIO_NET_F_GUEST_TSO6, true,
+			 "let the guest receive TCP over IPv6 unsegmented"),
+	OFFLOAD_PROPERTY("guest_ecn", VIRTIO_NET_F_GUEST_ECN, true,
+			 "let the guest receive TCP with ECN unsegmented"),
+	OFFLOAD_PROPERTY("guest_ufo", VIRTIO_NET_F_GUEST_UFO, true,
+			 "let the guest receive UDP unfragmented"),
+	OFFLOAD_PROPERTY("guest_uso4", VIRTIO_NET_F_GUEST_USO4, true,
+			 "let the guest receive UDP over IPv4 unsegmented"),
+	OFFLOAD_PROPERTY("guest_uso6", VIRTIO_NET_F_GUEST_USO6, true,
+			 "let the guest receive UDP over IPv6 unsegmented"),
+	PROPERTY_END,
+};
 
 static const Property net_properties[] = {
 	{ .name = "bootindex",
@@ -377,6 +447,14 @@ static const Property net_properties[] = {
 	  .kind = PROPERTY_BOOL,
 	  .offset = offsetof(VirtioNet, want_multiqueue),
 	  .description = "offer all queues of the netdev, not just one pair" },
+	{ .name = "rss",
+	  .kind = PROPERTY_BOOL,
+	  .offset = offsetof(VirtioNet, want_rss),
+	  .description = "offer to choose receive queues by hashes of frames" },
+	{ .name = "hash",
+	  .kind = PROPERTY_BOOL,
+	  .offset = offsetof(VirtioNet, want_hash),
+	  .description = "offer to tell the hashes of frames that are received" },
 	{ .name = "in_order",
 	  .kind = PROPERTY_BOOL,
 	  .offset = offsetof(VirtioNet, want_in_order),
@@ -397,8 +475,8 @@ const VirtioDeviceType virtio_net_type = {
 			.category = "Network",
 			.bus_kind = "PCI",
 			.instance_size = sizeof(VirtioNet),
-			.properties = { net_properties, virtio_device_properties,
-					pci_device_properties },
+			.properties = { net_properties, offload_properties,
+					virtio_device_properties, pci_device_properties },
 			.state = &net_state,
 			.hotpluggable = true,
 			.user_creatable = true,

@@ -14,7 +14,7 @@
 enum { CLASS_ANNOUNCE = 3, CLASS_MQ = 4, CLASS_GUEST_OFFLOADS = 5 };
 enum { MAC_ADDR_SET = 1 };
 enum { ANNOUNCE_ACK = 0 };
-enum { MQ_VQ_PAIRS_SET = 0 };
+enum { MQ_VQ_PAIRS_SET = 0, MQ_RSS_CONFIG = 1, MQ_HASH_CONFIG = 2 };
 enum { GUEST_OFFLOADS_SET = 0 };
 enum { CTRL_OK = 0, CTRL_ERR = 1 };
 
@@ -97,7 +97,33 @@ uint64_t virtio_net_guest_offload_mask(void)
 	return mask;
 }
 
-uint64_t virtio_net_offload_features(unsigned offloads)
+/* Which features are of use only beside one of some others (§5.1.3.1), those others first. */
+static const struct {
+	uint8_t feature;
+	uint64_t others;
+} offload_needs[] = {
+	{ VIRTIO_NET_F_GUEST_TSO4, VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM) },
+	{ VIRTIO_NET_F_GUEST_TSO6, VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM) },
+	{ VIRTIO_NET_F_GUEST_ECN,
+	  VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO6) },
+	{ VIRTIO_NET_F_GUEST_UFO, VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM) },
+	{ VIRTIO_NET_F_GUEST_USO4, VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM) },
+	{ VIRTIO_NET_F_GUEST_USO6, VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM) },
+	{ VIRTIO_NET_F_HOST_TSO4, VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) },
+	{ VIRTIO_NET_F_HOST_TSO6, VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) },
+	{ VIRTIO_NET_F_HOST_ECN,
+	  VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4) | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO6) },
+	{ VIRTIO_NET_F_HOST_UFO, VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) },
+	{ VIRTIO_NET_F_HOST_USO, VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) },
+};
+
+/* What VIRTIO_NET_F_GSO, of the time before virtio 1, promises all at once (§5.1.3.2). */
+#define GSO_FEATURES                                                                      \
+	(VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4) |     \
+	 VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO6) | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_ECN) | \
+	 VIRTIO_FEATURE(VIRTIO_NET_F_HOST_UFO))
+
+uint64_t virtio_net_offload_features(const VirtioNet *net, unsigned offloads)
 {
 	uint64_t features = 0;
 
@@ -106,6 +132,16 @@ uint64_t virtio_net_offload_features(unsigned offloads)
 			features |= VIRTIO_FEATURE(offload_features[i].guest_feature) |
 				    VIRTIO_FEATURE(offload_features[i].host_feature);
 	}
+	for (unsigned i = 0; i < G_N_ELEMENTS(net->want_offload); i++) {
+		if (!net->want_offload[i])
+			features &= ~VIRTIO_FEATURE(i);
+	}
+	for (unsigned i = 0; i < G_N_ELEMENTS(offload_needs); i++) {
+		if (!(features & offload_needs[i].others))
+			features &= ~VIRTIO_FEATURE(offload_needs[i].feature);
+	}
+	if (net->want_offload[VIRTIO_NET_F_GSO] && (features & GSO_FEATURES) == GSO_FEATURES)
+		features |= VIRTIO_FEATURE(VIRTIO_NET_F_GSO);
 	return features;
 }
 
@@ -133,18 +169,58 @@ static bool ctrl_announce(VirtioNet *net, uint8_t code)
 	return true;
 }
 
-/* §5.1.6.5.5: into how many receive queues frames may come, and by how many they may be sent. */
-static bool ctrl_multiqueue(VirtioNet *net, uint8_t code, NetCommand *command)
+static bool use_pairs(VirtioNet *net, uint16_t n)
 {
-	uint16_t n;
-
-	if (code != MQ_VQ_PAIRS_SET || !virtio_device_has_feature(&net->virtio, VIRTIO_NET_F_MQ) ||
-	    !net_command_take(command, &n, sizeof(n)) || n == 0 || n > net->n_pairs ||
-	    netdev_use_queues(net->netdev, n) < 0)
+	if (netdev_use_queues(net->netdev, n) < 0)
 		return false;
 	__atomic_store_n(&net->n_active, n, __ATOMIC_SEQ_CST);
 	virtio_net_vhost_user_pairs_changed(net);
 	return true;
+}
+
+/* §5.1.6.5.6, .7: hashes, and with @steers to which receive queues they lead. */
+static bool set_rss(VirtioNet *net, bool steers, NetCommand *command)
+{
+	uint16_t n = net->n_active;
+	NetRss rss;
+
+	if (!virtio_device_has_feature(&net->virtio,
+				       steers ? VIRTIO_NET_F_RSS : VIRTIO_NET_F_HASH_REPORT) ||
+	    !net_rss_take(&rss, command, steers, net->n_pairs, &n) || !use_pairs(net, n))
+		return false;
+	net->rss = rss;
+	virtio_net_data_steer(net);
+	return true;
+}
+
+/*
+ * §5.1.6.5.5: into how many receive queues frames may come, and by how many they may be sent. What
+ * the driver wants hashes of stays as it is; which queue a frame comes into is the netdev's choice.
+ */
+static bool set_pairs(VirtioNet *net, NetCommand *command)
+{
+	uint16_t n;
+
+	if (!virtio_device_has_feature(&net->virtio, VIRTIO_NET_F_MQ) ||
+	    !net_command_take(command, &n, sizeof(n)) || n == 0 || n > net->n_pairs ||
+	    !use_pairs(net, n))
+		return false;
+	net->rss.steers = false;
+	virtio_net_data_steer(net);
+	return true;
+}
+
+static bool ctrl_multiqueue(VirtioNet *net, uint8_t code, NetCommand *command)
+{
+	switch (code) {
+	case MQ_VQ_PAIRS_SET:
+		return set_pairs(net, command);
+	case MQ_RSS_CONFIG:
+	case MQ_HASH_CONFIG:
+		return set_rss(net, code == MQ_RSS_CONFIG, command);
+	default:
+		return false;
+	}
 }
 
 static bool handle_ctrl(VirtioQueue *queue, VirtqueueElement *element)

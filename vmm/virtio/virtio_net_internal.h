@@ -17,6 +17,7 @@
 #include "vmm/virtio/interrupt_moderation.h"
 #include "vmm/virtio/virtio_net.h"
 #include "vmm/virtio/virtio_net_filter.h"
+#include "vmm/virtio/virtio_net_rss.h"
 #include "vmm/virtio/virtio_vhost.h"
 
 /* Features (virtio 1.2 §5.1.3). */
@@ -25,6 +26,7 @@
 #define VIRTIO_NET_F_CTRL_GUEST_OFFLOADS 2
 #define VIRTIO_NET_F_MTU		 3
 #define VIRTIO_NET_F_MAC		 5
+#define VIRTIO_NET_F_GSO		 6
 #define VIRTIO_NET_F_GUEST_TSO4		 7
 #define VIRTIO_NET_F_GUEST_TSO6		 8
 #define VIRTIO_NET_F_GUEST_ECN		 9
@@ -45,6 +47,8 @@
 #define VIRTIO_NET_F_GUEST_USO4		 54
 #define VIRTIO_NET_F_GUEST_USO6		 55
 #define VIRTIO_NET_F_HOST_USO		 56
+#define VIRTIO_NET_F_HASH_REPORT	 57
+#define VIRTIO_NET_F_RSS		 60
 
 #define NET_ETHERNET_HEADER 14u
 
@@ -62,6 +66,7 @@ typedef struct NetPair {
 	struct iovec iov[VIRTQUEUE_MAX_SIZE]; /* scratch: the window, then the spill */
 	uint64_t waiting;		      /* bytes of a frame that needs more chains; 0: none */
 	uint64_t spilled_from;		      /* of which those from here on are in the spill */
+	NetHash hash;			      /* of the frame received last */
 
 	InterruptModeration tx_moderation;
 
@@ -69,7 +74,7 @@ typedef struct NetPair {
 	unsigned stream_level;
 	bool streams; /* the loop gathers for it */
 
-	uint8_t spill[NET_FRAME_MAX]; /* last: hardly ever used */
+	uint8_t spill[NET_FRAME_MAX + sizeof(NetHash)]; /* last: hardly ever used */
 } NetPair;
 
 struct VirtioNet {
@@ -82,6 +87,8 @@ struct VirtioNet {
 	uint16_t host_mtu; /* bytes; 0: not told */
 	uint16_t rx_queue_size, tx_queue_size;
 	bool want_mergeable, want_guest_announce, want_multiqueue, want_in_order;
+	bool want_rss, want_hash;
+	bool want_offload[VIRTIO_NET_F_HOST_USO + 1]; /* by feature */
 
 	Netdev *netdev;
 	VirtioVhost vhost;
@@ -97,6 +104,8 @@ struct VirtioNet {
 	bool guest_offloads_set;
 	unsigned announce; /* atomic: STATUS_ANNOUNCE or 0 */
 	int filter_event;  /* atomic: NIC_RX_FILTER_CHANGED may be raised */
+
+	NetRss rss;
 };
 
 static inline VirtioNet *virtio_net(VirtioDevice *device)
@@ -118,6 +127,9 @@ void virtio_net_data_tx_ready(NetPair *pair);
 void virtio_net_data_start(VirtioNet *net);
 void virtio_net_data_stop(VirtioNet *net);
 
+/* Frames go to other queues from now on: net->rss is new. */
+void virtio_net_data_steer(VirtioNet *net);
+
 /* virtio_net_control.c */
 
 /* Carry out the commands on @queue. */
@@ -126,8 +138,11 @@ void virtio_net_control_ready(VirtioQueue *queue);
 /* The feature bits of reception offloads, and the NetOffload bits of some of them. Any thread. */
 uint64_t virtio_net_guest_offload_mask(void);
 unsigned virtio_net_offloads_of(uint64_t features);
-/* The feature bits, of both sides, that NetOffload bits @offloads of a netdev allow. Any thread. */
-uint64_t virtio_net_offload_features(unsigned offloads);
+/*
+ * The feature bits, of both sides, that NetOffload bits @offloads of a netdev allow, but for those
+ * that @net's properties say no to. Any thread.
+ */
+uint64_t virtio_net_offload_features(const VirtioNet *net, unsigned offloads);
 
 /* virtio_net_vhost.c; main thread, or stopped */
 

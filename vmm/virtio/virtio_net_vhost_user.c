@@ -90,7 +90,7 @@ static const VhostUserListener listener = {
 
 static uint64_t wanted_features(const VirtioNet *net)
 {
-	uint64_t wanted = virtio_net_offload_features(NET_OFFLOADS_ALL);
+	uint64_t wanted = virtio_net_offload_features(net, NET_OFFLOADS_ALL);
 
 	if (net->want_mergeable)
 		wanted |= VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF);
