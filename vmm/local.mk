@@ -114,6 +114,7 @@ vmm/x86/cpu-models.inc: $(srcdir)/vmm/x86/cpu-features-gen $(CPU_MAP)
 # block
 libvmm_a_SOURCES += \
 	vmm/block/block.h vmm/block/block_bottom.h vmm/block/block_internal.h \
+	vmm/block/block_error.c vmm/block/block_error.h \
 	vmm/block/block_file.c vmm/block/block_file.h \
 	vmm/block/block_image.c vmm/block/block_image.h \
 	vmm/block/block_io.c \
@@ -282,6 +283,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_queue.c vmm/virtio/virtio_shares.c \
 	vmm/virtio/virtio_rng.c vmm/virtio/virtio_rng.h \
 	vmm/virtio/virtio_scsi.c vmm/virtio/virtio_scsi.h \
+	vmm/virtio/virtio_scsi_data.c vmm/virtio/virtio_scsi_internal.h \
 	vmm/virtio/virtqueue.c vmm/virtio/virtqueue.h \
 	vmm/virtio/virtqueue_packed.c \
 	vmm/virtio/virtqueue_ring.h \

@@ -9,7 +9,9 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "qapi-types.h"
@@ -587,8 +589,222 @@ static void test_replaced(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	g_unlink(path);
 }
 
+/* Failing writes */
+
+#define WRITABLE (DISK_SIZE / 2)
+
+/* Writes to files fail (EFBIG) from WRITABLE on, or not. */
+static void set_writable(bool all)
+{
+	struct rlimit limit;
+
+	g_assert_no_errno(getrlimit(RLIMIT_FSIZE, &limit));
+	limit.rlim_cur = all ? limit.rlim_max : WRITABLE;
+	g_assert_no_errno(setrlimit(RLIMIT_FSIZE, &limit));
+}
+
+/* A disk "own" with such policies, at target 5. */
+static void add_own(Fixture *fixture, const char *policies)
+{
+	g_autofree char *options =
+		g_strdup_printf("scsi-hd,id=own,drive=own,bus=hba.0,scsi-id=5%s", policies);
+
+	add_node(fixture, "own", DISK_SIZE, "");
+	add(fixture, options);
+	g_assert_cmphex(RUN(fixture, 5, 0, 0, false, SCSI_TEST_UNIT_READY), ==, GOOD);
+}
+
+static void remove_own(Fixture *fixture)
+{
+	g_autofree char *path = g_build_filename(fixture->directory, "own", NULL);
+
+	if (find(fixture, "own"))
+		device_tree_remove(fixture->tree, find(fixture, "own"));
+	g_assert_true(block_nodes_remove(fixture->nodes, "own", NULL));
+	g_unlink(path);
+	set_writable(true);
+}
+
+static void test_write_cache(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	const uint8_t *bytes = data_of(fixture);
+	BlockNodeInfo info;
+
+	reset_all(fixture);
+	add_own(fixture, ",write-cache=off");
+	g_assert_cmphex(RUN(fixture, 5, 0, 64, false, SCSI_MODE_SENSE_6, 8, 8, 0, 64), ==, GOOD);
+	g_assert_cmphex(bytes[6], ==, 0);
+	block_node_get_info(block_nodes_find(fixture->nodes, "own"), &info);
+	g_assert_false(info.write_cache);
+	remove_own(fixture);
+}
+
+static const uint8_t write_far[] = { SCSI_WRITE_10, 0, 0, 0, WRITABLE / 512 >> 8, 3, 0, 0, 1, 0 };
+
+/* Offer a write that the host fails at. */
+static void write_beyond(Fixture *fixture)
+{
+	set_writable(false);
+	memset(data_of(fixture), 0x5a, 512);
+	submit(fixture, 5, 0, write_far, sizeof(write_far), 512, true);
+}
+
+/* What is in the file where that goes. */
+static uint8_t far_byte(Fixture *fixture)
+{
+	g_autofree char *path = g_build_filename(fixture->directory, "own", NULL);
+	g_autofree char *content = NULL;
+
+	g_assert_true(g_file_get_contents(path, &content, NULL, NULL));
+	return (uint8_t)content[WRITABLE + 3 * 512];
+}
+
+static QapiBlockDeviceIoStatus io_status(Fixture *fixture)
+{
+	ScsiDiskInfo info;
+
+	scsi_disk_get_info(find(fixture, "own"), &info);
+	return info.io_status;
+}
+
+static void test_errors_reported(Fixture *fixture, gconstpointer policies)
+{
+	bool ignored = strstr(policies, "ignore") != NULL;
+
+	reset_all(fixture);
+	add_own(fixture, policies);
+	write_beyond(fixture);
+	if (ignored) {
+		g_assert_cmphex(complete(fixture), ==, GOOD);
+		g_assert_true(had_event(fixture, "\"action\": \"ignore\""));
+	} else {
+		g_assert_cmphex(complete(fixture), ==, CHECK);
+		g_assert_cmphex(fixture->key, ==, SCSI_MEDIUM_ERROR);
+		g_assert_true(had_event(fixture, "\"action\": \"report\""));
+	}
+	g_assert_cmphex(far_byte(fixture), ==, 3);
+	g_assert_cmpuint(io_status(fixture), ==, QAPI_BLOCK_DEVICE_IO_STATUS_OK);
+	remove_own(fixture);
+}
+
+/* The machine is asked to stop, and does. */
+static void stop_for_error(Fixture *fixture)
+{
+	FakeRequest request;
+
+	while (!fake_machine_take_request(fixture->fake, &request))
+		g_usleep(1000);
+	g_assert_cmpint(request.request, ==, RUN_REQUEST_IO_ERROR);
+	virtio_device_pause(find(fixture, "hba"));
+}
+
+/* Has a write held, and the machine stop for it. */
+static void hold_write(Fixture *fixture)
+{
+	reset_all(fixture);
+	add_own(fixture, ",werror=stop");
+	write_beyond(fixture);
+	stop_for_error(fixture);
+	g_assert_true(had_event(fixture, "\"action\": \"stop\""));
+	g_assert_cmpuint(io_status(fixture), ==, QAPI_BLOCK_DEVICE_IO_STATUS_FAILED);
+	g_assert_cmphex(far_byte(fixture), ==, 3);
+}
+
+/* The machine stops; when it goes on, so does the command, as often as it takes. */
+static void test_errors_stop(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	hold_write(fixture);
+	virtio_device_resume(find(fixture, "hba"));
+	stop_for_error(fixture);
+	set_writable(true);
+	virtio_device_resume(find(fixture, "hba"));
+	g_assert_cmphex(complete(fixture), ==, GOOD);
+	g_assert_cmpuint(io_status(fixture), ==, QAPI_BLOCK_DEVICE_IO_STATUS_OK);
+	g_assert_cmphex(far_byte(fixture), ==, 0x5a);
+	remove_own(fixture);
+}
+
+/* A function that is to abort what is held is answered after it. */
+static void test_errors_function(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint64_t at;
+	uint8_t *bytes;
+
+	hold_write(fixture);
+	at = virtio_driver_alloc(driver, 32);
+	bytes = virtio_driver_ram(driver, at);
+	bytes[4] = 5;
+	bytes[8] = 1;
+	bytes[9] = 5;
+	bytes[24] = 0xff;
+	virtio_ring_describe(&driver->rings[CONTROL], 0, at, 24, RING_NEXT, 1);
+	virtio_ring_describe(&driver->rings[CONTROL], 1, at + 24, 1, RING_WRITE, 0);
+	virtio_driver_offer(driver, CONTROL, 0);
+	/* It fails once more, and the function is left behind with it. */
+	virtio_device_resume(find(fixture, "hba"));
+	stop_for_error(fixture);
+	g_assert_cmphex(bytes[24], ==, 0xff);
+	set_writable(true);
+	virtio_device_resume(find(fixture, "hba"));
+	g_assert_cmphex(complete(fixture), ==, GOOD);
+	virtio_driver_wait(driver, CONTROL, NULL);
+	g_assert_cmphex(bytes[24], ==, 0);
+	g_assert_cmphex(far_byte(fixture), ==, 0x5a);
+	remove_own(fixture);
+}
+
+/* The disk is taken away, or the adapter reset, with a command held. */
+static void test_errors_unplugged(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	hold_write(fixture);
+	device_tree_remove(fixture->tree, find(fixture, "own"));
+	virtio_device_resume(find(fixture, "hba"));
+	g_assert_cmphex(complete(fixture), ==, CHECK);
+	g_assert_cmphex(fixture->key, ==, SCSI_NOT_READY);
+	remove_own(fixture);
+}
+
+static void test_errors_reset(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	hold_write(fixture);
+	device_tree_reset(fixture->tree);
+	set_writable(true);
+	virtio_device_resume(find(fixture, "hba"));
+	reset_all(fixture);
+	g_assert_cmphex(RUN(fixture, 5, 0, 0, false, SCSI_TEST_UNIT_READY), ==, CHECK);
+	g_assert_cmphex(RUN(fixture, 5, 0, 0, false, SCSI_TEST_UNIT_READY), ==, GOOD);
+	g_assert_cmphex(far_byte(fixture), ==, 3);
+	remove_own(fixture);
+}
+
+/* Saved with a command held, and loaded: it is made again. */
+static void test_errors_state(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	g_autoptr(GByteArray) saved = g_byte_array_new();
+	g_autoptr(GError) error = NULL;
+	const DeviceType *type = &virtio_scsi_type.pci.device;
+	Device *adapter;
+	size_t used;
+
+	hold_write(fixture);
+	adapter = find(fixture, "hba");
+	state_save(type->state, adapter, saved);
+	type->reset(adapter);
+	state_load(type->state, adapter, saved->data, saved->len, &used, &error);
+	g_assert_no_error(error);
+	g_assert_cmpuint(used, ==, saved->len);
+	set_writable(true);
+	virtio_device_resume(adapter);
+	g_assert_cmphex(complete(fixture), ==, GOOD);
+	g_assert_cmphex(far_byte(fixture), ==, 0x5a);
+	remove_own(fixture);
+}
+
 int main(int argc, char **argv)
 {
+	/* Of a file that would become too large, the call that fails is to tell. */
+	signal(SIGXFSZ, SIG_IGN);
 	g_test_init(&argc, &argv, NULL);
 #define ADD(path, test) g_test_add("/virtio-scsi/" path, Fixture, NULL, set_up, test, tear_down)
 	ADD("inquiry", test_inquiry);
@@ -602,5 +818,16 @@ int main(int argc, char **argv)
 	ADD("functions", test_functions);
 	ADD("hostile", test_hostile);
 	ADD("state", test_state);
+	g_test_add("/virtio-scsi/errors/auto", Fixture, "", set_up, test_errors_reported, tear_down);
+	g_test_add("/virtio-scsi/errors/report", Fixture, ",werror=report,rerror=stop", set_up,
+		   test_errors_reported, tear_down);
+	g_test_add("/virtio-scsi/errors/ignore", Fixture, ",werror=ignore", set_up,
+		   test_errors_reported, tear_down);
+	ADD("write-cache", test_write_cache);
+	ADD("errors/stop", test_errors_stop);
+	ADD("errors/function", test_errors_function);
+	ADD("errors/unplugged", test_errors_unplugged);
+	ADD("errors/reset", test_errors_reset);
+	ADD("errors/state", test_errors_state);
 	return g_test_run();
 }

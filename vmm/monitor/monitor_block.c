@@ -65,6 +65,8 @@ static void append_scsi_block(Device *device, GPtrArray *list)
 	if (disk.node) {
 		info->inserted = describe_node(disk.node);
 		info->inserted->cache->writeback = disk.writeback;
+		info->has_io_status = true;
+		info->io_status = disk.io_status;
 	}
 	g_ptr_array_add(list, info);
 }

@@ -13,7 +13,7 @@
  */
 #pragma once
 
-#include "vmm/block/block.h"
+#include "vmm/block/block_error.h"
 #include "vmm/device/device.h"
 
 #define SCSI_BUS_KIND "SCSI"
@@ -75,6 +75,10 @@ struct ScsiBus {
 	void (*tell)(ScsiBus *bus, const ScsiDisk *disk, ScsiNews news);
 	/* The adapter's: call @func(@data) while no command is under way. Main thread. */
 	void (*run_quiet)(ScsiBus *bus, void (*func)(gpointer data), gpointer data);
+	/*
+	 * The adapter's: commands of @disk that it holds need no medium any more. Main thread.
+	 */
+	void (*release_held)(ScsiBus *bus, const ScsiDisk *disk);
 	/* The units that commands reach; loop thread. */
 	GPtrArray *units;
 };
@@ -88,6 +92,8 @@ struct ScsiDisk {
 	int32_t boot_index;
 	uint64_t logical_block_size, physical_block_size;
 	uint16_t rotation_rate;
+	int write_cache; /* OnOffAuto */
+	BlockErrorPolicies errors;
 
 	bool is_cd;
 
@@ -99,7 +105,8 @@ struct ScsiDisk {
 	bool writeback;
 	ScsiSense attention; /* a unit attention condition; key 0: none */
 	uint8_t media_event; /* of GET EVENT STATUS NOTIFICATION, not fetched yet */
-	unsigned n_busy;     /* commands that are with the block node */
+	unsigned n_busy;     /* commands that are with the block node, or held */
+	gint held_error;     /* atomic: errno of the last one held, 0: none is */
 };
 
 extern const DeviceType scsi_hd_type; /* "scsi-hd" */
@@ -183,6 +190,7 @@ enum {
 typedef struct ScsiDiskInfo {
 	BlockNode *node;
 	bool removable, tray_open, locked, writeback;
+	QapiBlockDeviceIoStatus io_status;
 } ScsiDiskInfo;
 
 /* What there is to be seen of it. */

@@ -50,7 +50,7 @@ static bool disk_realize(Device *device, GError **error)
 	} else if (!disk->is_cd) {
 		return error_fail(error, "device 'scsi-hd' needs property 'drive'");
 	}
-	disk->writeback = true;
+	disk->writeback = disk->write_cache != ON_OFF_AUTO_OFF;
 	return settle_sizes(disk, node, error) && (!node || scsi_disk_attach(disk, node, error));
 }
 
@@ -67,9 +67,9 @@ static void disk_reset(Device *device)
 	disk->locked = false;
 	disk->media_event = SCSI_MEDIA_NO_CHANGE;
 	disk->attention = (ScsiSense){ SCSI_UNIT_ATTENTION, SCSI_POWER_ON_OR_RESET };
-	disk->writeback = true;
+	disk->writeback = disk->write_cache != ON_OFF_AUTO_OFF;
 	if (disk->node)
-		block_node_set_write_cache(disk->node, true);
+		block_node_set_write_cache(disk->node, disk->writeback);
 }
 
 static bool disk_loaded(void *object, GError **error)
@@ -136,6 +136,16 @@ static const Property common_properties[] = {
 	TEXT("product", product, NULL, "product, 16 bytes at most"),
 	TEXT("ver", version, "1.0", "revision, 4 bytes at most"),
 	TEXT("device_id", device_id, NULL, "identification (default: the serial number)"),
+	{ .name = "werror",
+	  .kind = PROPERTY_ENUM,
+	  .offset = offsetof(ScsiDisk, errors.write),
+	  .enum_names = block_error_policy_names,
+	  .description = "what to do about failed writes (auto: enospc)" },
+	{ .name = "rerror",
+	  .kind = PROPERTY_ENUM,
+	  .offset = offsetof(ScsiDisk, errors.read),
+	  .enum_names = block_error_policy_names,
+	  .description = "what to do about failed reads (auto: report)" },
 	PROPERTY_END,
 };
 
@@ -151,6 +161,10 @@ static const Property hd_properties[] = {
 	  .kind = PROPERTY_UINT16,
 	  .offset = offsetof(ScsiDisk, rotation_rate),
 	  .description = "rotations a minute; 1: does not rotate; 0: not told" },
+	{ .name = "write-cache",
+	  .kind = PROPERTY_ON_OFF_AUTO,
+	  .offset = offsetof(ScsiDisk, write_cache),
+	  .description = "write-back cache at reset (auto: on)" },
 	PROPERTY_END,
 };
 

@@ -53,7 +53,9 @@ static void info_on_loop(gpointer data)
 				       .removable = disk->is_cd,
 				       .tray_open = disk->tray_open,
 				       .locked = disk->locked,
-				       .writeback = disk->writeback };
+				       .writeback = disk->writeback,
+				       .io_status = block_error_io_status(
+					       g_atomic_int_get(&disk->held_error)) };
 }
 
 void scsi_disk_get_info(Device *device, ScsiDiskInfo *info)
@@ -135,6 +137,7 @@ void scsi_disk_detach(ScsiDisk *disk)
 		return;
 	/* What the guest has begun to read is read to the end. */
 	block_node_drain(change.node);
+	scsi_bus_of(disk)->release_held(scsi_bus_of(disk), disk);
 	block_node_detach(change.node);
 }
 

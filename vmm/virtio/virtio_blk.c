@@ -23,8 +23,6 @@
 #define QUEUES_AUTO	   UINT16_MAX
 #define HEADER_DESCRIPTORS 2 /* header and status, beside the data */
 
-static const char *const policy_names[] = { "auto", "report", "ignore", "stop", "enospc", NULL };
-
 static void blk_start(VirtioDevice *device)
 {
 	VirtioBlk *blk = virtio_blk(device);
@@ -301,14 +299,7 @@ QapiBlockDeviceIoStatus virtio_blk_io_status(Device *device)
 {
 	VirtioBlk *blk = (VirtioBlk *)device;
 
-	switch (g_atomic_int_get(&blk->held_error)) {
-	case 0:
-		return QAPI_BLOCK_DEVICE_IO_STATUS_OK;
-	case ENOSPC:
-		return QAPI_BLOCK_DEVICE_IO_STATUS_NOSPACE;
-	default:
-		return QAPI_BLOCK_DEVICE_IO_STATUS_FAILED;
-	}
+	return block_error_io_status(g_atomic_int_get(&blk->held_error));
 }
 
 bool virtio_blk_write_cache(Device *device)
@@ -447,13 +438,13 @@ static const Property blk_properties[] = {
 	  .description = "let the driver switch the write cache" },
 	{ .name = "werror",
 	  .kind = PROPERTY_ENUM,
-	  .offset = offsetof(VirtioBlk, write_error),
-	  .enum_names = policy_names,
+	  .offset = offsetof(VirtioBlk, errors.write),
+	  .enum_names = block_error_policy_names,
 	  .description = "what to do about failed writes (auto: enospc)" },
 	{ .name = "rerror",
 	  .kind = PROPERTY_ENUM,
-	  .offset = offsetof(VirtioBlk, read_error),
-	  .enum_names = policy_names,
+	  .offset = offsetof(VirtioBlk, errors.read),
+	  .enum_names = block_error_policy_names,
 	  .description = "what to do about failed reads (auto: report)" },
 	PROPERTY_END,
 };

@@ -12,14 +12,10 @@
  */
 #include "config.h"
 
-#include "vmm/block/virtio_blk_layout.h"
 #include "vmm/virtio/virtio_blk_internal.h"
 
 #include <errno.h>
 #include <string.h>
-
-#include "qapi-events.h"
-#include "vmm/base/error.h"
 
 /* Answer @request with @status, @written bytes of data having been put before it. */
 static void request_finish(BlkRequest *request, uint8_t status, uint32_t written)
@@ -36,32 +32,14 @@ static void hold(BlkRequest *request)
 	queue->held = request;
 }
 
-static QapiBlockErrorAction error_action(const VirtioBlk *blk, bool is_read, int error)
-{
-	ErrorPolicy policy = is_read ? blk->read_error : blk->write_error;
-
-	if (policy == POLICY_AUTO)
-		policy = is_read ? POLICY_REPORT : POLICY_ENOSPC;
-	if (policy == POLICY_ENOSPC)
-		policy = error == ENOSPC ? POLICY_STOP : POLICY_REPORT;
-	if (policy == POLICY_STOP)
-		return QAPI_BLOCK_ERROR_ACTION_STOP;
-	return policy == POLICY_IGNORE ? QAPI_BLOCK_ERROR_ACTION_IGNORE
-				       : QAPI_BLOCK_ERROR_ACTION_REPORT;
-}
-
 /* The host failed with @error (positive). Returns whether the request is held. */
 static bool request_failed(BlkRequest *request, int error)
 {
 	VirtioBlk *blk = request->blk;
 	DeviceServices *services = virtio_device_services(&blk->virtio);
-	bool is_read = request->block.operation == BLOCK_READ;
-	QapiBlockErrorAction action = error_action(blk, is_read, error);
+	QapiBlockErrorAction action = block_error_happened(
+		&blk->errors, blk->node, request->block.operation, error, services->events);
 
-	qapi_event_block_io_error(services->events, "", block_node_name(blk->node),
-				  is_read ? QAPI_IO_OPERATION_TYPE_READ
-					  : QAPI_IO_OPERATION_TYPE_WRITE,
-				  action, !is_read, error == ENOSPC, error_text(error));
 	if (action == QAPI_BLOCK_ERROR_ACTION_STOP) {
 		hold(request);
 		g_atomic_int_set(&blk->held_error, error);

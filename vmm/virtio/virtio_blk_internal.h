@@ -5,20 +5,13 @@
  */
 #pragma once
 
+#include "vmm/block/block_error.h"
 #include "vmm/block/virtio_blk_layout.h"
 #include "vmm/virtio/virtio_blk.h"
 #include "vmm/virtio/virtio_device.h"
 
 #define VIRTIO_BLK_ID_SIZE	     20u
 #define VIRTIO_BLK_RANGE_SECTORS_MAX (1u << 22) /* 2 GiB in one discard or write zeroes */
-
-typedef enum ErrorPolicy {
-	POLICY_AUTO, /* writes: enospc; reads: report */
-	POLICY_REPORT,
-	POLICY_IGNORE,
-	POLICY_STOP,
-	POLICY_ENOSPC, /* stop when the host is out of space, else report */
-} ErrorPolicy;
 
 typedef struct VirtioBlk VirtioBlk;
 typedef struct BlkRequest BlkRequest;
@@ -49,8 +42,8 @@ struct VirtioBlk {
 	int32_t boot_index;
 	uint64_t logical_block_size, physical_block_size, min_io_size, opt_io_size; /* bytes */
 	bool want_discard, want_write_zeroes, config_wce;
-	int write_cache;	     /* OnOffAuto */
-	int write_error, read_error; /* ErrorPolicy */
+	int write_cache; /* OnOffAuto */
+	BlockErrorPolicies errors;
 
 	BlockNode *node;    /* replaced while stopped */
 	BlockLimits limits; /* of the first one: what the driver was told */

@@ -1,13 +1,8 @@
 /*
  * virtio_scsi.c: SCSI host bus adapter (virtio 1.2 §5.6)
  *
- * A chain is the request's header and data for the unit, then the response's header and data from
- * it; how these lie in descriptors is the driver's choice. What goes to or comes from the medium is
- * transferred between the block node and the chain's buffers. Requests live in an array by their
- * queue and the element's slot.
- *
- * Nothing is cut short that is with a block node: a task management function that would abort it is
- * answered when it is through.
+ * What it offers and keeps, and what it tells of its own accord; its requests are in
+ * virtio_scsi_data.c.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -16,12 +11,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "qapi-events.h"
 #include "vmm/base/error.h"
 #include "vmm/base/lazy_memory.h"
-#include "vmm/scsi/scsi.h"
 #include "vmm/virtio/virtio_pci.h"
-#include "vmm/virtio/virtio_scsi.h"
+#include "vmm/virtio/virtio_scsi_internal.h"
 
 #define VIRTIO_ID_SCSI	  8
 #define PCI_CLASS_STORAGE 0x010000
@@ -29,39 +22,13 @@
 #define F_HOTPLUG 1
 #define F_CHANGE  2
 
-enum { QUEUE_CONTROL = 0, QUEUE_EVENT = 1, QUEUE_REQUESTS = 2 };
 #define QUEUES_MAX	   256u
 #define DEFAULT_QUEUE_SIZE 256
 #define QUEUES_AUTO	   UINT16_MAX
 #define HEADER_DESCRIPTORS 2 /* of request and response, beside the data */
 
-#define REQUEST_FIXED	   19u /* bytes before the CDB: LUN, tag, attributes */
-#define RESPONSE_FIXED	   12u /* bytes before the sense data */
 #define DEFAULT_CDB_SIZE   32u
 #define DEFAULT_SENSE_SIZE 96u
-#define CDB_SIZE_MAX	   255u
-#define SENSE_SIZE_MAX	   255u
-
-/* §5.6.6.1 */
-enum {
-	RESPONSE_OK = 0,
-	RESPONSE_OVERRUN = 1,
-	RESPONSE_BAD_TARGET = 3,
-	RESPONSE_FAILURE = 9,
-	RESPONSE_FUNCTION_REJECTED = 11,
-	RESPONSE_INCORRECT_LUN = 12,
-};
-
-/* §5.6.6.2 */
-enum { CONTROL_TMF = 0, CONTROL_AN_QUERY = 1, CONTROL_AN_SUBSCRIBE = 2 };
-enum {
-	TMF_CLEAR_ACA = 2, /* those to abort are 0, 1 and 3 */
-	TMF_I_T_NEXUS_RESET = 4,
-	TMF_LOGICAL_UNIT_RESET = 5,
-};
-#define TMF_SIZE	  24u
-#define AN_SIZE		  16u
-#define AN_RESPONSE_SIZE  5u
 
 /* §5.6.6.3 */
 enum { EVENT_NO_EVENT = 0, EVENT_TRANSPORT_RESET = 1, EVENT_PARAM_CHANGE = 3 };
@@ -85,51 +52,6 @@ typedef struct ScsiEvent {
 } ScsiEvent;
 G_STATIC_ASSERT(sizeof(ScsiEvent) == 16);
 
-typedef struct VirtioScsi VirtioScsi;
-typedef struct ScsiRequest ScsiRequest;
-
-/* What a task management function is about: one unit, or all of a target. */
-typedef struct ScsiFunction {
-	uint32_t kind;
-	unsigned target, lun;
-} ScsiFunction;
-
-struct ScsiRequest {
-	BlockRequest block;
-	VirtioScsi *scsi;
-	VirtioQueue *queue;
-	VirtqueueElement *element;
-	ScsiDisk *disk;		    /* while it is busy with it */
-	struct iovec response_one;  /* where the response goes, if it is in one piece */
-	struct iovec *response;	    /* &response_one, or allocated */
-	unsigned n_response;
-	uint64_t data_size; /* bytes of either direction that the driver has room for */
-	ScsiFunction function;
-	ScsiRequest *next; /* of the functions that wait */
-};
-
-struct VirtioScsi {
-	VirtioDevice virtio;
-	ScsiBus bus;
-
-	/* Properties. */
-	uint16_t num_queues, queue_size;
-
-	uint32_t cdb_size, sense_size; /* device lock; stopped, or as at the start */
-	uint32_t max_cdb_size, max_sense_size;
-
-	/* Loop thread. */
-	ScsiRequest *requests;	 /* by queue and slot; the event queue uses none */
-	ScsiRequest *functions;	 /* wait for their unit to be idle */
-	bool event_missed;
-	ScsiOutcome outcome; /* of the command at hand */
-};
-
-static VirtioScsi *virtio_scsi(VirtioDevice *device)
-{
-	return (VirtioScsi *)device;
-}
-
 /* A unit as virtio has it (§5.6.6.1): always in the format for single levels. */
 static void put_lun(uint8_t lun[8], const ScsiDisk *disk)
 {
@@ -138,316 +60,6 @@ static void put_lun(uint8_t lun[8], const ScsiDisk *disk)
 	lun[1] = (uint8_t)disk->target;
 	lun[2] = 0x40;
 	lun[3] = (uint8_t)disk->lun;
-}
-
-/* False where it is none that there could be. */
-static bool get_lun(const uint8_t lun[8], unsigned *target, unsigned *number)
-{
-	*target = lun[1];
-	*number = (unsigned)(lun[2] & 0x3f) << 8 | lun[3];
-	return lun[0] == 1 && (lun[2] == 0 || (lun[2] & 0xc0) == 0x40);
-}
-
-/* Responses */
-
-/* Remember where the response of @request goes, the first @size of its @n_in buffers @in. */
-static void keep_response(ScsiRequest *request, const struct iovec *in, unsigned n_in, size_t size)
-{
-	if (in[0].iov_len >= size) {
-		request->response_one = (struct iovec){ in[0].iov_base, size };
-		request->response = &request->response_one;
-		request->n_response = 1;
-		return;
-	}
-	request->response = g_memdup2(in, n_in * sizeof(*in));
-	request->n_response = n_in;
-}
-
-/* Answer @request with the @size bytes of @response, after which came @data bytes. */
-static void request_finish(ScsiRequest *request, const void *response, size_t size, uint64_t data)
-{
-	iov_copy_to(request->response, request->n_response, 0, response, size);
-	if (request->response != &request->response_one)
-		g_free(request->response);
-	request->response = NULL;
-	virtqueue_push(&request->queue->ring, request->element, (uint32_t)(size + data));
-}
-
-static void command_finish(ScsiRequest *request, uint8_t response, uint8_t status,
-			   const ScsiSense *sense, uint64_t transferred, bool from_unit)
-{
-	uint8_t bytes[RESPONSE_FIXED + SENSE_SIZE_MAX] = {};
-	uint32_t sense_size = request->scsi->max_sense_size;
-	uint64_t residual = request->data_size - MIN(transferred, request->data_size);
-	uint32_t residual_32 = GUINT32_TO_LE((uint32_t)MIN(residual, UINT32_MAX));
-
-	if (status == SCSI_STATUS_CHECK_CONDITION) {
-		uint8_t data[SCSI_SENSE_SIZE];
-		uint32_t size = GUINT32_TO_LE(MIN(sense_size, SCSI_SENSE_SIZE));
-
-		scsi_sense_format(sense, data);
-		memcpy(bytes, &size, sizeof(size));
-		memcpy(bytes + RESPONSE_FIXED, data, MIN(sense_size, SCSI_SENSE_SIZE));
-	}
-	memcpy(bytes + 4, &residual_32, sizeof(residual_32));
-	bytes[10] = status;
-	bytes[11] = response;
-	request_finish(request, bytes, RESPONSE_FIXED + sense_size, from_unit ? transferred : 0);
-}
-
-static void respond(ScsiRequest *request, uint8_t response)
-{
-	command_finish(request, response, SCSI_STATUS_GOOD, NULL, 0, false);
-}
-
-/* Commands */
-
-static void finish_functions(VirtioScsi *scsi);
-
-static void request_complete(BlockRequest *block, int result)
-{
-	ScsiRequest *request = (ScsiRequest *)block;
-	VirtioQueue *queue = request->queue;
-	VirtioScsi *scsi = request->scsi;
-	DeviceServices *services = virtio_device_services(&scsi->virtio);
-	bool is_read = block->operation == BLOCK_READ;
-	bool has_data = is_read || block->operation == BLOCK_WRITE;
-	ScsiSense sense = {};
-
-	if (result == 0) {
-		command_finish(request, RESPONSE_OK, SCSI_STATUS_GOOD, NULL,
-			       has_data ? block->size : request->data_size, is_read);
-	} else if (result == -ECANCELED) {
-		/* Nobody is there to serve it, and the adapter stops: the driver tries again. */
-		command_finish(request, RESPONSE_OK, SCSI_STATUS_BUSY, NULL, 0, false);
-	} else {
-		scsi_disk_error(block->operation, -result, &sense);
-		qapi_event_block_io_error(services->events, "", block_node_name(block->node),
-					  is_read ? QAPI_IO_OPERATION_TYPE_READ
-						  : QAPI_IO_OPERATION_TYPE_WRITE,
-					  QAPI_BLOCK_ERROR_ACTION_REPORT, !is_read,
-					  -result == ENOSPC, error_text(-result));
-		command_finish(request, RESPONSE_OK, SCSI_STATUS_CHECK_CONDITION, &sense, 0, false);
-	}
-	request->disk->n_busy--;
-	if (scsi->functions)
-		finish_functions(scsi);
-	virtio_queue_publish(queue);
-	virtio_queue_end_request(queue);
-}
-
-/* The transfer that scsi->outcome says, to or from @iov. */
-static void submit(ScsiRequest *request, struct iovec *iov, unsigned n_iov)
-{
-	const ScsiOutcome *outcome = &request->scsi->outcome;
-	bool has_data = outcome->operation == BLOCK_READ || outcome->operation == BLOCK_WRITE;
-
-	if (has_data && request->data_size < outcome->size) {
-		respond(request, RESPONSE_OVERRUN);
-		return;
-	}
-	if (has_data)
-		iov_discard_back(iov, &n_iov, request->data_size - outcome->size);
-	request->block = (BlockRequest){ .operation = outcome->operation,
-					 .fua = outcome->fua,
-					 .offset = outcome->offset,
-					 .size = outcome->size,
-					 .iov = has_data ? iov : NULL,
-					 .n_iov = has_data ? n_iov : 0,
-					 .complete = request_complete };
-	request->disk->n_busy++;
-	virtio_queue_begin_request(request->queue);
-	block_node_submit(request->disk->node, 0, &request->block);
-}
-
-/* Carry out @cdb, whose data for the unit is in @out and from it goes to @in. */
-static void execute(ScsiRequest *request, const uint8_t lun[8], const uint8_t *cdb, struct iovec *out,
-		    unsigned n_out, struct iovec *in, unsigned n_in)
-{
-	VirtioScsi *scsi = request->scsi;
-	ScsiOutcome *outcome = &scsi->outcome;
-	uint64_t out_size = iov_size(out, n_out), in_size = iov_size(in, n_in);
-	uint8_t parameters[SCSI_PARAMETER_MAX];
-	unsigned target, number;
-	bool has_target = false;
-
-	request->data_size = MAX(out_size, in_size);
-	if (out_size && in_size) { /* we do not offer INOUT */
-		respond(request, RESPONSE_FAILURE);
-		return;
-	}
-	request->disk = get_lun(lun, &target, &number)
-				? scsi_bus_find(&scsi->bus, target, number, &has_target)
-				: NULL;
-	if (!has_target) {
-		respond(request, RESPONSE_BAD_TARGET);
-		return;
-	}
-	if (request->disk)
-		scsi_disk_execute(request->disk, cdb, parameters,
-				  (unsigned)iov_copy_from(out, n_out, 0, parameters,
-							  sizeof(parameters)),
-				  outcome);
-	else
-		scsi_bus_execute_without_unit(&scsi->bus, target, cdb, outcome);
-	if (outcome->on_medium) {
-		bool write = outcome->operation == BLOCK_WRITE;
-
-		if ((outcome->operation == BLOCK_READ && out_size) || (write && in_size))
-			respond(request, RESPONSE_FAILURE);
-		else
-			submit(request, write ? out : in, write ? n_out : n_in);
-		return;
-	}
-	if (outcome->reply_size > in_size) {
-		respond(request, RESPONSE_OVERRUN);
-		return;
-	}
-	iov_copy_to(in, n_in, 0, outcome->reply, outcome->reply_size);
-	command_finish(request, RESPONSE_OK, outcome->status, &outcome->sense,
-		       out_size ? out_size : outcome->reply_size, in_size > 0);
-}
-
-static ScsiRequest *request_of(VirtioQueue *queue, VirtqueueElement *element)
-{
-	VirtioScsi *scsi = virtio_scsi(queue->device);
-	size_t first = (size_t)queue->ring.index * scsi->queue_size;
-	ScsiRequest *request = &scsi->requests[first + element->slot];
-
-	request->scsi = scsi;
-	request->queue = queue;
-	request->element = element;
-	request->disk = NULL;
-	return request;
-}
-
-static bool handle_command(VirtioQueue *queue, VirtqueueElement *element)
-{
-	ScsiRequest *request = request_of(queue, element);
-	VirtioScsi *scsi = request->scsi;
-	struct iovec *out = element->iov, *in = element->iov + element->n_out;
-	unsigned n_out = element->n_out, n_in = element->n_in;
-	uint32_t request_size = REQUEST_FIXED + scsi->max_cdb_size;
-	uint32_t response_size = RESPONSE_FIXED + scsi->max_sense_size;
-	uint8_t header[REQUEST_FIXED + CDB_SIZE_MAX + SCSI_CDB_SIZE] = {};
-
-	if (element->out_size < request_size || element->in_size < response_size) {
-		virtio_queue_set_broken(queue, "a SCSI request lacks header or response");
-		virtqueue_push(&queue->ring, element, 0);
-		return false;
-	}
-	iov_copy_from(out, n_out, 0, header, request_size);
-	iov_discard_front(&out, &n_out, request_size);
-	keep_response(request, in, n_in, response_size);
-	iov_discard_front(&in, &n_in, response_size);
-	execute(request, header, header + REQUEST_FIXED, out, n_out, in, n_in);
-	return true;
-}
-
-/* Task management */
-
-static bool concerns(const ScsiFunction *function, const ScsiDisk *disk)
-{
-	return disk->target == function->target &&
-	       (function->kind == TMF_I_T_NEXUS_RESET || disk->lun == function->lun);
-}
-
-/* Carry out and answer @request, unless what it is about is still with a block node. */
-static bool try_function(ScsiRequest *request)
-{
-	const GPtrArray *units = request->scsi->bus.units;
-	const ScsiFunction *function = &request->function;
-	const uint8_t ok = RESPONSE_OK;
-
-	for (guint i = 0; i < units->len; i++) {
-		const ScsiDisk *disk = units->pdata[i];
-
-		if (concerns(function, disk) && disk->n_busy > 0)
-			return false;
-	}
-	for (guint i = 0; i < units->len && function->kind >= TMF_I_T_NEXUS_RESET; i++) {
-		ScsiDisk *disk = units->pdata[i];
-
-		if (concerns(function, disk))
-			disk->device.type->reset(&disk->device);
-	}
-	request_finish(request, &ok, sizeof(ok), 0);
-	return true;
-}
-
-static void finish_functions(VirtioScsi *scsi)
-{
-	ScsiRequest **link = &scsi->functions;
-
-	while (*link) {
-		ScsiRequest *request = *link;
-		ScsiRequest *next = request->next;
-		VirtioQueue *queue = request->queue;
-
-		if (!try_function(request)) {
-			link = &request->next;
-			continue;
-		}
-		*link = next;
-		virtio_queue_publish(queue);
-		virtio_queue_end_request(queue);
-	}
-}
-
-/* Start the function @kind; its response may come later. */
-static void start_function(ScsiRequest *request, uint32_t kind, const uint8_t lun[8])
-{
-	VirtioScsi *scsi = request->scsi;
-	ScsiFunction *function = &request->function;
-	uint8_t response = RESPONSE_OK;
-	bool has_target = false;
-	const ScsiDisk *disk;
-
-	*function = (ScsiFunction){ .kind = kind };
-	disk = get_lun(lun, &function->target, &function->lun)
-		       ? scsi_bus_find(&scsi->bus, function->target, function->lun, &has_target)
-		       : NULL;
-	if (kind > TMF_LOGICAL_UNIT_RESET || kind == TMF_CLEAR_ACA)
-		response = RESPONSE_FUNCTION_REJECTED;
-	else if (!has_target)
-		response = RESPONSE_BAD_TARGET;
-	else if (!disk && kind != TMF_I_T_NEXUS_RESET)
-		response = RESPONSE_INCORRECT_LUN;
-	if (response != RESPONSE_OK) {
-		request_finish(request, &response, sizeof(response), 0);
-	} else if (!try_function(request)) {
-		request->next = scsi->functions;
-		scsi->functions = request;
-		virtio_queue_begin_request(request->queue);
-	}
-}
-
-static bool handle_control(VirtioQueue *queue, VirtqueueElement *element)
-{
-	ScsiRequest *request = request_of(queue, element);
-	struct iovec *out = element->iov, *in = element->iov + element->n_out;
-	uint8_t header[TMF_SIZE] = {}, answer[AN_RESPONSE_SIZE] = {};
-	uint32_t type, subtype;
-	size_t size = iov_copy_from(out, element->n_out, 0, header, sizeof(header));
-
-	memcpy(&type, header, sizeof(type));
-	memcpy(&subtype, header + 4, sizeof(subtype));
-	type = GUINT32_FROM_LE(type);
-	if (type == CONTROL_TMF && size == TMF_SIZE && element->in_size >= 1) {
-		keep_response(request, in, element->n_in, 1);
-		start_function(request, GUINT32_FROM_LE(subtype), header + 8);
-		return true;
-	}
-	/* Asynchronous notifications: we have none. */
-	if ((type == CONTROL_AN_QUERY || type == CONTROL_AN_SUBSCRIBE) && size >= AN_SIZE &&
-	    element->in_size >= sizeof(answer)) {
-		keep_response(request, in, element->n_in, sizeof(answer));
-		request_finish(request, answer, sizeof(answer), 0);
-		return true;
-	}
-	virtio_queue_set_broken(queue, "a SCSI control request is none");
-	virtqueue_push(&queue->ring, element, 0);
-	return false;
 }
 
 /* Events */
@@ -459,7 +71,7 @@ typedef struct EventPost {
 
 static void push_event(VirtioScsi *scsi, const ScsiEvent *event)
 {
-	VirtioQueue *queue = &scsi->virtio.queues[QUEUE_EVENT];
+	VirtioQueue *queue = &scsi->virtio.queues[VIRTIO_SCSI_EVENT];
 	ScsiEvent copy = *event;
 	VirtqueueElement *element;
 
@@ -521,15 +133,37 @@ static void bus_run_quiet(ScsiBus *bus, void (*func)(gpointer data), gpointer da
 	g_mutex_unlock(&bus->bus.parent->lock);
 }
 
+typedef struct HeldRelease {
+	VirtioScsi *scsi;
+	const ScsiDisk *disk;
+} HeldRelease;
+
+static void release_on_loop(gpointer data)
+{
+	const HeldRelease *release = data;
+
+	virtio_scsi_release_held(release->scsi, release->disk);
+}
+
+static void bus_release_held(ScsiBus *bus, const ScsiDisk *disk)
+{
+	HeldRelease release = { (VirtioScsi *)bus->bus.parent, disk };
+
+	/* A vCPU that resets the adapter does so under the lock, while the loop is idle. */
+	g_mutex_lock(&bus->bus.parent->lock);
+	io_loop_run_sync(bus->loop, release_on_loop, &release);
+	g_mutex_unlock(&bus->bus.parent->lock);
+}
+
 static void scsi_queue_ready(VirtioDevice *device, VirtioQueue *queue)
 {
 	VirtioScsi *scsi = virtio_scsi(device);
 	const ScsiEvent nothing = { .event = GUINT32_TO_LE(EVENT_NO_EVENT) };
 
-	if (queue->ring.index == QUEUE_CONTROL)
-		virtio_queue_process(queue, handle_control);
-	else if (queue->ring.index != QUEUE_EVENT)
-		virtio_queue_process(queue, handle_command);
+	if (queue->ring.index == VIRTIO_SCSI_CONTROL)
+		virtio_queue_process(queue, virtio_scsi_handle_control);
+	else if (queue->ring.index != VIRTIO_SCSI_EVENT)
+		virtio_queue_process(queue, virtio_scsi_handle_command);
 	else if (scsi->event_missed)
 		push_event(scsi, &nothing);
 }
@@ -554,6 +188,7 @@ static void scsi_start(VirtioDevice *device)
 	scsi->max_cdb_size = scsi->cdb_size;
 	scsi->max_sense_size = scsi->sense_size;
 	set_draining(scsi, false);
+	virtio_scsi_start_held(scsi);
 }
 
 static void scsi_stop(VirtioDevice *device)
@@ -568,6 +203,12 @@ static void scsi_reset(VirtioDevice *device)
 	scsi->cdb_size = DEFAULT_CDB_SIZE;
 	scsi->sense_size = DEFAULT_SENSE_SIZE;
 	scsi->event_missed = false;
+	virtio_scsi_forget_held(scsi, NULL);
+}
+
+static void scsi_queue_reset(VirtioDevice *device, VirtioQueue *queue)
+{
+	virtio_scsi_forget_held(virtio_scsi(device), queue);
 }
 
 static void scsi_read_config(VirtioDevice *device, uint8_t *bytes)
@@ -595,7 +236,7 @@ static void scsi_write_config(VirtioDevice *device, unsigned offset, uint32_t va
 
 	if (size != 4 || (!is_sense && offset != offsetof(ScsiConfig, cdb_size)))
 		return;
-	if (value > (is_sense ? SENSE_SIZE_MAX : CDB_SIZE_MAX))
+	if (value > (is_sense ? VIRTIO_SCSI_SENSE_MAX : VIRTIO_SCSI_CDB_MAX))
 		virtio_device_set_needs_reset(device, "a CDB or sense data of that size cannot be");
 	else if (is_sense)
 		scsi->sense_size = value;
@@ -620,12 +261,13 @@ static void add_bus(VirtioScsi *scsi)
 	scsi->bus.loop = scsi->virtio.loop;
 	scsi->bus.tell = bus_tell;
 	scsi->bus.run_quiet = bus_run_quiet;
+	scsi->bus.release_held = bus_release_held;
 	scsi_bus_init(&scsi->bus, name, base);
 }
 
 static size_t requests_size(const VirtioScsi *scsi)
 {
-	return sizeof(ScsiRequest) * scsi->queue_size * (QUEUE_REQUESTS + scsi->num_queues);
+	return sizeof(ScsiRequest) * scsi->queue_size * (VIRTIO_SCSI_REQUESTS + scsi->num_queues);
 }
 
 static bool scsi_setup(VirtioDevice *device, GError **error)
@@ -635,13 +277,15 @@ static bool scsi_setup(VirtioDevice *device, GError **error)
 	if (scsi->num_queues == QUEUES_AUTO)
 		scsi->num_queues =
 			(uint16_t)CLAMP(virtio_device_services(device)->n_cpus, 1, QUEUES_MAX);
-	if (!virtio_device_add_queues(device, QUEUE_REQUESTS + scsi->num_queues, scsi->queue_size,
+	if (!virtio_device_add_queues(device, VIRTIO_SCSI_REQUESTS + scsi->num_queues, scsi->queue_size,
 				      error))
 		return false;
 	device->offered |= VIRTIO_FEATURE(F_HOTPLUG) | VIRTIO_FEATURE(F_CHANGE);
 	scsi->requests = lazy_memory_new(requests_size(scsi));
 	if (!scsi->requests)
 		return error_fail_errno(error, ENOMEM, "requests");
+	scsi->n_heads = VIRTIO_SCSI_REQUESTS + scsi->num_queues;
+	scsi->heads = g_new0(ScsiHeads, scsi->n_heads);
 	scsi_reset(device);
 	add_bus(scsi);
 	return true;
@@ -652,6 +296,8 @@ static void scsi_teardown(VirtioDevice *device)
 	VirtioScsi *scsi = virtio_scsi(device);
 
 	scsi_bus_clear(&scsi->bus);
+	virtio_scsi_forget_held(scsi, NULL);
+	g_clear_pointer(&scsi->heads, g_free);
 	lazy_memory_free(scsi->requests, requests_size(scsi));
 }
 
@@ -659,15 +305,32 @@ static bool scsi_loaded(void *object, GError **error)
 {
 	const VirtioScsi *scsi = object;
 
-	return (scsi->cdb_size <= CDB_SIZE_MAX && scsi->sense_size <= SENSE_SIZE_MAX) ||
+	return (scsi->cdb_size <= VIRTIO_SCSI_CDB_MAX && scsi->sense_size <= VIRTIO_SCSI_SENSE_MAX) ||
 	       error_fail(error, "%s has CDBs or sense data of impossible size",
 			  scsi->virtio.pci.device.path);
 }
+
+static void scsi_before_save(void *object)
+{
+	virtio_scsi_save_held(object);
+}
+
+static const StateTable heads_state = {
+	.name = "virtio-scsi-queue",
+	.version = 1,
+	.minimum_version = 1,
+	.fields =
+		(const StateField[]){
+			STATE_ARRAY(ScsiHeads, held, STATE_UINT64),
+			STATE_END,
+		},
+};
 
 static const StateTable scsi_state = {
 	.name = "virtio-scsi",
 	.version = 1,
 	.minimum_version = 1,
+	.before_save = scsi_before_save,
 	.after_load = scsi_loaded,
 	.fields =
 		(const StateField[]){
@@ -675,6 +338,14 @@ static const StateTable scsi_state = {
 			STATE_FIELD(VirtioScsi, cdb_size, STATE_UINT32),
 			STATE_FIELD(VirtioScsi, sense_size, STATE_UINT32),
 			STATE_FIELD(VirtioScsi, event_missed, STATE_BOOL),
+			{ .name = "queues",
+			  .kind = STATE_STRUCT,
+			  .offset = offsetof(VirtioScsi, heads),
+			  .element_size = sizeof(ScsiHeads),
+			  .is_pointer = true,
+			  .has_count_offset = true,
+			  .count_offset = offsetof(VirtioScsi, n_heads),
+			  .sub_table = &heads_state },
 			STATE_END,
 		},
 };
@@ -723,6 +394,7 @@ const VirtioDeviceType virtio_scsi_type = {
 	.setup = scsi_setup,
 	.teardown = scsi_teardown,
 	.reset = scsi_reset,
+	.queue_reset = scsi_queue_reset,
 	.read_config = scsi_read_config,
 	.write_config = scsi_write_config,
 	.start = scsi_start,
