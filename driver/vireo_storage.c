@@ -6,6 +6,7 @@
 
 #include <config.h>
 
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include "virlog.h"
 #include "virpidfile.h"
 
+#include "vireo_alias.h"
 #include "vireo_blockdev.h"
 #include "vireo_blockjob.h"
 #include "vireo_cgroup.h"
@@ -619,23 +621,31 @@ vireoStorageReconnect(virDomainObj *vm)
     return vireoStorageStart(vm);
 }
 
-/* The description of a node in the list of all, or NULL with an error reported. */
-static virJSONValue *
-vireoStorageFindNode(virJSONValue *nodes,
-                     const char *name)
+/* The size that the guest sees. The monitor is asked: QEMU 7.2's daemon does not survive the question
+ * for its nodes at the end of a block job. */
+static int
+vireoStorageGetCapacity(virDomainObj *vm,
+                        virDomainDiskDef *disk,
+                        unsigned long long *bytes)
 {
+    g_autofree char *name = vireoAliasServedNode(disk);
+    g_autoptr(virJSONValue) nodes = NULL;
     size_t i;
+
+    if (vireoQmpCommand(vm, "query-named-block-nodes", NULL, &nodes) < 0)
+        return -1;
 
     for (i = 0; virJSONValueIsArray(nodes) && i < virJSONValueArraySize(nodes); i++) {
         virJSONValue *node = virJSONValueArrayGet(nodes, i);
+        virJSONValue *image = virJSONValueObjectGetObject(node, "image");
 
-        if (virJSONValueIsObject(node) &&
-            STREQ_NULLABLE(virJSONValueObjectGetString(node, "node-name"), name))
-            return node;
+        if (STREQ_NULLABLE(virJSONValueObjectGetString(node, "node-name"), name) && image &&
+            virJSONValueObjectGetNumberUlong(image, "virtual-size", bytes) == 0)
+            return 0;
     }
 
-    virReportError(VIR_ERR_INTERNAL_ERROR, _("the storage daemon has no node '%s'"), name);
-    return NULL;
+    virReportError(VIR_ERR_INTERNAL_ERROR, _("the monitor has no node '%s'"), name);
+    return -1;
 }
 
 int
@@ -643,30 +653,18 @@ vireoStorageGetInfo(virDomainObj *vm,
                     virDomainDiskDef *disk,
                     virDomainBlockInfo *info)
 {
-    g_autofree char *name = vireoBlockdevFormatNode(disk->src);
     g_autofree char *path = g_strdup(disk->src->path);
     bool local = virStorageSourceIsLocalStorage(disk->src);
-    g_autoptr(virJSONValue) args = NULL;
-    g_autoptr(virJSONValue) nodes = NULL;
-    virJSONValue *node;
-    virJSONValue *image;
     struct stat sb;
 
-    if (virJSONValueObjectAdd(&args, "b:flat", true, NULL) < 0 ||
-        vireoStorageCommand(vm, "query-named-block-nodes", &args, &nodes) < 0 ||
-        !(node = vireoStorageFindNode(nodes, name)))
+    if (vireoStorageGetCapacity(vm, disk, &info->capacity) < 0)
         return -1;
 
-    if (!(image = virJSONValueObjectGetObject(node, "image")) ||
-        virJSONValueObjectGetNumberUlong(image, "virtual-size", &info->capacity) < 0) {
-        virReportError(VIR_ERR_INTERNAL_ERROR, _("the storage daemon does not tell the size of '%s'"),
-                       disk->dst);
-        return -1;
-    }
     info->allocation = info->physical = 0;
-    ignore_value(virJSONValueObjectGetNumberUlong(image, "actual-size", &info->allocation));
-    info->physical = local && stat(path, &sb) == 0 && S_ISREG(sb.st_mode) ?
-        (unsigned long long)sb.st_size : info->allocation;
+    if (local && stat(path, &sb) == 0) {
+        info->allocation = (unsigned long long)sb.st_blocks * DEV_BSIZE;
+        info->physical = S_ISREG(sb.st_mode) ? (unsigned long long)sb.st_size : info->allocation;
+    }
 
     return 0;
 }
@@ -678,6 +676,8 @@ vireoStorageResize(virDomainObj *vm,
 {
     g_autofree char *name = vireoBlockdevFormatNode(disk->src);
     g_autoptr(virJSONValue) args = NULL;
+    unsigned long long capacity;
+    size_t tries;
 
     if (virJSONValueObjectAdd(&args, "s:node-name", name, "U:size", bytes, NULL) < 0 ||
         vireoStorageCommand(vm, "block_resize", &args, NULL) < 0)
@@ -685,5 +685,17 @@ vireoStorageResize(virDomainObj *vm,
 
     /* An export keeps the size it had at first. What is in flight, the next one answers. */
     vireoStorageRemoveExport(vm, disk);
-    return vireoStorageAddExport(vm, disk);
+    if (vireoStorageAddExport(vm, disk) < 0)
+        return -1;
+
+    /* The monitor finds that one soon. */
+    for (tries = 0; tries < VIREO_STORAGE_EXPORT_TRIES; tries++) {
+        if (vireoStorageGetCapacity(vm, disk, &capacity) < 0)
+            return -1;
+        if (capacity / DEV_BSIZE == bytes / DEV_BSIZE)
+            break;
+        g_usleep(VIREO_STORAGE_EXPORT_WAIT_US);
+    }
+
+    return 0;
 }
