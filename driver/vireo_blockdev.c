@@ -181,12 +181,8 @@ vireoBlockdevStorageProps(const virDomainDiskDef *disk,
     g_autofree char *node = vireoBlockdevStorageNode(src);
     virStorageType type = virStorageSourceGetActualType(src);
     bool local = type != VIR_STORAGE_TYPE_NETWORK;
-    virTristateSwitch writeback;
-    virTristateBool direct;
 
-    vireoDevicePropsCacheMode(disk->cachemode, &writeback, &direct);
-    if (local && direct != VIR_TRISTATE_BOOL_ABSENT &&
-        virJSONValueObjectAdd(&cache, "T:direct", direct, "b:no-flush", false, NULL) < 0)
+    if (vireoDevicePropsCache(disk, &cache) < 0)
         return NULL;
 
     if (local) {

@@ -72,20 +72,29 @@ vireoDevicePropsVirtio(const virDomainDef *def,
     return g_steal_pointer(&props);
 }
 
-void
-vireoDevicePropsCacheMode(virDomainDiskCache mode,
-                          virTristateSwitch *writeback,
-                          virTristateBool *direct)
+const char *
+vireoDevicePropsWriteCache(const virDomainDiskDef *disk)
 {
-    *writeback = VIR_TRISTATE_SWITCH_ABSENT;
-    *direct = VIR_TRISTATE_BOOL_ABSENT;
-    if (mode == VIR_DOMAIN_DISK_CACHE_DEFAULT)
-        return;
+    if (disk->cachemode == VIR_DOMAIN_DISK_CACHE_DEFAULT)
+        return NULL;
 
-    *writeback = virTristateSwitchFromBool(mode != VIR_DOMAIN_DISK_CACHE_WRITETHRU &&
-                                           mode != VIR_DOMAIN_DISK_CACHE_DIRECTSYNC);
-    *direct = virTristateBoolFromBool(mode == VIR_DOMAIN_DISK_CACHE_DISABLE ||
-                                      mode == VIR_DOMAIN_DISK_CACHE_DIRECTSYNC);
+    return disk->cachemode == VIR_DOMAIN_DISK_CACHE_WRITETHRU ||
+        disk->cachemode == VIR_DOMAIN_DISK_CACHE_DIRECTSYNC ? "off" : "on";
+}
+
+int
+vireoDevicePropsCache(const virDomainDiskDef *disk,
+                      virJSONValue **cache)
+{
+    *cache = NULL;
+    if (disk->cachemode == VIR_DOMAIN_DISK_CACHE_DEFAULT)
+        return 0;
+
+    return virJSONValueObjectAdd(cache,
+                                 "b:direct", disk->cachemode == VIR_DOMAIN_DISK_CACHE_DISABLE ||
+                                 disk->cachemode == VIR_DOMAIN_DISK_CACHE_DIRECTSYNC,
+                                 "b:no-flush", disk->cachemode == VIR_DOMAIN_DISK_CACHE_UNSAFE,
+                                 NULL);
 }
 
 static const char *
@@ -100,12 +109,32 @@ vireoDevicePropsErrorPolicy(virDomainDiskErrorPolicy policy)
 
 /* The storage daemon does not say why a write failed: it may be a host that is full, and the guest
  * can go on later. */
-static const char *
+const char *
 vireoDevicePropsWriteErrors(const virDomainDiskDef *disk)
 {
     if (disk->error_policy == VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT && vireoStorageServes(disk))
         return "stop";
     return vireoDevicePropsErrorPolicy(disk->error_policy);
+}
+
+const char *
+vireoDevicePropsReadErrors(const virDomainDiskDef *disk)
+{
+    /* Reads fail as writes do, but cannot run out of space. */
+    if (disk->rerror_policy == VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT &&
+        disk->error_policy != VIR_DOMAIN_DISK_ERROR_POLICY_ENOSPACE)
+        return vireoDevicePropsErrorPolicy(disk->error_policy);
+    return vireoDevicePropsErrorPolicy(disk->rerror_policy);
+}
+
+/* Linux AIO is asked for by users of QEMU for what io_uring does here; no guest can tell. */
+static const char *
+vireoDevicePropsAio(const virDomainDiskDef *disk)
+{
+    if (disk->iomode == VIR_DOMAIN_DISK_IO_DEFAULT)
+        return NULL;
+    return disk->iomode == VIR_DOMAIN_DISK_IO_NATIVE ? "io_uring" :
+        virDomainDiskIoTypeToString(disk->iomode);
 }
 
 virJSONValue *
@@ -121,32 +150,21 @@ vireoDevicePropsDisk(const virDomainDef *def,
                                                            &disk->info, disk->virtio);
     g_autofree char *node = vireoAliasBlockNode(disk);
     g_autofree char *iothread = disk->iothread ? vireoAliasIOThread(disk->iothread) : NULL;
-    virDomainDiskErrorPolicy rerror = disk->rerror_policy;
-    virTristateSwitch writeback;
-    virTristateBool direct;
 
-    if (!props)
-        return NULL;
-
-    /* Reads fail as writes do, but cannot run out of space. */
-    if (rerror == VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT &&
-        disk->error_policy != VIR_DOMAIN_DISK_ERROR_POLICY_ENOSPACE)
-        rerror = disk->error_policy;
-    vireoDevicePropsCacheMode(disk->cachemode, &writeback, &direct);
-
-    if (virJSONValueObjectAdd(&props,
+    if (!props ||
+        virJSONValueObjectAdd(&props,
                               "s:drive", node,
                               "S:serial", disk->serial,
                               "S:iothread", iothread,
                               "p:num-queues", disk->queues,
                               "p:queue-size", disk->queue_size,
+                              "T:event_idx", disk->event_idx,
                               "p:bootindex", vireoFirmwareBootIndex(def, &disk->info),
                               "p:logical_block_size", disk->blockio.logical_block_size,
                               "p:physical_block_size", disk->blockio.physical_block_size,
-                              "S:write-cache", writeback == VIR_TRISTATE_SWITCH_ABSENT ? NULL :
-                              virTristateSwitchTypeToString(writeback),
+                              "S:write-cache", vireoDevicePropsWriteCache(disk),
                               "S:werror", vireoDevicePropsWriteErrors(disk),
-                              "S:rerror", vireoDevicePropsErrorPolicy(rerror),
+                              "S:rerror", vireoDevicePropsReadErrors(disk),
                               NULL) < 0)
         return NULL;
 
@@ -169,25 +187,15 @@ vireoDevicePropsBlockNode(virDomainDiskDef *disk)
     g_autoptr(virJSONValue) cache = NULL;
     g_autofree char *node = vireoAliasOwnNode(disk);
     const char *driver = virDomainDiskGetType(disk) == VIR_STORAGE_TYPE_BLOCK ? "host_device" : "file";
-    virTristateSwitch writeback;
-    virTristateBool direct;
 
-    vireoDevicePropsCacheMode(disk->cachemode, &writeback, &direct);
-    if (direct != VIR_TRISTATE_BOOL_ABSENT &&
-        virJSONValueObjectAdd(&cache,
-                              "T:direct", direct,
-                              "b:no-flush", false,
-                              NULL) < 0)
-        return NULL;
-
-    if (virJSONValueObjectAdd(&props,
+    if (vireoDevicePropsCache(disk, &cache) < 0 ||
+        virJSONValueObjectAdd(&props,
                               "s:driver", driver,
                               "s:node-name", node,
                               "s:filename", virDomainDiskGetSource(disk),
                               "b:read-only", disk->src->readonly,
                               "S:locking", disk->src->shared ? "off" : NULL,
-                              "S:aio", disk->iomode == VIR_DOMAIN_DISK_IO_DEFAULT ? NULL :
-                              virDomainDiskIoTypeToString(disk->iomode),
+                              "S:aio", vireoDevicePropsAio(disk),
                               "S:discard", disk->discard == VIR_DOMAIN_DISK_DISCARD_DEFAULT ? NULL :
                               virDomainDiskDiscardTypeToString(disk->discard),
                               "S:detect-zeroes", vireoDevicePropsDetectZeroes(disk),

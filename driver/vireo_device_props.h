@@ -34,11 +34,25 @@ vireoDevicePropsVirtio(const virDomainDef *def,
                        const virDomainDeviceInfo *info,
                        const virDomainVirtioOptions *virtio);
 
-/* write-cache as the guest sees it, and whether the host's page cache is passed by */
-void
-vireoDevicePropsCacheMode(virDomainDiskCache mode,
-                          virTristateSwitch *writeback,
-                          virTristateBool *direct);
+/* The device's write-cache: "on", "off", or NULL: not said */
+const char *
+vireoDevicePropsWriteCache(const virDomainDiskDef *disk);
+
+/**
+ * vireoDevicePropsCache:
+ * @cache: set to the "cache" of a node for the image of @disk, or to NULL: not said
+ *
+ * Returns 0, or -1 with an error reported.
+ */
+int
+vireoDevicePropsCache(const virDomainDiskDef *disk,
+                      virJSONValue **cache);
+
+/* What the device does about failed writes and reads; NULL: its default */
+const char *
+vireoDevicePropsWriteErrors(const virDomainDiskDef *disk);
+const char *
+vireoDevicePropsReadErrors(const virDomainDiskDef *disk);
 
 /* detect-zeroes, without what needs discards where there are none; NULL: not said */
 const char *

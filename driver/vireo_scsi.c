@@ -42,15 +42,6 @@ vireoScsiValidateDisk(const virDomainDiskDef *disk)
         { disk->queues > 0, "<driver queues> of a SCSI disk" },
         { disk->queue_size > 0, "<driver queue_size> of a SCSI disk" },
         { disk->iothread > 0, "<driver iothread> of a SCSI disk, only of its controller" },
-        { disk->error_policy != VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT &&
-          disk->error_policy != VIR_DOMAIN_DISK_ERROR_POLICY_REPORT,
-          "a <driver error_policy> other than 'report' of a SCSI disk" },
-        { disk->rerror_policy != VIR_DOMAIN_DISK_ERROR_POLICY_DEFAULT &&
-          disk->rerror_policy != VIR_DOMAIN_DISK_ERROR_POLICY_REPORT,
-          "a <driver rerror_policy> other than 'report' of a SCSI disk" },
-        { disk->cachemode == VIR_DOMAIN_DISK_CACHE_WRITETHRU ||
-          disk->cachemode == VIR_DOMAIN_DISK_CACHE_DIRECTSYNC,
-          "<driver cache='writethrough'> and 'directsync' of a SCSI disk" },
         { disk->info.type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_DRIVE &&
           (addr->bus > 0 || addr->target >= VIREO_SCSI_LUNS || addr->unit >= VIREO_SCSI_LUNS),
           "an <address> of a SCSI disk beyond bus 0, target 255 and unit 255" },
@@ -120,11 +111,14 @@ vireoScsiDiskProps(const virDomainDef *def,
                               "S:serial", disk->serial,
                               "S:vendor", disk->vendor,
                               "S:product", disk->product,
+                              "S:werror", vireoDevicePropsWriteErrors(disk),
+                              "S:rerror", vireoDevicePropsReadErrors(disk),
                               "p:bootindex", vireoFirmwareBootIndex(def, &disk->info),
                               NULL) < 0)
         return NULL;
     if (!cdrom &&
         virJSONValueObjectAdd(&props,
+                              "S:write-cache", vireoDevicePropsWriteCache(disk),
                               "p:rotation_rate", disk->rotation_rate,
                               "p:logical_block_size", disk->blockio.logical_block_size,
                               "p:physical_block_size", disk->blockio.physical_block_size,

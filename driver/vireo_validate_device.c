@@ -149,10 +149,11 @@ vireoValidateDisk(const virDomainDiskDef *disk,
           disk->startupPolicy == VIR_DOMAIN_STARTUP_POLICY_REQUISITE, "<source startupPolicy>" },
         { disk->rawio == VIR_TRISTATE_BOOL_YES, "<disk rawio='yes'>" },
         { disk->sgio != VIR_DOMAIN_DEVICE_SGIO_DEFAULT, "<disk sgio>" },
-        { disk->iomode == VIR_DOMAIN_DISK_IO_NATIVE, "a disk <driver io='native'>" },
-        { disk->cachemode == VIR_DOMAIN_DISK_CACHE_UNSAFE, "<driver cache='unsafe'>" },
+        { disk->iomode == VIR_DOMAIN_DISK_IO_NATIVE &&
+          disk->cachemode != VIR_DOMAIN_DISK_CACHE_DISABLE &&
+          disk->cachemode != VIR_DOMAIN_DISK_CACHE_DIRECTSYNC,
+          "a disk <driver io='native'> with a cache other than 'none' and 'directsync'" },
         { disk->ioeventfd == VIR_TRISTATE_SWITCH_OFF, "<driver ioeventfd='off'>" },
-        { disk->event_idx == VIR_TRISTATE_SWITCH_OFF, "<driver event_idx='off'>" },
         { disk->domain_name != NULL, "<backenddomain>" },
     };
 

@@ -214,15 +214,17 @@ static const testRefusal testRefusals[] = {
       "error_policy='enospace'" },
     { "disk-scsi-vhostuser", "", "", "<disk type='vhostuser' device='disk'><driver name='qemu' type='raw'/>"
       "<source type='unix' path='/s'/><target dev='sda' bus='scsi'/></disk>", "" },
-    { "disk-scsi-policy", "", "", "<disk type='file'><driver name='qemu' type='raw' error_policy='stop'/>"
-      "<source file='/d'/><target dev='sda' bus='scsi'/></disk>", "error_policy" },
+    { "disk-scsi-enospace", "", "", "<disk type='file'><driver name='qemu' type='qcow2' error_policy='enospace'/>"
+      "<source file='/d'/><target dev='sda' bus='scsi'/></disk>", "error_policy='enospace'" },
     { "controller-scsi", "", "", "<controller type='scsi' model='lsilogic'/>", "virtio-scsi" },
     { "disk-network", "", "", "<disk type='network'><driver type='raw'/><source protocol='rbd' name='p/x'>"
       "<host name='h'/></source>" VDA "</disk>", "rbd" },
     { "disk-iotune", "", "", DISK("type='file'", VDA "<iotune><total_iops_sec>9</total_iops_sec>"
                                   "<total_iops_sec_max>8</total_iops_sec_max></iotune>"),
       "'total_iops_sec_max' must not be less" },
-    { "disk-aio", "", "", DISK("type='file'", "<driver io='native' type='raw' cache='none'/>" VDA), "io" },
+    { "disk-aio", "", "", DISK("type='file'", "<driver io='native' type='raw' cache='writeback'/>" VDA),
+      "io='native'" },
+    { "disk-aio-default", "", "", DISK("type='file'", "<driver io='native' type='raw'/>" VDA), "io='native'" },
     { "disk-encryption", "", "", DISK("type='file'", VDA "<encryption format='qcow'>"
                                       "<secret type='passphrase' uuid='c7a5fdbd-edaf-9455-926a-d65c16db1800'/>"
                                       "</encryption>"), "<encryption>" },
