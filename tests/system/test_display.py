@@ -2,10 +2,8 @@
 """Screens and keyboards of an unmodified kernel: its console seen and typed into through libvirt."""
 
 import os
-import pathlib
-import shutil
+import re
 import socket
-import ssl
 import struct
 import sys
 import xml.etree.ElementTree as ET
@@ -14,12 +12,10 @@ import zlib
 import libvirt
 
 from lib.console import Console
-from lib.daemon import daemon
-from lib.guest import NETWORK, NETWORK_HOST, Lab, monitor_pid, refused
+from lib.guest import Lab
 from lib.harness import check, command, say, test, wait_for
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "cli"))
-from vireo_pki import Certificates  # pylint: disable=import-error,wrong-import-position
 from vireo_rfb import Client, Refused  # pylint: disable=import-error,wrong-import-position
 
 URI = os.environ.get("VIREO_TEST_URI", "vireo:///system")
@@ -74,6 +70,30 @@ def check_typing(domain: libvirt.virDomain, shell: Console, word: str) -> None:
     wait_for(f"{word} to be read", lambda: shell.shell("cat /tmp/typed 2>/dev/null", status=None).endswith(word), 20, 1)
 
 
+def check_pointer(shell: Console, viewer: Client, name: str) -> None:
+    """Motion, clicks and the wheel of a viewer are events of that device of the guest."""
+    shell.shell("for d in /sys/class/input/event*; do case $(cat $d/device/name) in *'" + name + "'*)"
+                " exec 4</dev/input/$(basename $d);; esac; done")
+    right, bottom = viewer.width - 1, viewer.height - 1
+    for x, y, buttons in ((0, 0, 0), (right, bottom, 0), (right, bottom, 1), (right, bottom, 0), (right, bottom, 4),
+                          (right, bottom, 8), (right, bottom, 0)):
+        viewer.pointer(x, y, buttons)
+    # struct input_event: the time, 16 bytes; type, code, value. Those of type 0 end what is at one time.
+    form = "16/1 \"%02x\" \" \" 2/2 \"%d \" \" \" 1/4 \"%d\\n\""
+    wanted = {(3, 0, 0x7fff), (3, 1, 0x7fff), (1, 0x110, 1), (1, 0x110, 0), (1, 0x111, 1), (1, 0x111, 0), (2, 8, 1)}
+    seen = set()
+
+    def arrived() -> bool:
+        text = shell.shell(f"dd bs=2400 count=1 <&4 2>/dev/null | hexdump -v -e '{form}'")
+        seen.update(tuple(map(int, match.groups())) for match in
+                    re.finditer(r"^[0-9a-f]{32} (\d+) (\d+) (-?\d+)$", text, re.M))
+        say(f"{name}: {sorted(seen)}")
+        return wanted <= seen
+
+    wait_for(f"events of {name}", arrived, 20, 0)
+    shell.shell("exec 4<&-")
+
+
 @test(limit=150)
 def console_on_the_screen() -> None:
     """The framebuffer console in a screenshot and in a VNC client, keys to it, and passwords"""
@@ -82,7 +102,8 @@ def console_on_the_screen() -> None:
         <video><model type='bochs'/></video>
         <input type='keyboard' bus='usb'/>
         <input type='keyboard' bus='virtio'/>
-        <input type='tablet' bus='usb'/>"""
+        <input type='tablet' bus='usb'/>
+        <input type='tablet' bus='virtio'/>"""
     with Lab() as lab:
         domain, shell = lab.boot(devices, screen=True, memory=320)
         shell.shell("printf '\\033[41m\\033[2J\\033[?25l' >/dev/tty1")
@@ -109,18 +130,15 @@ def console_on_the_screen() -> None:
         wait_for_pixel(client, 0xaa0000)
         client.close()
 
-        # A new password, at once and from now on.
-        domain.updateDeviceFlags(f"<graphics type='vnc' port='{port}' autoport='yes' passwd='second'/>",
-                                 libvirt.VIR_DOMAIN_AFFECT_LIVE)
-        Client(socket.create_connection(("127.0.0.1", port)), password="second").close()
         viewer = Client(socket.socket(fileno=domain.openGraphicsFD(0, libvirt.VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH)))
         wait_for_pixel(viewer, 0xaa0000)
-
-        # Keys: by the virtio keyboard, by USB when the guest lets go of that, and then by PS/2.
+        # Keys and pointer: by virtio, by USB when the guest lets go of that, and then keys by PS/2.
         check_typing(domain, shell, "virtio")
+        check_pointer(shell, viewer, "QEMU Virtio Tablet")
         shell.shell("for d in /sys/bus/virtio/drivers/virtio_input/virtio*; do"
                     " basename $d >/sys/bus/virtio/drivers/virtio_input/unbind; done")
         check_typing(domain, shell, "usb")
+        check_pointer(shell, viewer, "Tablet")
         shell.shell("for d in /sys/bus/usb/drivers/usb/*-*; do basename $d >/sys/bus/usb/drivers/usb/unbind; done")
         check_typing(domain, shell, "ps")
         viewer.close()
@@ -221,85 +239,3 @@ def console_on_virtio_graphics() -> None:
         say(shell.shell("head -n 1 /sys/class/drm/card*-Virtual-1/modes"))
         wait_for_pixel(viewer, 0x00aa00)
         viewer.close()
-
-
-@test(limit=120)
-def screen_is_free_until_seen() -> None:
-    """Without a screen there is no VNC in the process; with a socket it is where the XML says"""
-    with Lab() as lab:
-        domain = lab.start()
-        with open(f"/proc/{monitor_pid(domain)}/maps", encoding="ascii") as file:
-            check("vnc" not in file.read(), "nothing of VNC")
-        other = lab.start("<graphics type='vnc'><listen type='socket'/></graphics>")
-        listen = ET.fromstring(other.XMLDesc()).find("./devices/graphics/listen")
-        assert listen is not None
-        path = listen.get("socket", "")
-        client = socket.socket(socket.AF_UNIX)
-        client.connect(path)
-        viewer = Client(client)
-        viewer.request(incremental=False)
-        viewer.update()
-        viewer.close()
-        # Where the host is in a network.
-        third = lab.start("<graphics type='vnc'><listen type='network' network='" + NETWORK + "'/></graphics>")
-        address = ET.fromstring(third.XMLDesc()).find("./devices/graphics/listen").get("address")  # type: ignore[union-attr]
-        port = ET.fromstring(third.XMLDesc()).find("./devices/graphics").get("port", "0")  # type: ignore[union-attr]
-        check(address == NETWORK_HOST, f"the network's address: {address}")
-        Client(socket.create_connection((address, int(port)))).close()
-        third.destroy()
-        video = ET.fromstring(other.XMLDesc()).find("./devices/video/model")
-        check(video is not None and video.get("type") == "bochs", "a screen of its own accord")
-        other.destroy()
-        check(not os.path.exists(path), "the socket is gone")
-
-
-@test(limit=120, alone=True)
-def screens_with_tls() -> None:
-    """What vireo.conf says: missing and unreadable files are named, viewers need a certificate and the password"""
-    libvirt.virEventRegisterDefaultImpl()
-    with Lab() as lab:
-        creds = Certificates(pathlib.Path(lab.directory))
-        key = creds.path / "server-key.pem"
-        certificate = (creds.path / "server-cert.pem").rename(f"{lab.directory}/kept.pem")
-        with daemon.settings(lab, f'vnc_tls = 1\nvnc_tls_x509_verify = 1\nvnc_tls_x509_cert_dir = "{creds.path}"\n'
-                                  'vnc_password = "common"\n'):
-            domain = lab.define("<graphics type='vnc'/>")
-            refused(domain.create, f"{creds.path}/server-cert.pem")
-            certificate.rename(creds.path / "server-cert.pem")
-            os.chmod(key, 0o600)
-            refused(domain.create, f"{key}': Permission denied")
-            shutil.chown(key, group="vireo")
-            os.chmod(key, 0o640)
-            domain.create()
-            check_tls(domain, creds)
-
-
-def check_tls(domain: libvirt.virDomain, creds: Certificates) -> None:
-    graphics = ET.fromstring(domain.XMLDesc()).find("./devices/graphics")
-    assert graphics is not None
-    address = ("127.0.0.1", int(graphics.get("port", "0")))
-    for context, password in ((None, "common"), (creds.context(), "common"), (creds.context(creds.stranger), "common"),
-                              (creds.context(creds.client), "other")):
-        try:
-            Client(socket.create_connection(address), tls=context, password=password)
-            raise AssertionError("a viewer without a certificate, or with the wrong password, gets in")
-        except (Refused, ConnectionError, ssl.SSLError):
-            pass
-    seen: "list[tuple[str, object]]" = []
-    connection = libvirt.open(URI)
-    connection.domainEventRegisterAny(
-        connection.lookupByName(domain.name()), libvirt.VIR_DOMAIN_EVENT_ID_GRAPHICS,
-        lambda _connection, _domain, _phase, _us, _them, auth, subject, _opaque: seen.append((auth, subject)), None)
-    viewer = Client(socket.create_connection(address), tls=creds.context(creds.client), password="common")
-    viewer.request(incremental=False)
-    viewer.update()
-    viewer.close()
-
-    def told() -> bool:
-        libvirt.virEventRunDefaultImpl()
-        return any(auth == "vencrypt+x509+vnc" and "CN=viewer" in str(subject) for auth, subject in seen)
-
-    timer = libvirt.virEventAddTimeout(500, lambda *_: None, None)
-    wait_for("an event that says how, and who", told, 20, 0)
-    libvirt.virEventRemoveTimeout(timer)
-    connection.close()
