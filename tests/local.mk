@@ -397,6 +397,7 @@ EXTRA_DIST += \
 	tests/system/test_tpm.py \
 	tests/system/test_vhost.py \
 	tests/system/test_vhost_node.py \
+	tests/system/test_viewers.py \
 	tests/system/test_virtio.py
 
 # The built command as a whole: scripts.
