@@ -206,6 +206,30 @@ vireoDevicePropsBlockNode(virDomainDiskDef *disk)
     return g_steal_pointer(&props);
 }
 
+/* What a network card offers, where the user says; else the monitor has its defaults. */
+static int
+vireoDevicePropsNetDriver(const virDomainNetDef *net,
+                          virJSONValue **props)
+{
+    return virJSONValueObjectAdd(props,
+                                 "B:mq", net->driver.virtio.queues > 1,
+                                 "T:rss", net->driver.virtio.rss,
+                                 "T:hash", net->driver.virtio.rss_hash_report,
+                                 "T:csum", net->driver.virtio.host.csum,
+                                 "T:gso", net->driver.virtio.host.gso,
+                                 "T:host_tso4", net->driver.virtio.host.tso4,
+                                 "T:host_tso6", net->driver.virtio.host.tso6,
+                                 "T:host_ecn", net->driver.virtio.host.ecn,
+                                 "T:host_ufo", net->driver.virtio.host.ufo,
+                                 "T:mrg_rxbuf", net->driver.virtio.host.mrg_rxbuf,
+                                 "T:guest_csum", net->driver.virtio.guest.csum,
+                                 "T:guest_tso4", net->driver.virtio.guest.tso4,
+                                 "T:guest_tso6", net->driver.virtio.guest.tso6,
+                                 "T:guest_ecn", net->driver.virtio.guest.ecn,
+                                 "T:guest_ufo", net->driver.virtio.guest.ufo,
+                                 NULL);
+}
+
 virJSONValue *
 vireoDevicePropsNet(const virDomainDef *def,
                     virDomainNetDef *net)
@@ -223,8 +247,8 @@ vireoDevicePropsNet(const virDomainDef *def,
                               "p:bootindex", vireoFirmwareBootIndex(def, &net->info),
                               "p:rx_queue_size", net->driver.virtio.rx_queue_size,
                               "p:tx_queue_size", net->driver.virtio.tx_queue_size,
-                              "B:mq", net->driver.virtio.queues > 1,
-                              NULL) < 0)
+                              NULL) < 0 ||
+        vireoDevicePropsNetDriver(net, &props) < 0)
         return NULL;
 
     return g_steal_pointer(&props);

@@ -191,16 +191,13 @@ vireoValidateNetDriver(const virDomainNetDef *net)
         { net->driver.virtio.ioeventfd == VIR_TRISTATE_SWITCH_OFF, "<driver ioeventfd='off'>" },
         { net->driver.virtio.event_idx == VIR_TRISTATE_SWITCH_OFF, "<driver event_idx='off'>" },
         { net->driver.virtio.queues > VIREO_NET_QUEUES_MAX, "interface <driver queues> above 256" },
-        { net->driver.virtio.rss == VIR_TRISTATE_SWITCH_ON, "<driver rss='on'>" },
-        { net->driver.virtio.rss_hash_report == VIR_TRISTATE_SWITCH_ON,
-          "<driver rss_hash_report='on'>" },
-        { net->driver.virtio.host.csum || net->driver.virtio.host.gso ||
-          net->driver.virtio.host.tso4 || net->driver.virtio.host.tso6 ||
-          net->driver.virtio.host.ecn || net->driver.virtio.host.ufo ||
-          net->driver.virtio.host.mrg_rxbuf, "interface <driver><host>" },
-        { net->driver.virtio.guest.csum || net->driver.virtio.guest.tso4 ||
-          net->driver.virtio.guest.tso6 || net->driver.virtio.guest.ecn ||
-          net->driver.virtio.guest.ufo, "interface <driver><guest>" },
+        /* vhost passes frames on by itself, and does neither. */
+        { net->driver.virtio.rss == VIR_TRISTATE_SWITCH_ON &&
+          net->driver.virtio.name != VIR_DOMAIN_NET_DRIVER_TYPE_QEMU,
+          "<driver rss='on'> without <driver name='qemu'>" },
+        { net->driver.virtio.rss_hash_report == VIR_TRISTATE_SWITCH_ON &&
+          net->driver.virtio.name != VIR_DOMAIN_NET_DRIVER_TYPE_QEMU,
+          "<driver rss_hash_report='on'> without <driver name='qemu'>" },
     };
 
     return vireoValidateRefuse(refusals);

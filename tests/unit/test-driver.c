@@ -236,6 +236,12 @@ static const testRefusal testRefusals[] = {
       "<driver queues='2'/></interface>", "of an interface of type 'user'" },
     { "net-queues", "", "", "<interface type='ethernet'><model type='virtio'/><driver queues='257'/>"
       "</interface>", "queues" },
+    { "net-rss", "", "", "<interface type='ethernet'><model type='virtio'/><driver queues='2' rss='on'/>"
+      "</interface>", "rss='on'> without" },
+    { "net-rss-vhost", "", "", "<interface type='ethernet'><model type='virtio'/>"
+      "<driver name='vhost' rss='on'/></interface>", "rss='on'> without" },
+    { "net-hash", "", "", "<interface type='ethernet'><model type='virtio'/>"
+      "<driver rss='off' rss_hash_report='on'/></interface>", "rss_hash_report='on'> without" },
     { "net-rx-filters", "", "", "<interface type='ethernet' trustGuestRxFilters='yes'>"
       "<model type='virtio'/></interface>", "trustGuestRxFilters" },
     { "serial-vdagent", "", "", "<serial type='qemu-vdagent'><source><clipboard copypaste='yes'/></source></serial>",
