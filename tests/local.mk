@@ -409,6 +409,7 @@ cli_scripts = \
 	tests/cli/test-media \
 	tests/cli/test-descriptors \
 	tests/cli/test-display \
+	tests/cli/test-firmware \
 	tests/cli/test-internal-error \
 	tests/cli/test-monitor \
 	tests/cli/test-process \

@@ -644,6 +644,24 @@ static void test_storm(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	g_assert_cmphex(fake_inl(fake, 0xcfc), ==, 0x29c08086);
 }
 
+/* Firmware sets where 0xc0000 to 0xfffff go, and reads it back; nothing else, and not for ever. */
+static void test_hub_pam(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	static const uint8_t expected[] = { 0x30, 0x33, 0x33, 0x33, 0x33, 0x33, 0x33 };
+	PciDevice *hub = pci_bus_device_at(fixture->root, 0);
+
+	for (unsigned i = 0; i < sizeof(expected); i++) {
+		g_assert_cmphex(pci_device_config_read(hub, 0x90 + i, 1), ==, 0);
+		pci_device_config_write(hub, 0x90 + i, 0xff, 1);
+		g_assert_cmphex(pci_device_config_read(hub, 0x90 + i, 1), ==, expected[i]);
+	}
+	pci_device_config_write(hub, 0x97, 0xff, 1);
+	g_assert_cmphex(pci_device_config_read(hub, 0x97, 1), ==, 0);
+	hub->device.type->reset(&hub->device);
+	g_assert_cmphex(pci_device_config_read(hub, 0x90, 4), ==, 0);
+	g_assert_cmphex(pci_device_config_read(hub, 0x94, 4), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -659,6 +677,7 @@ int main(int argc, char **argv)
 	ADD("slots", test_slots);
 	ADD("state", test_state);
 	ADD("hub-state", test_hub_state);
+	ADD("hub-pam", test_hub_pam);
 	ADD("storm", test_storm);
 	return g_test_run();
 }

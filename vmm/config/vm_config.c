@@ -386,6 +386,7 @@ static bool vm_config_finish(VmConfig *config, GError **error)
 {
 	if (config->nographic && config->serials->len == 0)
 		vm_config_parse_serial(config, find_option("-serial"), "stdio", NULL);
+	config->no_graphics |= config->nographic;
 	if (config->numa && config->memory_backend)
 		return error_fail(error, "-machine memory-backend=%s: nodes (-numa) have theirs",
 				  config->memory_backend);
