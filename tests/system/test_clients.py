@@ -5,11 +5,12 @@ import os
 import pathlib
 import shutil
 import xml.etree.ElementTree as ET
+from typing import Optional
 
 import libvirt
 
 from lib.console import Console
-from lib.guest import FAST_BOOT, KIT, NETWORK, Lab, wait_for_state
+from lib.guest import FAST_BOOT, KIT, NETWORK, Lab, network_xml, virsh, wait_for_state
 from lib.harness import check, command, test, wait_for
 
 URI = os.environ.get("VIREO_TEST_URI", "vireo:///system")
@@ -105,6 +106,40 @@ def virt_install_with_a_screen() -> None:
         domain.shutdown()
         wait_for_state(domain, libvirt.VIR_DOMAIN_SHUTOFF)
         check("kernel" not in domain.XMLDesc(), "the installer's kernel was for one boot")
+
+
+@test(paused=True)
+def virt_xml_changes_a_running_guest() -> None:
+    """virt-xml --update: a disk more, another medium, a new password and a link that goes down, at once and for good"""
+    with Lab() as lab:
+        cd, medium = (f"{lab.directory}/{name}.iso" for name in ("cd", "medium"))
+        for path in (cd, medium):
+            shutil.copy(f"{KIT}/boot.iso", path)
+        domain = lab.define(f"""{network_xml()}<graphics type='vnc' passwd='first'/>
+            <disk type='file' device='cdrom'><source file='{cd}'/><target dev='sda' bus='scsi'/></disk>""")
+        virsh("start", "--paused", domain.name())
+
+        def update(*what: str) -> None:
+            command("virt-xml", "--connect", URI, domain.name(), "--update", *what)
+
+        def both(path: str, key: str) -> "list[Optional[str]]":
+            """An attribute of an element, of the running guest and of its definition."""
+            return [None if found is None else found.get(key) for found in
+                    (ET.fromstring(virsh("dumpxml", "--security-info", *which, domain.name())).find(f"./devices/{path}")
+                     for which in ((), ("--inactive",)))]
+
+        disk = lab.empty_disk(4)
+        update("--add-device", "--disk", f"{disk},bus=virtio")
+        check(both("disk[@device='disk']/source", "file") == [disk] * 2, "the disk")
+        check(disk in virsh("domblklist", domain.name()), "the monitor's disk")
+        update("--edit", "target.dev=sda", "--disk", f"path={medium}")
+        check(both("disk[@device='cdrom']/source", "file") == [medium] * 2, "the medium")
+        update("--edit", "--graphics", "passwd=second")
+        check(both("graphics", "passwd") == ["second"] * 2, "the password")
+        update("--edit", "--network", "link.state=down")
+        check(both("interface/link", "state") == ["down"] * 2, "the link")
+        address = both("interface/mac", "address")[0]
+        check(address and "down" in virsh("domif-getlink", domain.name(), address), "as virsh says")
 
 
 def installs_from_a_cd(uri: str, disk: str, grub: str, *more: str, to_the_end: bool = True) -> None:
