@@ -474,6 +474,17 @@ static void serve(VncClient *client)
 	}
 }
 
+/* What libvncserver does not free with the client. */
+static void drop_extensions(rfbClientPtr rfb)
+{
+	while (rfb->extensions) {
+		rfbExtensionData *extension = rfb->extensions;
+
+		rfb->extensions = extension->next;
+		free(extension);
+	}
+}
+
 static gpointer run(gpointer data)
 {
 	VncClient *client = data;
@@ -484,6 +495,7 @@ static gpointer run(gpointer data)
 	if (client->rfb) {
 		if (client->rfb->sock >= 0)
 			rfbCloseClient(client->rfb);
+		drop_extensions(client->rfb);
 		rfbClientConnectionGone(client->rfb);
 	}
 	if (client->screen) {
