@@ -197,6 +197,67 @@ static void test_queues(Fixture *fixture, gconstpointer data)
 	}
 }
 
+/* One request, with a notification only if that is asked for; returns whether it was. */
+static bool request_polled(Fixture *fixture, unsigned i, bool event_idx)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint16_t old = driver->rings[0].next_available;
+	bool kick;
+
+	build(fixture, 0, TYPE_IN, i % 100, 512);
+	virtio_ring_offer(&driver->rings[0], 0);
+	kick = virtio_ring_wants_kick(&driver->rings[0], old, event_idx);
+	if (kick)
+		virtio_driver_kick(driver, 0);
+	g_assert_cmpuint(virtio_driver_wait(driver, 0, NULL), ==, 0);
+	g_assert_cmpuint(request_status(fixture), ==, 0);
+	return kick;
+}
+
+static uint64_t counted(Fixture *fixture, size_t offset)
+{
+	const char *counters =
+		(const char *)&((VirtioDevice *)fixture->device)->queues[0].ring.counters;
+
+	return virtqueue_counted((const uint64_t *)(const void *)(counters + offset));
+}
+
+/* What is found by polling is counted as that, and what was notified as that. */
+static void check_counters(Fixture *fixture, bool event_idx)
+{
+	const size_t POLLS = offsetof(VirtqueueCounters, polls);
+	const size_t KICKS = offsetof(VirtqueueCounters, kicks);
+	uint64_t polls, kicks;
+
+	/* It polls without end, once it has waited for a little; see io_loop_next_poll_ns(). */
+	io_loop_set_polling(fixture->loop,
+			    &(IoLoopPolling){ .max_ns = INT64_MAX / 2, .grow = INT64_MAX });
+	for (unsigned i = 0; i < 10; i++) {
+		virtio_driver_settle(fixture->loop);
+		g_usleep(1000);
+	}
+	/* An event that was asked for before is still to come. */
+	request_polled(fixture, 0, event_idx);
+	virtio_driver_settle(fixture->loop);
+	polls = counted(fixture, POLLS);
+	kicks = counted(fixture, KICKS);
+	for (unsigned i = 0; i < 10; i++)
+		g_assert_false(request_polled(fixture, i, event_idx));
+	g_assert_cmpuint(counted(fixture, POLLS), ==, polls + 10);
+	g_assert_cmpuint(counted(fixture, KICKS), ==, kicks);
+
+	io_loop_set_polling(fixture->loop, &(IoLoopPolling){ 0 });
+	virtio_driver_settle(fixture->loop);
+	polls = counted(fixture, POLLS);
+	kicks = counted(fixture, KICKS);
+	for (unsigned i = 0; i < 10; i++) {
+		g_assert_true(request_polled(fixture, i, event_idx));
+		virtio_driver_settle(fixture->loop);
+	}
+	g_assert_cmpuint(counted(fixture, POLLS), ==, polls);
+	g_assert_cmpuint(counted(fixture, KICKS), ==, kicks + 10);
+}
+
 /* The loop polls, and the driver notifies only when it is asked to. */
 static void test_polled(Fixture *fixture, bool event_idx)
 {
@@ -206,19 +267,13 @@ static void test_polled(Fixture *fixture, bool event_idx)
 	virtio_driver_start(driver,
 			    event_idx ? F_ALL : F_ALL & ~VIRTIO_FEATURE(VIRTIO_F_EVENT_IDX));
 	for (unsigned i = 0; i < 500; i++) {
-		uint16_t old = driver->rings[0].next_available;
-
-		build(fixture, 0, TYPE_IN, i % 100, 512);
-		virtio_ring_offer(&driver->rings[0], 0);
-		if (virtio_ring_wants_kick(&driver->rings[0], old, event_idx))
-			virtio_driver_kick(driver, 0);
-		g_assert_cmpuint(virtio_driver_wait(driver, 0, NULL), ==, 0);
-		g_assert_cmpuint(request_status(fixture), ==, 0);
+		request_polled(fixture, i, event_idx);
 		if (i % 50 == 0) {
 			fixture->device->type->pause(fixture->device);
 			fixture->device->type->resume(fixture->device);
 		}
 	}
+	check_counters(fixture, event_idx);
 }
 
 static void test_polled_by_flags(Fixture *fixture, gconstpointer data)
