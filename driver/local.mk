@@ -43,6 +43,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_domain.c \
 	driver/vireo_memory.c \
 	driver/vireo_memory_device.c \
+	driver/vireo_numa.c \
 	driver/vireo_driver.c \
 	driver/vireo_driver_block.c \
 	driver/vireo_driver_connect.c \
@@ -106,6 +107,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_cpu.h \
 	driver/vireo_memory.h \
 	driver/vireo_memory_device.h \
+	driver/vireo_numa.h \
 	driver/vireo_stats_queue.h \
 	driver/vireo_agent.h \
 	driver/vireo_agent_reply.h \

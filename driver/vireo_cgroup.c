@@ -18,6 +18,7 @@
 #include "virutil.h"
 
 #include "vireo_cgroup.h"
+#include "vireo_numa.h"
 
 #define VIR_FROM_THIS VIR_FROM_CGROUP
 
@@ -118,7 +119,8 @@ vireoCgroupNeedsThreads(const virDomainDef *def)
 
     if (tune->emulatorpin || tune->period || tune->quota ||
         tune->emulator_period || tune->emulator_quota ||
-        tune->iothread_period || tune->iothread_quota)
+        tune->iothread_period || tune->iothread_quota ||
+        vireoNumaIsRestrictive(def))
         return true;
 
     for (i = 0; i < def->maxvcpus; i++) {
@@ -159,15 +161,24 @@ vireoCgroupSetupThread(virDomainObj *vm,
 {
     vireoDomainObjPrivate *priv = vm->privateData;
     g_autoptr(virCgroup) cgroup = NULL;
+    g_autofree char *nodes = NULL;
     bool hasCPU = virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_CPU);
     bool hasCpuset = virCgroupHasController(priv->cgroup, VIR_CGROUP_CONTROLLER_CPUSET);
 
     if (!cpus)
-        cpus = vm->def->cpumask;
+        cpus = vm->def->placement_mode == VIR_DOMAIN_CPU_PLACEMENT_MODE_AUTO ?
+            priv->autoCpus : vm->def->cpumask;
+    if (vireoNumaThreadNodes(vm, name, id, &nodes) < 0)
+        return -1;
 
     if ((period || quota) && !hasCPU) {
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s",
                        _("<cputune> quotas need the host's cpu cgroup"));
+        return -1;
+    }
+    if (nodes && !hasCpuset) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s",
+                       _("<numatune> mode='restrictive' needs the host's cpuset cgroup"));
         return -1;
     }
 
@@ -175,6 +186,7 @@ vireoCgroupSetupThread(virDomainObj *vm,
         if (virCgroupNewThread(priv->cgroup, name, id, true, &cgroup) < 0)
             return -1;
         if ((hasCpuset && cpus && virDomainCgroupSetupCpusetCpus(cgroup, cpus) < 0) ||
+            (nodes && virCgroupSetCpusetMems(cgroup, nodes) < 0) ||
             virDomainCgroupSetupVcpuBW(cgroup, period, quota) < 0 ||
             virCgroupAddThread(cgroup, thread) < 0) {
             virCgroupRemove(cgroup);

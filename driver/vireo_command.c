@@ -525,7 +525,7 @@ vireoCommandBuild(virDomainDef *def,
     virCommandAddEnvPassCommon(cmd);
     vireoCommandAddMachine(cmd, def);
     if (vireoCommandAddCPU(cmd, def) < 0 ||
-        vireoMemoryAddArgs(cmd, def, inputs->dir) < 0)
+        vireoMemoryAddArgs(cmd, def, inputs->dir, inputs->autoNodes) < 0)
         return NULL;
     vireoCommandAddMonitor(cmd, inputs);
     vireoCommandAddActions(cmd, def);
@@ -543,7 +543,7 @@ vireoCommandBuild(virDomainDef *def,
         vireoCommandAddChrs(cmd, def, def->serials, def->nserials) < 0 ||
         vireoCommandAddChrs(cmd, def, def->channels, def->nchannels) < 0 ||
         vireoCommandAddChrs(cmd, def, def->consoles, def->nconsoles) < 0 ||
-        vireoMemoryAddDevices(cmd, def, inputs->dir) < 0 ||
+        vireoMemoryAddDevices(cmd, def, inputs->dir, inputs->autoNodes) < 0 ||
         vireoCommandAddScreen(cmd, def, inputs->config) < 0 ||
         vireoCommandAddOthers(cmd, def, inputs) < 0)
         return NULL;

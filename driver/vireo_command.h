@@ -18,6 +18,7 @@ typedef struct _vireoCommandInputs vireoCommandInputs;
 struct _vireoCommandInputs {
     const vireoConfig *config;
     const char *dir;     /* run-time directory of the domain */
+    virBitmap *autoNodes; /* the host's NUMA nodes that numad advised; NULL: it was not asked */
     int monitorFD;       /* listening socket; -1: listen on dir/monitor.sock */
     vireoInterfaceFDs *netFDs; /* one for each <interface>; or NULL */
     bool vsockIsKernels; /* who serves the <vsock>: the kernel, or the monitor */

@@ -21,6 +21,7 @@
 #include "vireo_cpu.h"
 #include "vireo_domain.h"
 #include "vireo_namespace.h"
+#include "vireo_numa.h"
 #include "vireo_tpm.h"
 #include "vireo_validate.h"
 
@@ -47,6 +48,8 @@ vireoDomainObjPrivateClear(vireoDomainObjPrivate *priv)
     g_clear_pointer(&priv->dir, g_free);
     g_clear_pointer(&priv->machineName, g_free);
     g_clear_pointer(&priv->cgroup, virCgroupFree);
+    g_clear_pointer(&priv->autoNodes, virBitmapFree);
+    g_clear_pointer(&priv->autoCpus, virBitmapFree);
     g_clear_pointer(&priv->vcpuThreads, g_free);
     priv->nvcpuThreads = 0;
     g_clear_pointer(&priv->unplugAlias, g_free);
@@ -87,6 +90,7 @@ vireoDomainObjPrivateFormat(virBuffer *buf,
         virBufferAsprintf(buf, "<tpm undefine='%u'/>\n", priv->tpmFlags);
     if (priv->handingOver)
         virBufferAddLit(buf, "<handingOver/>\n");
+    vireoNumaFormat(buf, priv);
     virBufferAsprintf(buf, "<agent timeout='%d'/>\n", priv->agentTimeout);
     virBufferAsprintf(buf, "<images last='%u'/>\n", priv->lastImage);
     vireoBlockJobsFormat(buf, priv->blockJobs);
@@ -123,7 +127,8 @@ vireoDomainObjPrivateParse(xmlXPathContextPtr ctxt,
         virReportError(VIR_ERR_XML_ERROR, "%s", _("a number in the domain's status is none"));
         return -1;
     }
-    if (vireoBlockJobsParse(ctxt, priv->blockJobs) < 0)
+    if (vireoBlockJobsParse(ctxt, priv->blockJobs) < 0 ||
+        vireoNumaParse(ctxt, priv) < 0)
         return -1;
 
     if ((n = virXPathNodeSet("./vcpus/vcpu", ctxt, &nodes)) < 0)

@@ -42,6 +42,10 @@ struct _vireoDomainObjPrivate {
     /* * The guest is stopped while disks are handed over, and shall run. */
     bool handingOver;
 
+    /* * What numad advised, if it was asked: nodes of memory, and processors */
+    virBitmap *autoNodes;
+    virBitmap *autoCpus;
+
     pid_t *vcpuThreads;     /* * one for each vCPU, 0: not known */
     size_t nvcpuThreads;
 

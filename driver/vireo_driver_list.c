@@ -441,6 +441,8 @@ vireoDomainGetVcpuPinInfo(virDomainPtr dom,
     g_autoptr(virBitmap) hostcpus = NULL;
     virDomainObj *vm;
     virDomainDef *def;
+    vireoDomainObjPrivate *priv;
+    bool live;
     int ret = -1;
 
     virCheckFlags(VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG, -1);
@@ -448,10 +450,12 @@ vireoDomainGetVcpuPinInfo(virDomainPtr dom,
     if (!(vm = vireoDomainObjFromDomain(dom)))
         return -1;
 
+    priv = vm->privateData;
     if (virDomainGetVcpuPinInfoEnsureACL(dom->conn, vm->def) >= 0 &&
-        (def = virDomainObjGetOneDef(vm, flags)) &&
+        (def = virDomainObjGetOneDefState(vm, flags, &live)) &&
         (hostcpus = virHostCPUGetAvailableCPUsBitmap()))
-        ret = virDomainDefGetVcpuPinInfoHelper(def, maplen, ncpumaps, cpumaps, hostcpus, NULL);
+        ret = virDomainDefGetVcpuPinInfoHelper(def, maplen, ncpumaps, cpumaps, hostcpus,
+                                               live ? priv->autoCpus : NULL);
 
     virDomainObjEndAPI(&vm);
     return ret;
@@ -467,6 +471,8 @@ vireoDomainGetEmulatorPinInfo(virDomainPtr dom,
     virBitmap *cpus;
     virDomainObj *vm;
     virDomainDef *def;
+    vireoDomainObjPrivate *priv;
+    bool live;
     int ret = -1;
 
     virCheckFlags(VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG, -1);
@@ -474,10 +480,13 @@ vireoDomainGetEmulatorPinInfo(virDomainPtr dom,
     if (!(vm = vireoDomainObjFromDomain(dom)))
         return -1;
 
+    priv = vm->privateData;
     if (virDomainGetEmulatorPinInfoEnsureACL(dom->conn, vm->def) >= 0 &&
-        (def = virDomainObjGetOneDef(vm, flags)) &&
+        (def = virDomainObjGetOneDefState(vm, flags, &live)) &&
         (hostcpus = virHostCPUGetAvailableCPUsBitmap())) {
         cpus = def->cputune.emulatorpin;
+        if (!cpus && live && def->placement_mode == VIR_DOMAIN_CPU_PLACEMENT_MODE_AUTO)
+            cpus = priv->autoCpus;
         if (!cpus)
             cpus = def->cpumask ? def->cpumask : hostcpus;
         virBitmapToDataBuf(cpus, cpumap, maplen);

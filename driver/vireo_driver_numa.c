@@ -13,6 +13,7 @@
 
 #include "vireo_change.h"
 #include "vireo_driver.h"
+#include "vireo_numa.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
@@ -20,6 +21,7 @@
 
 static int
 vireoDomainFillNumaParameters(const virDomainDef *def,
+                              virBitmap *autoNodes,
                               virTypedParameterPtr params,
                               int *nparams)
 {
@@ -35,7 +37,7 @@ vireoDomainFillNumaParameters(const virDomainDef *def,
     if (virTypedParameterAssign(&params[0], VIR_DOMAIN_NUMA_MODE, VIR_TYPED_PARAM_INT, mode) < 0)
         return -1;
     if (*nparams > 1) {
-        if (!(nodeset = virDomainNumatuneFormatNodeset(def->numa, NULL, -1)) ||
+        if (!(nodeset = virDomainNumatuneFormatNodeset(def->numa, autoNodes, -1)) ||
             virTypedParameterAssign(&params[1], VIR_DOMAIN_NUMA_NODESET,
                                     VIR_TYPED_PARAM_STRING, nodeset) < 0)
             return -1;
@@ -53,6 +55,8 @@ vireoDomainGetNumaParameters(virDomainPtr dom,
 {
     virDomainObj *vm;
     virDomainDef *def;
+    vireoDomainObjPrivate *priv;
+    bool live;
     int ret = -1;
 
     virCheckFlags(VIR_DOMAIN_AFFECT_LIVE |
@@ -62,30 +66,57 @@ vireoDomainGetNumaParameters(virDomainPtr dom,
     if (!(vm = vireoDomainObjFromDomain(dom)))
         return -1;
 
+    priv = vm->privateData;
     if (virDomainGetNumaParametersEnsureACL(dom->conn, vm->def) >= 0 &&
-        (def = virDomainObjGetOneDef(vm, flags)))
-        ret = vireoDomainFillNumaParameters(def, params, nparams);
+        (def = virDomainObjGetOneDefState(vm, flags, &live)))
+        ret = vireoDomainFillNumaParameters(def, live ? priv->autoNodes : NULL, params, nparams);
 
     virDomainObjEndAPI(&vm);
     return ret;
 }
 
-/* The monitor binds memory once, when it makes it. */
+/* Memory that the monitor has bound to nodes stays there; the threads' cgroups can change. */
+static int
+vireoDomainSetNumaLive(vireoChange *change,
+                       int mode,
+                       virBitmap *nodeset)
+{
+    virDomainNumatuneMemMode now;
+
+    if (virDomainNumatuneGetMode(change->live->numa, -1, &now) < 0 ||
+        now != VIR_DOMAIN_NUMATUNE_MEM_RESTRICTIVE) {
+        virReportError(VIR_ERR_OPERATION_INVALID, "%s",
+                       _("the memory of a running domain moves to other NUMA nodes only "
+                         "if its mode is 'restrictive'"));
+        return -1;
+    }
+    if (mode != -1 && mode != (int) now) {
+        virReportError(VIR_ERR_OPERATION_INVALID, "%s",
+                       _("the numatune mode of a running domain cannot change"));
+        return -1;
+    }
+    if (nodeset && vireoNumaSetNodes(change->vm, nodeset) < 0)
+        return -1;
+
+    return virDomainNumatuneSet(change->live->numa,
+                                change->live->placement_mode ==
+                                VIR_DOMAIN_CPU_PLACEMENT_MODE_STATIC,
+                                -1, mode, nodeset);
+}
+
 static int
 vireoDomainChangeNuma(vireoChange *change,
                       int mode,
                       virBitmap *nodeset)
 {
-    if (change->live) {
-        virReportError(VIR_ERR_OPERATION_UNSUPPORTED, "%s",
-                       _("Vireo cannot move the memory of a running domain to other NUMA nodes"));
+    if (change->config &&
+        virDomainNumatuneSet(change->config->numa,
+                             change->config->placement_mode ==
+                             VIR_DOMAIN_CPU_PLACEMENT_MODE_STATIC,
+                             -1, mode, nodeset) < 0)
         return -1;
-    }
 
-    return virDomainNumatuneSet(change->config->numa,
-                                change->config->placement_mode ==
-                                VIR_DOMAIN_CPU_PLACEMENT_MODE_STATIC,
-                                -1, mode, nodeset);
+    return change->live ? vireoDomainSetNumaLive(change, mode, nodeset) : 0;
 }
 
 int

@@ -21,7 +21,7 @@
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
-/* As the monitor calls them; 'restrictive' has been refused. */
+/* As the monitor calls them; 'restrictive' is the cgroup's business. */
 static const char *
 vireoMemoryPolicy(virDomainNumatuneMemMode mode)
 {
@@ -87,13 +87,14 @@ vireoMemoryBackendAlias(const virDomainMemoryDef *mem)
 static int
 vireoMemoryAddPolicy(virJSONValue **props,
                      const virDomainDef *def,
-                     const virDomainMemoryDef *mem)
+                     const virDomainMemoryDef *mem,
+                     virBitmap *autoNodes)
 {
     virDomainNumatuneMemMode mode;
     virBitmap *nodes = mem->sourceNodes;
 
     if (!nodes &&
-        virDomainNumatuneMaybeGetNodeset(def->numa, NULL, &nodes, mem->targetNode) < 0)
+        virDomainNumatuneMaybeGetNodeset(def->numa, autoNodes, &nodes, mem->targetNode) < 0)
         return -1;
     if (!nodes)
         return 0;
@@ -102,6 +103,8 @@ vireoMemoryAddPolicy(virJSONValue **props,
     if (virDomainNumatuneGetMode(def->numa, mem->targetNode, &mode) < 0 &&
         virDomainNumatuneGetMode(def->numa, -1, &mode) < 0)
         mode = VIR_DOMAIN_NUMATUNE_MEM_STRICT;
+    if (mode == VIR_DOMAIN_NUMATUNE_MEM_RESTRICTIVE)
+        return 0;
 
     return virJSONValueObjectAdd(props,
                                  "m:host-nodes", nodes,
@@ -137,7 +140,8 @@ virJSONValue *
 vireoMemoryBackendProps(const virDomainDef *def,
                         const char *alias,
                         const virDomainMemoryDef *mem,
-                        const char *dir)
+                        const char *dir,
+                        virBitmap *autoNodes)
 {
     g_autoptr(virJSONValue) props = NULL;
     g_autofree char *path = NULL;
@@ -171,7 +175,7 @@ vireoMemoryBackendProps(const virDomainDef *def,
                               "B:hugetlb", huge,
                               "P:hugetlbsize", huge ? pagesize * 1024 : 0,
                               NULL) < 0 ||
-        vireoMemoryAddPolicy(&props, def, mem) < 0)
+        vireoMemoryAddPolicy(&props, def, mem, autoNodes) < 0)
         return NULL;
     if (def->mem.nosharepages &&
         virJSONValueObjectAdd(&props, "b:merge", false, NULL) < 0)
@@ -187,7 +191,8 @@ static int
 vireoMemoryAddCell(virCommand *cmd,
                    const virDomainDef *def,
                    size_t cell,
-                   const char *dir)
+                   const char *dir,
+                   virBitmap *autoNodes)
 {
     g_autofree char *alias = g_strdup_printf("ram-node%zu", cell);
     g_autofree char *cpus = NULL;
@@ -201,7 +206,8 @@ vireoMemoryAddCell(virCommand *cmd,
     size_t i;
 
     if (mem.size > 0 &&
-        vireoCommandAddJSON(cmd, "-object", vireoMemoryBackendProps(def, alias, &mem, dir)) < 0)
+        vireoCommandAddJSON(cmd, "-object",
+                            vireoMemoryBackendProps(def, alias, &mem, dir, autoNodes)) < 0)
         return -1;
 
     virBufferAsprintf(&buf, "node,nodeid=%zu", cell);
@@ -223,14 +229,15 @@ vireoMemoryAddCell(virCommand *cmd,
 static int
 vireoMemoryAddCells(virCommand *cmd,
                     const virDomainDef *def,
-                    const char *dir)
+                    const char *dir,
+                    virBitmap *autoNodes)
 {
     size_t ncells = virDomainNumaGetNodeCount(def->numa);
     size_t i;
     size_t j;
 
     for (i = 0; i < ncells; i++) {
-        if (vireoMemoryAddCell(cmd, def, i, dir) < 0)
+        if (vireoMemoryAddCell(cmd, def, i, dir, autoNodes) < 0)
             return -1;
     }
 
@@ -250,7 +257,8 @@ vireoMemoryAddCells(virCommand *cmd,
 int
 vireoMemoryAddDevices(virCommand *cmd,
                       const virDomainDef *def,
-                      const char *dir)
+                      const char *dir,
+                      virBitmap *autoNodes)
 {
     size_t i;
 
@@ -258,7 +266,8 @@ vireoMemoryAddDevices(virCommand *cmd,
         g_autofree char *alias = vireoMemoryBackendAlias(def->mems[i]);
 
         if (vireoCommandAddJSON(cmd, "-object",
-                                vireoMemoryBackendProps(def, alias, def->mems[i], dir)) < 0 ||
+                                vireoMemoryBackendProps(def, alias, def->mems[i], dir,
+                                                        autoNodes)) < 0 ||
             vireoCommandAddJSON(cmd, "-device", vireoDevicePropsMemory(def, def->mems[i])) < 0)
             return -1;
     }
@@ -269,7 +278,8 @@ vireoMemoryAddDevices(virCommand *cmd,
 int
 vireoMemoryAddArgs(virCommand *cmd,
                    const virDomainDef *def,
-                   const char *dir)
+                   const char *dir,
+                   virBitmap *autoNodes)
 {
     virDomainMemoryDef all = {
         .size = virDomainDefGetMemoryInitial(def),
@@ -289,8 +299,9 @@ vireoMemoryAddArgs(virCommand *cmd,
     }
 
     if (virDomainNumaGetNodeCount(def->numa) > 0)
-        return vireoMemoryAddCells(cmd, def, dir);
+        return vireoMemoryAddCells(cmd, def, dir, autoNodes);
 
     return vireoCommandAddJSON(cmd, "-object",
-                               vireoMemoryBackendProps(def, VIREO_ALIAS_MEMORY, &all, dir));
+                               vireoMemoryBackendProps(def, VIREO_ALIAS_MEMORY, &all, dir,
+                                                       autoNodes));
 }

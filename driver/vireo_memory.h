@@ -15,6 +15,7 @@
  * @alias: of the backend
  * @mem: size, target node and what else it asks for itself; the rest is from @def
  * @dir: where the file of a file-backed guest is to be made
+ * @autoNodes: the host's nodes that numad advised, or NULL
  *
  * -object / object-add: a memory backend. Returns a new object, or NULL with an
  * error reported, also where the host has no such NUMA nodes.
@@ -23,7 +24,8 @@ virJSONValue *
 vireoMemoryBackendProps(const virDomainDef *def,
                         const char *alias,
                         const virDomainMemoryDef *mem,
-                        const char *dir);
+                        const char *dir,
+                        virBitmap *autoNodes);
 
 /* The alias of a memory device's backend; free with g_free. */
 char *
@@ -36,7 +38,7 @@ vireoMemoryHasHugePages(const virDomainDef *def,
 
 /**
  * vireoMemoryAddArgs, vireoMemoryAddDevices:
- * @dir: as above
+ * @dir, @autoNodes: as above
  *
  * Add to @cmd what makes the guest's memory and NUMA nodes, and its memory
  * devices. Return 0, or -1 with an error reported.
@@ -44,8 +46,10 @@ vireoMemoryHasHugePages(const virDomainDef *def,
 int
 vireoMemoryAddDevices(virCommand *cmd,
                       const virDomainDef *def,
-                      const char *dir);
+                      const char *dir,
+                      virBitmap *autoNodes);
 int
 vireoMemoryAddArgs(virCommand *cmd,
                    const virDomainDef *def,
-                   const char *dir);
+                   const char *dir,
+                   virBitmap *autoNodes);

@@ -59,7 +59,8 @@ vireoMemoryDeviceAttach(virDomainObj *vm,
     }
 
     if (vireoQmpAdd(vm, "object-add",
-                    vireoMemoryBackendProps(vm->def, backend, mem, priv->dir)) < 0)
+                    vireoMemoryBackendProps(vm->def, backend, mem, priv->dir,
+                                            priv->autoNodes)) < 0)
         return -1;
     if (vireoQmpAdd(vm, "device_add", vireoDevicePropsMemory(vm->def, mem)) < 0) {
         vireoMemoryDeviceRemoveBackend(vm, mem);

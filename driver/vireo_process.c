@@ -43,6 +43,7 @@
 #include "vireo_interface.h"
 #include "vireo_iotune.h"
 #include "vireo_log.h"
+#include "vireo_numa.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 #include "vireo_snapshot.h"
@@ -131,7 +132,8 @@ vireoProcessPrepare(virDomainObj *vm,
 
     vireoAliasAssign(vm->def);
     vireoVcpuPrepare(vm->def);
-    if (vireoCPUPrepare(driver->cpuHost, vm->def->cpu) < 0 ||
+    if (vireoNumaPrepare(vm) < 0 ||
+        vireoCPUPrepare(driver->cpuHost, vm->def->cpu) < 0 ||
         vireoProcessCheckBoot(&vm->def->os) < 0 ||
         vireoFirmwareFill(driver->config, vm->def) < 0 ||
         vireoFirmwarePrepare(driver->config, vm->def, flags & VIREO_PROCESS_START_RESET_NVRAM) < 0 ||
@@ -395,6 +397,7 @@ vireoProcessStartBackEnds(virDomainObj *vm,
     vireoCommandInputs inputs = {
         .config = priv->driver->config,
         .dir = priv->dir,
+        .autoNodes = priv->autoNodes,
         .netFDs = netFDs,
         .vsockFD = -1,
         .tpmFD = -1,

@@ -62,7 +62,6 @@ vireoValidateCPU(const virDomainDef *def)
 {
     const virCPUDef *cpu = def->cpu;
     const vireoValidateRefusal refusals[] = {
-        { def->placement_mode == VIR_DOMAIN_CPU_PLACEMENT_MODE_AUTO, "<vcpu placement='auto'>" },
         /* Every guest sees the host's caches, with its own topology. */
         { cpu->cache && (cpu->cache->mode != VIR_CPU_CACHE_MODE_PASSTHROUGH ||
                          cpu->cache->level != -1),
@@ -102,21 +101,6 @@ vireoValidateHasScheduler(const virDomainDef *def)
     return def->cputune.emulatorsched != NULL;
 }
 
-static bool
-vireoValidateHasRestrictive(const virDomainDef *def)
-{
-    virDomainNumatuneMemMode mode;
-    ssize_t cell;
-
-    for (cell = -1; cell < (ssize_t) virDomainNumaGetNodeCount(def->numa); cell++) {
-        if (virDomainNumatuneGetMode(def->numa, cell, &mode) == 0 &&
-            mode == VIR_DOMAIN_NUMATUNE_MEM_RESTRICTIVE)
-            return true;
-    }
-
-    return false;
-}
-
 static int
 vireoValidateTuning(const virDomainDef *def)
 {
@@ -127,8 +111,6 @@ vireoValidateTuning(const virDomainDef *def)
         { def->nmems > 0 && !virDomainDefHasMemoryHotplug(def), "<memory model> without <maxMemory>" },
         { def->nmems > def->mem.memory_slots, "more <memory model> than <maxMemory slots>" },
         { def->mem.min_guarantee > 0, "<memtune><min_guarantee>" },
-        { virDomainNumatuneHasPlacementAuto(def->numa), "<numatune><memory placement='auto'>" },
-        { vireoValidateHasRestrictive(def), "<numatune> mode='restrictive'" },
         { vireoValidateHasScheduler(def), "<cputune> scheduler settings" },
         { def->nresctrls > 0, "<cputune><cachetune> and <memorytune>" },
         { def->defaultIOThread != NULL, "<defaultiothread>" },
@@ -323,7 +305,6 @@ vireoValidateDomainDef(const virDomainDef *def,
                        void *opaque G_GNUC_UNUSED,
                        void *parseOpaque G_GNUC_UNUSED)
 {
-    /* Tuning first: <numatune> decides on the placement of vCPUs, too. */
     if (vireoValidateOS(def) < 0 ||
         vireoValidateTuning(def) < 0 ||
         vireoValidateCPU(def) < 0 ||

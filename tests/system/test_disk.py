@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import libvirt
 
 from lib.daemon import daemon
-from lib.guest import Lab, device_count, disk_xml, network_xml, refused, wait_for_state
+from lib.guest import Lab, device_count, disk_xml, network_xml, refused, virsh, wait_for_state
 from lib.harness import check, command, test, wait_for
 from lib.images import qcow2_xml
 
@@ -99,7 +99,10 @@ def attached_before_first_instruction() -> None:
 @test()
 def statistics() -> None:
     with Lab() as lab:
-        domain, console = lab.boot(disk_xml(lab.empty_disk(8)))
+        disk = disk_xml(lab.empty_disk(8)).replace("<driver ", "<driver iothread='4' ")
+        domain, console = lab.boot(disk, body="""<iothreads>1</iothreads>
+            <iothreadids><iothread id='4'/></iothreadids>
+            <cputune><iothreadpin iothread='4' cpuset='0'/></cputune>""")
         before = domain.blockStats("vda")
         console.shell("dd if=/dev/zero of=/dev/vda bs=64k count=16 conv=fsync")
         after = domain.blockStats("vda")
@@ -110,6 +113,7 @@ def statistics() -> None:
         check(stats["block.0.queue.count"] >= 1 and 1 << 20 <= queue["bytes"],
               f"what the queue did: {queue}")
         check(0 < queue["interrupts"] <= queue["batches"] <= queue["requests"], f"in batches: {queue}")
+        check(stats["block.0.queue.0.kicks"] + stats["block.0.queue.0.polls"] > 0, f"of which it heard: {stats}")
 
 
 READ = "dd if=/dev/%s of=/dev/null bs=4k count=%d iflag=direct 2>/dev/null"
@@ -177,6 +181,10 @@ def scsi() -> None:
             file.seek(65536)
             check(hashlib.sha256(file.read(32 * 65536)).hexdigest() == inside, "the file has what the guest wrote")
         check(domain.blockStats("sda")[3] >= 32 * 65536, "and it was counted")
+        stats = dict(line.strip().split("=") for line in virsh("domstats", domain.name(), "--block").splitlines() if "=" in line)
+        check(int(stats["scsi.0.queue.2.bytes"]) >= 2 * 32 * 65536 and int(stats["scsi.0.queue.2.kicks"]) > 0,
+              f"by the queue of its controller, too: {stats}")
+        check("block.1.queue.count" not in stats and "block.2.queue.count" not in stats, f"it has none itself: {stats}")
 
         def first_line() -> str:
             return console.shell("head -n 1 /dev/sr0", status=None)

@@ -2,6 +2,7 @@
 """A guest's memory as the host sees it and changes it."""
 
 import pathlib
+import re
 import xml.etree.ElementTree as ET
 from contextlib import contextmanager
 from typing import Iterator
@@ -9,7 +10,7 @@ from typing import Iterator
 import libvirt
 
 from lib.console import Console
-from lib.guest import Lab, domain_xml
+from lib.guest import Lab, domain_xml, virsh
 from lib.harness import check, say, test, wait_for
 
 BALLOON = "<memballoon model='virtio' autodeflate='on'><stats period='1'/></memballoon>"
@@ -107,7 +108,7 @@ def what_a_guest_frees_leaves_the_huge_pages() -> None:
 
 NODES = """
 <numatune><memory mode='strict' nodeset='0'/><memnode cellid='1' mode='interleave' nodeset='0'/></numatune>
-<memoryBacking><nosharepages/><locked/></memoryBacking>
+<memoryBacking><nosharepages/><locked/><source type='file'/><access mode='private'/><discard/></memoryBacking>
 """
 CELLS = """<cpu mode='host-passthrough'><numa>
   <cell id='0' cpus='0' memory='128' unit='MiB'>
@@ -117,10 +118,43 @@ CELLS = """<cpu mode='host-passthrough'><numa>
 </numa></cpu>"""
 
 
+RESTRICTIVE = """<numatune><memory mode='restrictive' nodeset='0'/></numatune>
+<iothreads>1</iothreads>"""
+
+
+def memory_nodes(domain: libvirt.virDomain) -> "dict[str, str]":
+    """{thread: where its cgroup lets it take memory from}, of the domain's threads."""
+    pid = int(pathlib.Path(f"/run/libvirt/vireo/{domain.name()}.pid").read_text())
+    nodes = {}
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        cgroup = (task / "cgroup").read_text().split("::")[1].strip()
+        nodes[(task / "comm").read_text().strip()] = \
+            pathlib.Path(f"/sys/fs/cgroup{cgroup}/cpuset.mems").read_text().strip()
+    return nodes
+
+
+def restrictive(lab: Lab) -> None:
+    """In this mode it is the threads' cgroups that say where memory is from, and that can change."""
+    domain = lab.define(body=RESTRICTIVE)
+    domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+    nodes = memory_nodes(domain)
+    say(f"threads by cgroup: {nodes}")
+    check({"CPU 0/KVM", "IO iothread1"} <= set(nodes) and set(nodes.values()) == {"0"}, f"every thread's: {nodes}")
+    check("bind" not in process_file(domain, "numa_maps"), "nothing is bound by itself")
+    virsh("numatune", domain.name(), "--nodeset", "0", "--live")
+    shown = virsh("numatune", domain.name(), "--live")
+    check("restrictive" in shown and re.search(r"numa_nodeset\s*: 0", shown), f"as it was set: {shown}")
+    check("mode" in virsh("numatune", domain.name(), "--mode", "strict", "--live", fails=True), "the mode stays")
+    virsh("numatune", domain.name(), "--nodeset", "63", "--live", fails=True)
+    check(memory_nodes(domain) == nodes, "and nothing changed by what is not possible")
+    domain.destroy()
+
+
 @test(limit=90)
 def guest_nodes_on_host_nodes() -> None:
-    """The guest sees its nodes, and each one's memory is where the host was told to have it."""
+    """The guest sees its nodes, and each one's memory, of files, is where the host was told to have it."""
     with Lab() as lab:
+        restrictive(lab)
         xml = domain_xml(lab.name(), memory=224, vcpus=2, body=NODES)
         domain = lab.connection.defineXML(xml.replace("<cpu mode='host-passthrough'/>", CELLS))
         domain.create()
@@ -130,6 +164,7 @@ def guest_nodes_on_host_nodes() -> None:
         smaps = process_file(domain, "smaps")
         check(not any(" mg" in line for line in smaps.splitlines() if line.startswith("VmFlags")),
               "none of it is merged")
+        check(len(set(re.findall(r"/run/libvirt/vireo/\S+/ram-node[01]\b", smaps))) == 2, "each node has a file")
 
         console = lab.console(domain)
         console.login()

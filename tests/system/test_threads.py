@@ -7,7 +7,7 @@ import pathlib
 import re
 
 from lib.guest import Lab, disk_xml, domain_xml, monitor_pid, virsh
-from lib.harness import check, say, test, wait_for
+from lib.harness import Skipped, check, say, test, wait_for
 
 THREADS = """<iothreads>2</iothreads><iothreadids><iothread id='4'/><iothread id='7'/></iothreadids>
 <cputune><iothreadpin iothread='4' cpuset='{last}'/></cputune>"""
@@ -165,6 +165,34 @@ def memory_before_the_guest_runs() -> None:
             say("the host's kernel has no transparent huge pages")
         if not merge:
             say("the host's kernel merges no pages (KSM)")
+
+
+AUTO = "<numatune><memory mode='strict' placement='auto'/></numatune>"
+NUMAD = pathlib.Path("/usr/bin/numad")
+
+
+@test(paused=True)
+def placement_by_numad() -> None:
+    """What numad advises is where memory is bound, and where the threads run; without numad that is refused."""
+    if "VIREO_KVM_HOST" not in os.environ:
+        raise Skipped("numad's place is taken by a program of the test's, which a machine that is used should not have")
+    asked = pathlib.Path("/run/numad-was-asked")
+    with Lab() as lab:
+        domain = lab.define(body=AUTO)
+        name = domain.name()
+        NUMAD.unlink(missing_ok=True)
+        refused("numad", "start", name)
+        NUMAD.write_text(f'#!/bin/sh\necho "$@" >{asked}\necho 0\n', encoding="ascii")
+        NUMAD.chmod(0o755)
+        virsh("start", "--paused", name)
+        check(asked.read_text() == "-w 1:160\n", f"asked for a place for so much: {asked.read_text()}")
+        pid = monitor_pid(domain)
+        policies = {line.split()[1] for line in pathlib.Path(f"/proc/{pid}/numa_maps").read_text().splitlines()}
+        check("bind:0" in policies, f"memory is bound: {policies}")
+        check(re.search(r"numa_nodeset\s*: 0", virsh("numatune", name, "--live")), "numatune says where")
+        status = pathlib.Path(f"/run/libvirt/vireo/{name}.xml").read_text()
+        check("<numad nodeset='0' cpuset='" in status, "a daemon that starts again knows")
+        NUMAD.unlink()
 
 
 @test(paused=True)

@@ -176,10 +176,6 @@ static const testRefusal testRefusals[] = {
       "<vcpu>3</vcpu><vcpus><vcpu id='0' enabled='yes' order='2'/>"
       "<vcpu id='1' enabled='yes' order='1'/></vcpus>", "",
       "order='1'" },
-    { "numatune-auto", "", "<numatune><memory mode='strict' placement='auto'/></numatune>", "",
-      "placement='auto'" },
-    { "numatune-restrictive", "", "<numatune><memory mode='restrictive' nodeset='0'/></numatune>",
-      "", "mode='restrictive'" },
     { "scheduler", "", "<cputune><vcpusched vcpus='0' scheduler='fifo' priority='1'/></cputune>", "",
       "<cputune>" },
     { "cpu-cache", "", "<cpu mode='host-passthrough'><cache mode='emulate' level='3'/></cpu>", "",
