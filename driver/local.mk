@@ -90,6 +90,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_snapshot_offline.c \
 	driver/vireo_stats.c \
 	driver/vireo_stats_queue.c \
+	driver/vireo_dirty_rate.c \
 	driver/vireo_storage.c \
 	driver/vireo_sysinfo.c \
 	driver/vireo_tpm.c \
@@ -109,6 +110,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_memory_device.h \
 	driver/vireo_numa.h \
 	driver/vireo_stats_queue.h \
+	driver/vireo_dirty_rate.h \
 	driver/vireo_agent.h \
 	driver/vireo_agent_reply.h \
 	driver/vireo_alias.h \

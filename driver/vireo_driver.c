@@ -468,6 +468,7 @@ static virHypervisorDriver vireoHypervisorDriver = {
     .domainBlockJobAbort = vireoDomainBlockJobAbort, /* 0.1.0 */
     .domainGetBlockJobInfo = vireoDomainGetBlockJobInfo, /* 0.1.0 */
     .domainBlockJobSetSpeed = vireoDomainBlockJobSetSpeed, /* 0.1.0 */
+    .domainStartDirtyRateCalc = vireoDomainStartDirtyRateCalc, /* 0.1.0 */
     .connectGetAllDomainStats = vireoConnectGetAllDomainStats, /* 0.1.0 */
 };
 

@@ -373,6 +373,12 @@ vireoDomainGetBlockInfo(virDomainPtr dom,
                         const char *path,
                         virDomainBlockInfoPtr info,
                         unsigned int flags);
+
+int
+vireoDomainStartDirtyRateCalc(virDomainPtr dom,
+                              int seconds,
+                              unsigned int flags);
+
 int
 vireoConnectGetAllDomainStats(virConnectPtr conn,
                               virDomainPtr *doms,

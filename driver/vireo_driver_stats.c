@@ -12,6 +12,7 @@
 
 #include "vireo_alias.h"
 #include "vireo_change.h"
+#include "vireo_dirty_rate.h"
 #include "vireo_driver.h"
 #include "vireo_guest.h"
 #include "vireo_guest_info.h"
@@ -412,6 +413,31 @@ vireoDomainGetBlockInfo(virDomainPtr dom,
         ret = vireoStatsGetImage(disk, info);
 
  cleanup:
+    virDomainObjEndAPI(&vm);
+    return ret;
+}
+
+int
+vireoDomainStartDirtyRateCalc(virDomainPtr dom,
+                              int seconds,
+                              unsigned int flags)
+{
+    virDomainObj *vm;
+    int ret = -1;
+
+    virCheckFlags(VIR_DOMAIN_DIRTYRATE_MODE_PAGE_SAMPLING |
+                  VIR_DOMAIN_DIRTYRATE_MODE_DIRTY_BITMAP |
+                  VIR_DOMAIN_DIRTYRATE_MODE_DIRTY_RING, -1);
+
+    if (!(vm = vireoDomainObjFromDomain(dom)))
+        return -1;
+
+    if (virDomainStartDirtyRateCalcEnsureACL(dom->conn, vm->def) >= 0 &&
+        vireoDomainBeginActiveJob(vm, VIR_JOB_MODIFY) == 0) {
+        ret = vireoDirtyRateStart(vm, seconds, flags);
+        virDomainObjEndJob(vm);
+    }
+
     virDomainObjEndAPI(&vm);
     return ret;
 }

@@ -18,6 +18,7 @@
 #include "virprocess.h"
 
 #include "vireo_alias.h"
+#include "vireo_dirty_rate.h"
 #include "vireo_interface.h"
 #include "vireo_memory_device.h"
 #include "vireo_qmp.h"
@@ -546,6 +547,7 @@ vireoStatsCollect(virDomainObj *vm,
         { VIR_DOMAIN_STATS_INTERFACE, vireoStatsCollectInterface },
         { VIR_DOMAIN_STATS_BLOCK, vireoStatsCollectBlock },
         { VIR_DOMAIN_STATS_IOTHREAD, vireoStatsCollectIOThread },
+        { VIR_DOMAIN_STATS_DIRTYRATE, vireoDirtyRateCollect },
     };
     size_t i;
 

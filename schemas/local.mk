@@ -8,6 +8,7 @@ QAPI_SCHEMA = \
 	schemas/fds.json \
 	schemas/introspect.json \
 	schemas/machine.json \
+	schemas/migration.json \
 	schemas/misc.json \
 	schemas/net.json \
 	schemas/pci.json \

@@ -14,7 +14,8 @@ FAKE_MACHINE = tests/device/libfakemachine.a
 check_LIBRARIES = $(FAKE_MACHINE)
 tests_device_libfakemachine_a_CFLAGS = $(TEST_CFLAGS)
 tests_device_libfakemachine_a_SOURCES = \
-	tests/device/fake_machine.c tests/device/fake_machine.h
+	tests/device/fake_machine.c tests/device/fake_machine.h \
+	tests/device/write_watch.c tests/device/write_watch.h
 
 check_PROGRAMS += $(unit_tests) $(unit_programs) $(device_tests)
 TESTS += $(unit_tests) $(device_tests) $(unit_scripts)
@@ -145,7 +146,10 @@ tests_unit_test_sandbox_LDADD = $(TEST_LIBS)
 
 # Memory
 unit_tests += tests/unit/test-lazy-memory tests/unit/test-rcu tests/unit/test-guest-memory \
-	tests/unit/test-address-space
+	tests/unit/test-address-space tests/unit/test-dirty-log
+tests_unit_test_dirty_log_SOURCES = tests/unit/test-dirty-log.c
+tests_unit_test_dirty_log_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_dirty_log_LDADD = $(TEST_LIBS)
 tests_unit_test_rcu_SOURCES = tests/unit/test-rcu.c
 tests_unit_test_rcu_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_rcu_LDADD = $(TEST_LIBS)

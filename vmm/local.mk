@@ -52,6 +52,7 @@ libvmm_a_SOURCES += \
 	vmm/kvm/kvm.c vmm/kvm/kvm.h vmm/kvm/kvm_internal.h \
 	vmm/kvm/kvm_device_memory.c \
 	vmm/kvm/kvm_interrupts.c \
+	vmm/kvm/kvm_memory.c \
 	vmm/kvm/kvm_rom.c \
 	vmm/kvm/kvm_stats.c vmm/kvm/kvm_stats.h \
 	vmm/kvm/kvm_vcpu.c vmm/kvm/kvm_vcpu.h
@@ -59,8 +60,10 @@ libvmm_a_SOURCES += \
 # memory
 libvmm_a_SOURCES += \
 	vmm/memory/address_space.c vmm/memory/address_space.h \
-	vmm/memory/guest_memory.c vmm/memory/guest_memory.h \
-	vmm/memory/memory_backend.c vmm/memory/memory_backend.h
+	vmm/memory/dirty_log.c vmm/memory/dirty_log.h \
+	vmm/memory/guest_memory.c vmm/memory/guest_memory.h vmm/memory/guest_memory_internal.h \
+	vmm/memory/memory_backend.c vmm/memory/memory_backend.h \
+	vmm/memory/page_sample.c vmm/memory/page_sample.h
 
 # x86
 libvmm_a_SOURCES += \
@@ -293,6 +296,7 @@ libvmm_a_SOURCES += \
 libvmm_a_SOURCES += \
 	vmm/machine/announcements.c vmm/machine/announcements.h \
 	vmm/machine/device_types.c vmm/machine/device_types.h \
+	vmm/machine/dirty_rate.c vmm/machine/dirty_rate.h \
 	vmm/machine/machine.c vmm/machine/machine.h vmm/machine/machine_internal.h \
 	vmm/machine/machine_board.c vmm/machine/machine_cpu_model.c \
 	vmm/machine/machine_boot_order.c vmm/machine/machine_boot_order.h \
@@ -312,6 +316,7 @@ libvmm_a_SOURCES += \
 	vmm/monitor/monitor_char.c vmm/monitor/monitor_cpu.c \
 	vmm/monitor/monitor_control.c \
 	vmm/monitor/monitor_machine.c \
+	vmm/monitor/monitor_migration.c \
 	vmm/monitor/monitor_misc.c \
 	vmm/monitor/monitor_net.c \
 	vmm/monitor/monitor_pci.c \

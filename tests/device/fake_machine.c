@@ -212,11 +212,21 @@ static void fake_unplug_memory(DeviceServices *services, uint64_t gpa)
 	guest_memory_remove(services->memory, gpa);
 }
 
+/* Room in the dirty log for memory that a test adds. */
+#define LOG_LIMIT (UINT64_C(1) << 36)
+
 static void make_ram(FakeMachine *fake, bool shared)
 {
 	void *ram;
 
 	fake->ram_fd = -1;
+	if (g_test_initialized() && fake->ram_size > 0)
+		fake->watch = write_watch_new(fake->ram_size);
+	if (fake->watch) {
+		fake->ram = fake->watch->plain;
+		fake->ram_fd = shared ? fake->watch->fd : -1;
+		return;
+	}
 	if (!shared) {
 		/* Whole pages, as a machine's are: direct I/O depends on it. */
 		if (posix_memalign((void **)&fake->ram, 4096, MAX(fake->ram_size, 1)) != 0)
@@ -233,11 +243,33 @@ static void make_ram(FakeMachine *fake, bool shared)
 
 static void free_ram(FakeMachine *fake)
 {
+	if (fake->watch) {
+		write_watch_free(fake->watch);
+		return;
+	}
 	if (fake->ram_fd < 0)
 		free(fake->ram);
 	else
 		munmap(fake->ram, fake->ram_size);
 	fd_close(&fake->ram_fd);
+}
+
+static void watch_writes(FakeMachine *fake)
+{
+	g_autoptr(GError) error = NULL;
+
+	dirty_log_set_limit(fake->services.memory, LOG_LIMIT);
+	fake->tracker = dirty_tracker_new(fake->services.memory, &error);
+	g_assert_no_error(error);
+}
+
+static void check_writes(FakeMachine *fake)
+{
+	g_autofree uint64_t *marked = g_new0(uint64_t, dirty_tracker_words(fake->tracker));
+
+	dirty_tracker_take(fake->tracker, marked);
+	write_watch_check(fake->watch, marked);
+	dirty_tracker_free(fake->tracker);
 }
 
 static FakeMachine *make_machine(uint64_t ram_size, bool shared)
@@ -281,7 +313,7 @@ static FakeMachine *make_machine(uint64_t ram_size, bool shared)
 	if (ram_size > 0) {
 		GuestMemoryRegion region = {
 			.size = ram_size,
-			.hva = fake->ram,
+			.hva = fake->watch ? fake->watch->watched : fake->ram,
 			.fd = fake->ram_fd,
 			.shared = shared,
 		};
@@ -289,6 +321,8 @@ static FakeMachine *make_machine(uint64_t ram_size, bool shared)
 		guest_memory_add(fake->services.memory, &region, &error);
 		g_assert_no_error(error);
 	}
+	if (fake->watch)
+		watch_writes(fake);
 	return fake;
 }
 
@@ -304,6 +338,8 @@ FakeMachine *fake_machine_new_shared(uint64_t ram_size)
 
 void fake_machine_free(FakeMachine *fake)
 {
+	if (fake->watch)
+		check_writes(fake);
 	display_free(fake->services.display);
 	g_main_context_unref(fake->services.main_context);
 	address_space_free(fake->services.mmio);

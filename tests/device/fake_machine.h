@@ -6,6 +6,9 @@
  * the machine, and a main context that runs only when the test says so. There is no event sink:
  * emitting to NULL drops the event.
  *
+ * In a test, what the machine writes to RAM must have been marked in its dirty log by the time that
+ * it is freed: where the kernel can tell (write_watch.h), whatever was not fails the test.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #pragma once
@@ -14,8 +17,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tests/device/write_watch.h"
 #include "vmm/device/device.h"
 #include "vmm/memory/address_space.h"
+#include "vmm/memory/dirty_log.h"
 #include "vmm/memory/guest_memory.h"
 
 #define FAKE_MACHINE_LINES 24
@@ -40,9 +45,11 @@ typedef struct FakeRequest {
 typedef struct FakeMachine {
 	DeviceServices services;
 	FakeInterrupts interrupts;
-	uint8_t *ram; /* guest RAM, at guest-physical address 0 */
+	uint8_t *ram; /* guest RAM, at guest-physical address 0, as the guest writes it */
 	uint64_t ram_size;
 	int ram_fd; /* -1: not in a file */
+	WriteWatch *watch;     /* of RAM; NULL: not watched */
+	DirtyTracker *tracker; /* while it is */
 	bool running; /* what services.is_running answers; true at first */
 	GMutex lock;
 	GArray *requests;      /* FakeRequest, in order */

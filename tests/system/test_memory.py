@@ -39,7 +39,42 @@ def balloon_and_its_statistics() -> None:
         wait_for("the balloon", lambda: domain.memoryStats()["actual"] == 128 << 10, 30)
         domain.setMemory(160 << 10)
         wait_for("the balloon", lambda: domain.memoryStats()["actual"] == 160 << 10, 30)
+        rates_of_writing(domain, console)
         domain.destroy()
+
+
+def dirty_rate(domain: libvirt.virDomain, mode: str) -> int:
+    """MiB that the guest writes in a second, measured for two."""
+    virsh("domdirtyrate-calc", domain.name(), "--seconds", "2", "--mode", mode)
+    stats = {}
+
+    def measured() -> bool:
+        lines = virsh("domstats", "--dirtyrate", domain.name()).splitlines()
+        stats.update(line.strip().split("=", 1) for line in lines if "=" in line)
+        return stats["dirtyrate.calc_status"] == "2"
+
+    wait_for("the dirty rate", measured, 20)
+    check(stats["dirtyrate.calc_mode"] == mode and stats["dirtyrate.calc_period"] == "2", f"as asked: {stats}")
+    rate = int(stats["dirtyrate.megabytes_per_second"])
+    check(0 <= rate <= 160 / 2, f"no more than there is: {rate} MiB/s")
+    return rate
+
+
+def rates_of_writing(domain: libvirt.virDomain, console: Console) -> None:
+    """A guest that writes its memory is seen to, by either way of measuring; an idle one is not."""
+    modes = ("page-sampling", "dirty-bitmap")
+    idle = {mode: dirty_rate(domain, mode) for mode in modes}
+    console.shell("mount -t tmpfs -o size=40m none /mnt")
+    # Other bytes each time: what is written with what it has is no change to who looks at samples.
+    console.shell("(while :; do dd if=/dev/urandom bs=1M count=32 conv=notrunc of=/mnt/written; done) "
+                  ">/dev/null 2>&1 & echo $! >/tmp/writer")
+    wait_for("the writer", lambda: int(console.shell("stat -c %s /mnt/written").strip()) == 32 << 20, 30)
+    writing = {mode: dirty_rate(domain, mode) for mode in modes}
+    say(f"idle: {idle} MiB/s, writing: {writing}")
+    check(all(writing[mode] > idle[mode] for mode in modes), f"the guest is seen to write: {idle}, {writing}")
+    console.shell("kill $(cat /tmp/writer)")
+    said = virsh("domdirtyrate-calc", domain.name(), "--seconds", "1", "--mode", "dirty-ring", fails=True)
+    check("mode dirty-ring" in said, f"refused by its name: {said}")
 
 
 def process_file(domain: libvirt.virDomain, name: str) -> str:

@@ -692,7 +692,7 @@ BlockBottom *block_vhost_open(const BlockVhostConfig *config, GError **error)
 	self->delay_s = config->reconnect_delay;
 	self->retry_ms = RETRY_MS;
 	self->socket = -1;
-	self->memory_listener = (GuestMemoryListener){ memory_changed, self };
+	self->memory_listener = (GuestMemoryListener){ .changed = memory_changed, .opaque = self };
 	self->report = g_source_new(&report_funcs, sizeof(GSource));
 	g_source_set_callback(self->report, reported, self, NULL);
 	g_source_attach(self->report, self->context);

@@ -242,6 +242,7 @@ static bool transfer_read(FwCfg *self, uint64_t address, uint32_t length)
 		if (!hva)
 			return false;
 		read_selected(self, hva, part);
+		guest_memory_mark(memory, hva, part);
 		address += part;
 		length -= part;
 	}

@@ -8,9 +8,7 @@
 #include "vmm/kvm/kvm_internal.h"
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
-#include "vmm/base/rcu.h"
 #include "vmm/memory/address_space.h"
-#include "vmm/memory/guest_memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,6 +85,7 @@ static bool kvm_check_capabilities(Kvm *kvm, GError **error)
 	kvm->has_stats = kvm_check(kvm, KVM_CAP_BINARY_STATS_FD) > 0;
 	kvm->has_xsave2 = kvm_check(kvm, KVM_CAP_XSAVE2) > 0;
 	kvm->has_set_clock = kvm_check(kvm, KVM_CAP_ADJUST_CLOCK) > 0;
+	kvm_set_dirty_log_mode(kvm, kvm_check(kvm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2));
 	return true;
 }
 
@@ -151,6 +150,7 @@ Kvm *kvm_new(GError **error)
 	g_mutex_init(&kvm->coalesced_lock);
 	g_mutex_init(&kvm->interrupts.lock);
 	g_mutex_init(&kvm->slot_lock);
+	kvm->slots = g_array_new(FALSE, FALSE, sizeof(KvmSlot));
 	if (!kvm_open(kvm, error))
 		return NULL;
 	return g_steal_pointer(&kvm);
@@ -163,6 +163,7 @@ void kvm_free(Kvm *kvm)
 	kvm_interrupts_clear(&kvm->interrupts);
 	g_mutex_clear(&kvm->coalesced_lock);
 	g_mutex_clear(&kvm->slot_lock);
+	g_array_unref(kvm->slots);
 	fd_close(&kvm->stats_fd);
 	fd_close(&kvm->vm_fd);
 	fd_close(&kvm->fd);
@@ -263,62 +264,6 @@ const struct kvm_msr_list *kvm_msr_list(Kvm *kvm, GError **error)
 unsigned kvm_max_vcpus(const Kvm *kvm)
 {
 	return kvm->max_vcpus;
-}
-
-/* The first slot that is not in use, or -1. */
-static int kvm_find_slot(const Kvm *kvm)
-{
-	for (uint32_t i = 0; i < KVM_SLOTS; i++) {
-		if (!(kvm->used_slots[i / 64] & (UINT64_C(1) << (i % 64))))
-			return (int)i;
-	}
-	return -1;
-}
-
-bool kvm_add_memory(Kvm *kvm, const GuestMemoryRegion *region, uint32_t *slot, GError **error)
-{
-	int found = kvm_find_slot(kvm);
-	struct kvm_userspace_memory_region memory = {
-		.slot = (uint32_t)found,
-		.flags = region->read_only ? KVM_MEM_READONLY : 0,
-		.guest_phys_addr = region->gpa,
-		.memory_size = region->size,
-		.userspace_addr = (uintptr_t)region->hva,
-	};
-
-	if (found < 0)
-		return error_fail(error, "KVM has no slot left for more memory");
-	if (!KVM_CALL(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &memory, error))
-		return false;
-	*slot = (uint32_t)found;
-	kvm->used_slots[*slot / 64] |= UINT64_C(1) << (*slot % 64);
-	return true;
-}
-
-void kvm_remove_memory(Kvm *kvm, uint32_t slot)
-{
-	struct kvm_userspace_memory_region nothing = { .slot = slot };
-
-	/* A slot without a size is gone (KVM API §4.35). */
-	if (kvm_ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &nothing) < 0)
-		g_warning("KVM keeps memory slot %u: %s", slot, error_text(errno));
-	else
-		kvm->used_slots[slot / 64] &= ~(UINT64_C(1) << (slot % 64));
-}
-
-bool kvm_set_memory(Kvm *kvm, const GuestMemory *memory, GError **error)
-{
-	const GuestMemoryRegion *regions;
-	size_t n_regions;
-	bool done = true;
-	uint32_t slot;
-
-	rcu_read_lock();
-	regions = guest_memory_regions(memory, &n_regions);
-	for (size_t i = 0; done && i < n_regions; i++)
-		done = kvm_add_memory(kvm, &regions[i], &slot, error);
-	rcu_read_unlock();
-	return done;
 }
 
 static bool kvm_set_ioeventfd(KvmListener *listener, uint64_t address, unsigned size, bool match,

@@ -59,8 +59,11 @@ uint64_t kvm_feature_msr(const Kvm *kvm, uint32_t index);
 /* The most vCPUs this host's KVM runs in a VM. */
 unsigned kvm_max_vcpus(const Kvm *kvm);
 
-/* Give the guest the RAM of @memory, each region a slot. To be called once. Main thread. */
-bool kvm_set_memory(Kvm *kvm, const GuestMemory *memory, GError **error);
+/*
+ * Give the guest the RAM of @memory, each region a slot, and become the source of its dirty log. To
+ * be called once. Main thread.
+ */
+bool kvm_set_memory(Kvm *kvm, GuestMemory *memory, GError **error);
 
 /*
  * Give the guest @region as well, and take it away again by the *@slot that it was given. False and

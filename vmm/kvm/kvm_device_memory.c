@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "vmm/base/error.h"
+#include "vmm/memory/dirty_log.h"
 
 #define NO_SLOT (-1)
 
@@ -66,10 +67,7 @@ void kvm_log_device_memory(Kvm *kvm, IoRegion *region)
 
 bool kvm_fetch_device_memory_dirty(Kvm *kvm, IoRegion *region, uint64_t *bitmap)
 {
-	struct kvm_dirty_log log = { .dirty_bitmap = bitmap };
-
-	if (region->slot == NO_SLOT)
-		return false;
-	log.slot = KVM_FIRST_DEVICE_SLOT + (uint32_t)region->slot;
-	return kvm_ioctl(kvm->vm_fd, KVM_GET_DIRTY_LOG, &log) == 0;
+	return region->slot != NO_SLOT &&
+	       kvm_take_dirty_log(kvm, KVM_FIRST_DEVICE_SLOT + (uint32_t)region->slot,
+				  region->size >> DIRTY_PAGE_SHIFT, bitmap);
 }

@@ -7,6 +7,7 @@
 
 #include "vmm/kvm/kvm.h"
 #include "vmm/memory/address_space.h"
+#include "vmm/memory/guest_memory.h"
 
 #define KVM_ROMS     8u /* regions of ROM that can be mapped at once */
 #define KVM_GSI_PINS 24u /* of the IOAPIC; MSI routes have the GSIs above */
@@ -35,6 +36,12 @@ typedef struct KvmListener {
 /* Memory slots; every KVM has as many (32764 since Linux 5.11). */
 #define KVM_SLOTS 448u
 
+/* One that is RAM. */
+typedef struct KvmSlot {
+	uint32_t number;
+	GuestMemoryRegion region;
+} KvmSlot;
+
 struct Kvm {
 	int fd;	   /* /dev/kvm */
 	int vm_fd;
@@ -42,6 +49,9 @@ struct Kvm {
 	size_t vcpu_mmap_size;
 	unsigned max_vcpus;
 	uint64_t used_slots[KVM_SLOTS / 64]; /* a bit for each */
+	GArray *slots;			     /* KvmSlot; slot_lock */
+	bool logging;			     /* of RAM's slots; main thread */
+	bool manual_clear;		     /* reading a dirty log leaves it as it is */
 	bool any_length_ioeventfd, coalesced_pio;
 	bool has_stats, has_xsave2, has_set_clock;
 	struct kvm_cpuid2 *supported_cpuid;
@@ -84,6 +94,14 @@ void kvm_map_device_memory(Kvm *kvm, IoRegion *region);
 void kvm_unmap_device_memory(Kvm *kvm, IoRegion *region);
 void kvm_log_device_memory(Kvm *kvm, IoRegion *region);
 bool kvm_fetch_device_memory_dirty(Kvm *kvm, IoRegion *region, uint64_t *bitmap);
+
+/*
+ * kvm_memory.c: have dirty logs work as KVM's KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, @offered, allows;
+ * and take the dirty log of slot @slot, with @n_pages, into @bitmap, a bit for each, rounded up to
+ * words. False where KVM refuses.
+ */
+void kvm_set_dirty_log_mode(Kvm *kvm, int offered);
+bool kvm_take_dirty_log(Kvm *kvm, uint32_t slot, uint64_t n_pages, uint64_t *bitmap);
 
 /* kvm_rom.c: give the guest the rom of @region, and take it away. Under that lock, too. */
 void kvm_map_rom(Kvm *kvm, const IoRegion *region);

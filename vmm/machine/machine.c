@@ -13,6 +13,7 @@
 #include "vmm/chardev/chardev_config.h"
 #include "vmm/chipset/chipset.h"
 #include "vmm/display/display.h"
+#include "vmm/machine/dirty_rate.h"
 #include "vmm/net/net.h"
 #include "vmm/tpm/tpm.h"
 
@@ -344,6 +345,7 @@ static bool machine_create(Machine *machine, GError **error)
 	    !machine_create_cpus(machine, error) || !machine_create_board(machine, error))
 		return false;
 	machine->announcements = announcements_new(machine->context, machine->devices);
+	machine->dirty_rate = dirty_rate_new(machine);
 	device_tree_reset(machine->devices);
 	return machine_load(machine, error) && create_vnc_server(machine, error);
 }
@@ -391,6 +393,7 @@ void machine_free(Machine *machine)
 	machine_free_cpus(machine);
 	vnc_server_free(machine->vnc);
 	announcements_free(machine->announcements);
+	dirty_rate_free(machine->dirty_rate);
 	device_tree_free(machine->devices);
 	display_free(machine->display);
 	if (machine->isa_bus)
@@ -453,6 +456,11 @@ Netdevs *machine_netdevs(Machine *machine)
 Announcements *machine_announcements(Machine *machine)
 {
 	return machine->announcements;
+}
+
+DirtyRate *machine_dirty_rate(Machine *machine)
+{
+	return machine->dirty_rate;
 }
 
 Chardevs *machine_chardevs(Machine *machine)

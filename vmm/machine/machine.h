@@ -27,6 +27,7 @@
 
 typedef struct BlockNodes BlockNodes;
 typedef struct Chardevs Chardevs;
+typedef struct DirtyRate DirtyRate;
 typedef struct Kvm Kvm;
 typedef struct Machine Machine;
 typedef struct Netdevs Netdevs;
@@ -62,6 +63,7 @@ DeviceServices *machine_services(Machine *machine);
 BlockNodes *machine_block_nodes(Machine *machine);
 Netdevs *machine_netdevs(Machine *machine);
 Announcements *machine_announcements(Machine *machine);
+DirtyRate *machine_dirty_rate(Machine *machine);
 Chardevs *machine_chardevs(Machine *machine);
 Tpms *machine_tpms(Machine *machine);
 MachineObjects *machine_objects(Machine *machine);

@@ -60,6 +60,7 @@ struct Machine {
 	Netdevs *netdevs;
 	FdNameTaker fd_names;
 	Announcements *announcements;
+	DirtyRate *dirty_rate;
 	Chardevs *chardevs;
 	Tpms *tpms;
 	IoLoop *default_io_loop; /* NULL until a device asks */

@@ -7,6 +7,7 @@
 
 #include "vmm/machine/machine_internal.h"
 #include "vmm/base/error.h"
+#include "vmm/memory/dirty_log.h"
 #include "vmm/memory/memory_backend.h"
 #include "vmm/x86/cpuid.h"
 
@@ -163,6 +164,7 @@ static bool create_memory(Machine *machine, const GPtrArray *backends, GError **
 		g_prefix_error(error, "-m: ");
 		return false;
 	}
+	dirty_log_set_limit(machine->memory, machine->map.memory_end);
 	return place_backends(machine, backends, error) &&
 	       kvm_set_memory(machine->kvm, machine->memory, error);
 }

@@ -8,6 +8,7 @@
 #include "vmm/memory/guest_memory.h"
 #include "vmm/base/error.h"
 #include "vmm/base/rcu.h"
+#include "vmm/memory/guest_memory_internal.h"
 
 #include <inttypes.h>
 #include <fcntl.h>
@@ -15,22 +16,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* One version of the table; regions in ascending order, none overlapping. */
-typedef struct GuestMemoryTable {
-	size_t n_regions;
-	GuestMemoryRegion regions[];
-} GuestMemoryTable;
-
-struct GuestMemory {
-	GuestMemoryTable *table; /* under RCU */
-	GSList *listeners;	 /* GuestMemoryListener, borrowed; main thread */
-};
 
 GuestMemory *guest_memory_new(void)
 {
 	GuestMemory *memory = g_new0(GuestMemory, 1);
 
 	memory->table = g_malloc0(sizeof(GuestMemoryTable));
+	g_mutex_init(&memory->dirty.lock);
 	return memory;
 }
 
@@ -40,6 +32,7 @@ void guest_memory_free(GuestMemory *memory)
 		return;
 	rcu_synchronize();
 	g_slist_free(memory->listeners);
+	g_mutex_clear(&memory->dirty.lock);
 	g_free(memory->table);
 	g_free(memory);
 }
@@ -59,8 +52,28 @@ static void tell_listeners(const GuestMemory *memory)
 	for (GSList *link = memory->listeners; link; link = link->next) {
 		const GuestMemoryListener *listener = link->data;
 
-		listener->changed(listener->opaque);
+		if (listener->changed)
+			listener->changed(listener->opaque);
 	}
+}
+
+bool guest_memory_tell_logging(GuestMemory *memory, bool logging, GError **error)
+{
+	for (GSList *link = memory->listeners; link; link = link->next) {
+		const GuestMemoryListener *listener = link->data;
+
+		if (!listener->set_logging ||
+		    listener->set_logging(listener->opaque, logging, error) || !logging)
+			continue;
+		for (GSList *told = memory->listeners; told != link; told = told->next) {
+			const GuestMemoryListener *other = told->data;
+
+			if (other->set_logging)
+				other->set_logging(other->opaque, false, NULL);
+		}
+		return false;
+	}
+	return true;
 }
 
 bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GError **error)
@@ -75,6 +88,10 @@ bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GErr
 				  "RAM of 0x%" PRIx64 " bytes at 0x%" PRIx64
 				  " does not fit the address space",
 				  region->size, region->gpa);
+	if (!region->read_only && memory->dirty.bitmap &&
+	    last >> DIRTY_PAGE_SHIFT >= memory->dirty.bitmap->n_words * 64)
+		return error_fail(error, "RAM at 0x%" PRIx64 " is beyond the dirty log",
+				  region->gpa);
 	for (size_t i = 0; i < old->n_regions; i++) {
 		const GuestMemoryRegion *other = &old->regions[i];
 
@@ -183,10 +200,12 @@ static bool guest_memory_copy(const GuestMemory *memory, uint64_t gpa, uint8_t *
 		}
 		offset = gpa - region->gpa;
 		part = MIN(size, region->size - offset);
-		if (to_guest)
+		if (to_guest) {
 			memcpy(region->hva + offset, buffer, part);
-		else
+			guest_memory_mark(memory, region->hva + offset, part);
+		} else {
 			memcpy(buffer, region->hva + offset, part);
+		}
 		buffer += part;
 		size -= part;
 		/* The last address of all: there is nothing after it to go on with. */
@@ -209,8 +228,7 @@ bool guest_memory_write(GuestMemory *memory, uint64_t gpa, const void *buffer, s
 	return guest_memory_copy(memory, gpa, (uint8_t *)buffer, size, true);
 }
 
-/* The RAM region that @hva lies in, or NULL. Inside an RCU section. */
-static const GuestMemoryRegion *region_of_hva(const GuestMemory *memory, const uint8_t *hva)
+const GuestMemoryRegion *guest_memory_region_of(const GuestMemory *memory, const uint8_t *hva)
 {
 	size_t n;
 	const GuestMemoryRegion *regions = guest_memory_regions(memory, &n);
@@ -234,7 +252,7 @@ uint64_t guest_memory_page_size(const GuestMemory *memory, const void *hva)
 	uint64_t size;
 
 	rcu_read_lock();
-	region = region_of_hva(memory, hva);
+	region = guest_memory_region_of(memory, hva);
 	size = region ? region_page_size(region) : 0;
 	rcu_read_unlock();
 	return size;
@@ -246,7 +264,7 @@ bool guest_memory_discard(const GuestMemory *memory, void *hva, uint64_t size)
 	bool ok = true;
 
 	rcu_read_lock();
-	region = region_of_hva(memory, hva);
+	region = guest_memory_region_of(memory, hva);
 	if (region) {
 		uintptr_t mask = region_page_size(region) - 1;
 		uintptr_t base = (uintptr_t)region->hva, start = (uintptr_t)hva;
@@ -261,6 +279,8 @@ bool guest_memory_discard(const GuestMemory *memory, void *hva, uint64_t size)
 		else if (start < end)
 			ok = madvise((void *)start, end - start,
 				     region->shared ? MADV_REMOVE : MADV_DONTNEED) == 0;
+		if (start < end)
+			guest_memory_mark(memory, (void *)start, end - start);
 	}
 	rcu_read_unlock();
 	return ok;

@@ -44,11 +44,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestMemory, guest_memory_free)
 bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GError **error);
 
 /*
- * Who must know of it when the regions change: vhost. Embedded in its owner. @changed is called on
- * the main thread, after regions were added and before the memory of removed ones is unmapped.
+ * Who must know of it when the regions change, or has to mark what it writes (dirty_log.h): vhost.
+ * Embedded in its owner. All are called on the main thread, and may be NULL.
  */
 typedef struct GuestMemoryListener {
+	/* After regions were added and before the memory of removed ones is unmapped. */
 	void (*changed)(void *opaque);
+	/*
+	 * From now on mark, dirty_log_view() says where, or no longer. False and @error where it cannot;
+	 * to stop never fails.
+	 */
+	bool (*set_logging)(void *opaque, bool logging, GError **error);
 	void *opaque;
 } GuestMemoryListener;
 
@@ -90,3 +96,28 @@ uint64_t guest_memory_page_size(const GuestMemory *memory, const void *hva);
  */
 bool guest_memory_read(const GuestMemory *memory, uint64_t gpa, void *buffer, size_t size);
 bool guest_memory_write(GuestMemory *memory, uint64_t gpa, const void *buffer, size_t size);
+
+/* What every GuestMemory starts with. */
+typedef struct GuestMemoryHead {
+	bool tracked; /* atomic: somebody wants to know what is written */
+} GuestMemoryHead;
+
+/* Whether writes have to be marked. Any thread. */
+static inline bool guest_memory_is_tracked(const GuestMemory *memory)
+{
+	return G_UNLIKELY(__atomic_load_n(&((const GuestMemoryHead *)memory)->tracked,
+					  __ATOMIC_RELAXED));
+}
+
+/* The part of guest_memory_mark() for when somebody wants to know. */
+void guest_memory_mark_tracked(const GuestMemory *memory, const void *hva, uint64_t size);
+
+/*
+ * Tell that @size bytes at @hva, in one region, have been written by other means than
+ * guest_memory_write(): after they were. What is no guest RAM is left out. Any thread.
+ */
+static inline void guest_memory_mark(const GuestMemory *memory, const void *hva, uint64_t size)
+{
+	if (guest_memory_is_tracked(memory))
+		guest_memory_mark_tracked(memory, hva, size);
+}

@@ -21,6 +21,8 @@
 static void request_finish(BlkRequest *request, uint8_t status, uint32_t written)
 {
 	*request->status = status;
+	/* The element's buffers end before it by now. */
+	guest_memory_mark(request->queue->ring.memory, request->status, 1);
 	virtqueue_push(&request->queue->ring, request->element, written + 1);
 }
 

@@ -250,6 +250,11 @@ static bool rx_one(NetPair *pair)
 	NetPair *to = pair;
 	NetHash hash;
 
+	/* What comes to nothing is written, too, and its buffers wait for the next frame. */
+	virtqueue_mark(&pair->rx->ring, pair->iov, n_iov,
+		       size > 0		   ? (uint64_t)size
+		       : size == -EMSGSIZE ? UINT64_MAX
+					   : NET_HEADER_SIZE);
 	if (size == -EMSGSIZE || size == -EINTR)
 		return true;
 	if (size < 0) {

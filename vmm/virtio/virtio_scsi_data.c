@@ -71,6 +71,8 @@ static void keep_response(ScsiRequest *request, const struct iovec *in, unsigned
 static void request_finish(ScsiRequest *request, const void *response, size_t size, uint64_t data)
 {
 	iov_copy_to(request->response, request->n_response, 0, response, size);
+	/* The element's buffers begin after it by now. */
+	virtqueue_mark(&request->queue->ring, request->response, request->n_response, size);
 	if (request->response != &request->response_one)
 		g_free(request->response);
 	request->response = NULL;

@@ -93,6 +93,15 @@ static void element_release(Virtqueue *queue, VirtqueueElement *element)
 	queue->n_in_flight--;
 }
 
+/*
+ * Mark all of @element that the device may have written: the length that it gives is what the
+ * driver may rely on, and no limit (virtio 1.2 §2.7.8.2).
+ */
+static inline void element_mark(const Virtqueue *queue, const VirtqueueElement *element)
+{
+	virtqueue_mark(queue, element->iov + element->n_out, element->n_in, UINT64_MAX);
+}
+
 void *virtqueue_raw_descriptors(const Virtqueue *queue, const VirtqueueElement *element)
 {
 	const VirtqueuePool *pool = queue->pool;
@@ -123,6 +132,28 @@ void virtqueue_init(Virtqueue *queue, const GuestMemory *memory, unsigned index,
 	queue->index = index;
 	queue->maximum_size = maximum_size;
 	virtqueue_reset(queue);
+}
+
+void virtqueue_mark_tracked(const Virtqueue *queue, const struct iovec *iov, unsigned n_iov,
+			    uint64_t size)
+{
+	for (unsigned i = 0; i < n_iov && size > 0; i++) {
+		uint64_t part = MIN(size, iov[i].iov_len);
+
+		guest_memory_mark(queue->memory, iov[i].iov_base, part);
+		size -= part;
+	}
+}
+
+/* Nobody will push what is in flight when the device stops or is reset. */
+static void mark_in_flight(const Virtqueue *queue)
+{
+	for (unsigned slot = 0; queue->n_in_flight && slot < queue->maximum_size; slot++) {
+		const VirtqueueElement *element = virtqueue_element_at(queue, slot);
+
+		if (element)
+			element_mark(queue, element);
+	}
 }
 
 void virtqueue_reset(Virtqueue *queue)
@@ -199,6 +230,8 @@ void virtqueue_unmap(Virtqueue *queue)
 {
 	if (queue->ops && queue->ops->unmap && !queue->broken)
 		queue->ops->unmap(queue);
+	if (guest_memory_is_tracked(queue->memory))
+		mark_in_flight(queue);
 	queue->ops = NULL;
 	queue->descriptor_hva = queue->driver_hva = queue->device_hva = NULL;
 }
@@ -399,6 +432,7 @@ void virtqueue_unpop(Virtqueue *queue, VirtqueueElement *element)
 void virtqueue_push(Virtqueue *queue, VirtqueueElement *element, uint32_t written)
 {
 	trace_virtio_completion(queue->device_path, queue->index, element->head, written);
+	element_mark(queue, element);
 	if (queue->ops && !queue->broken) {
 		if (!queue->batching)
 			queue->batch = queue->next_used;

@@ -181,6 +181,22 @@ bool virtqueue_set_notification(Virtqueue *queue, bool enabled);
 /* Whether a pop would find a chain (or find the ring broken). */
 bool virtqueue_has_available(Virtqueue *queue);
 
+/* The part of virtqueue_mark() for when somebody wants to know. */
+void virtqueue_mark_tracked(const Virtqueue *queue, const struct iovec *iov, unsigned n_iov,
+			    uint64_t size);
+
+/*
+ * Tell that the first @size bytes of @iov have been written (dirty_log.h), where no push does: it
+ * marks the element's buffers as they are by then, without what the device took off them. What is no
+ * guest RAM is left out.
+ */
+static inline void virtqueue_mark(const Virtqueue *queue, const struct iovec *iov, unsigned n_iov,
+				  uint64_t size)
+{
+	if (guest_memory_is_tracked(queue->memory))
+		virtqueue_mark_tracked(queue, iov, n_iov, size);
+}
+
 /* Mark the ring broken because of @reason (static text) and tell on_broken, once. */
 void virtqueue_set_broken(Virtqueue *queue, const char *reason);
 

@@ -200,13 +200,16 @@ static void packed_push(Virtqueue *queue, const VirtqueueElement *element, uint3
 		queue->unpublished_flags = flags;
 	else
 		__atomic_store_n(&used->flags, flags, __ATOMIC_RELEASE);
+	guest_memory_mark(queue->memory, used, sizeof(*used));
 }
 
 static void packed_publish(Virtqueue *queue)
 {
+	PackedDescriptor *first = descriptor_at(queue, queue->published_used);
+
 	/* Release: whoever sees the flags sees the rest of the batch and the data. */
-	__atomic_store_n(&descriptor_at(queue, queue->published_used)->flags,
-			 queue->unpublished_flags, __ATOMIC_RELEASE);
+	__atomic_store_n(&first->flags, queue->unpublished_flags, __ATOMIC_RELEASE);
+	guest_memory_mark(queue->memory, first, sizeof(*first));
 }
 
 /* §2.8.10 */
@@ -246,6 +249,7 @@ static void packed_set_notification(Virtqueue *queue, bool enabled)
 		flags = EVENT_DESCRIPTOR;
 	}
 	__atomic_store_n(&event->flags, flags, __ATOMIC_RELEASE);
+	guest_memory_mark(queue->memory, event, sizeof(*event));
 	/* Full barrier: the wish is out before the caller looks for what came meanwhile. */
 	if (enabled)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -270,6 +274,8 @@ static void packed_unmap(Virtqueue *queue)
 			descriptor.flags &= ~(FLAG_AVAILABLE | FLAG_USED);
 			descriptor.flags |= available_flags(wrap_of(queue, position));
 			*descriptor_at(queue, position) = descriptor;
+			guest_memory_mark(queue->memory, descriptor_at(queue, position),
+					  sizeof(descriptor));
 			if (++position == queue->period)
 				position = 0;
 		}

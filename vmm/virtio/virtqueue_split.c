@@ -146,12 +146,10 @@ static bool split_fetch(Virtqueue *queue, VirtqueueElement *element, uint16_t he
 static void split_push(Virtqueue *queue, const VirtqueueElement *element, uint32_t written,
 		       uint16_t position)
 {
-	UsedRing *used = queue->device_hva;
+	UsedEntry *entry = &((UsedRing *)queue->device_hva)->ring[position & (queue->size - 1)];
 
-	used->ring[position & (queue->size - 1)] = (UsedEntry){
-		.id = element->head,
-		.length = written,
-	};
+	*entry = (UsedEntry){ .id = element->head, .length = written };
+	guest_memory_mark(queue->memory, entry, sizeof(*entry));
 }
 
 /* Whether the index has passed @event on its way from @old to @new (§2.7.7.1, §2.7.10.1). */
@@ -166,6 +164,7 @@ static void split_publish(Virtqueue *queue)
 
 	/* Release: whoever sees the index sees the entries and the data (§2.7.8.2). */
 	__atomic_store_n(&used->index, queue->next_used, __ATOMIC_RELEASE);
+	guest_memory_mark(queue->memory, &used->index, sizeof(used->index));
 }
 
 static bool split_wants_interrupt(Virtqueue *queue, uint16_t old, bool old_is_valid)
@@ -182,13 +181,15 @@ static bool split_wants_interrupt(Virtqueue *queue, uint16_t old, bool old_is_va
 
 static void split_set_notification(Virtqueue *queue, bool enabled)
 {
-	UsedRing *used = queue->device_hva;
+	uint16_t *wish = queue->event_idx ? available_event(queue)
+					  : &((UsedRing *)queue->device_hva)->flags;
 
 	/* With events a disable is no write at all: the event index just stays behind. */
 	if (!queue->event_idx)
-		__atomic_store_n(&used->flags, enabled ? 0 : USED_NO_NOTIFY, __ATOMIC_RELAXED);
+		__atomic_store_n(wish, enabled ? 0 : USED_NO_NOTIFY, __ATOMIC_RELAXED);
 	else if (enabled)
-		__atomic_store_n(available_event(queue), queue->next_available, __ATOMIC_RELAXED);
+		__atomic_store_n(wish, queue->next_available, __ATOMIC_RELAXED);
+	guest_memory_mark(queue->memory, wish, sizeof(*wish));
 	/* Full barrier: the wish is out before the caller looks for what came meanwhile. */
 	if (enabled)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);

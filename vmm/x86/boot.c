@@ -148,6 +148,7 @@ bool boot_load_range(const BootLoad *load, const BootFile *file, uint64_t offset
 			return error_fail(error, "%s does not fit the guest's memory", file->path);
 		if (!read_all(file, offset, hva, piece, what, error))
 			return false;
+		guest_memory_mark(load->memory, hva, piece);
 		gpa += piece;
 		offset += piece;
 		size -= piece;
@@ -166,6 +167,7 @@ bool boot_clear_range(const BootLoad *load, uint64_t gpa, uint64_t size, GError 
 		if (!hva)
 			return error_fail(error, "there is no memory at 0x%" PRIx64, gpa);
 		memset(hva, 0, piece);
+		guest_memory_mark(load->memory, hva, piece);
 		gpa += piece;
 		size -= piece;
 	}
