@@ -336,6 +336,35 @@ static void test_features(Fixture *fixture, gconstpointer data)
 	g_assert_true(offered & VIRTIO_FEATURE(2));
 }
 
+/* A driver that runs out of memory takes pages back that it is asked to leave. */
+static void test_deflate_on_oom(Fixture *fixture, gconstpointer data)
+{
+	static const uint32_t pfns[] = { 0x8001, 0x8002, 0x8003, 0x8004 };
+	VirtioDriver *driver = &fixture->driver;
+	uint64_t ram = RAM + PLAIN_SIZE + HUGE_SIZE;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	virtio_balloon_set_target(fixture->device, ram - 4 * 4096);
+	pages(fixture, INFLATE, pfns, 4);
+	virtio_driver_write_config(driver, 4, 4, 4);
+	g_assert_cmpint(fixture->actual, ==, ram - 4 * 4096);
+	for (unsigned i = 0; i < 4; i++)
+		g_assert_true(is_gone(hva(fixture, PLAIN_GPA + (i + 1) * 4096)));
+
+	pages(fixture, DEFLATE, pfns, 2);
+	memset(hva(fixture, PLAIN_GPA + 4096), 0x66, 2 * 4096);
+	virtio_driver_write_config(driver, 4, 2, 4);
+	/* Who asks is told, and the rest stays; so does what was wanted. */
+	g_assert_cmpuint(fixture->n_events, ==, 2);
+	g_assert_cmpint(fixture->actual, ==, ram - 2 * 4096);
+	g_assert_cmpuint(virtio_balloon_actual(fixture->device), ==, ram - 2 * 4096);
+	g_assert_cmpuint(virtio_driver_read_config(driver, 0, 4), ==, 4);
+	g_assert_cmpuint(hva(fixture, PLAIN_GPA + 2 * 4096)[0], ==, 0x66);
+	g_assert_true(is_gone(hva(fixture, PLAIN_GPA + 3 * 4096)));
+	g_assert_true(is_gone(hva(fixture, PLAIN_GPA + 4 * 4096)));
+}
+
 static void test_state(Fixture *fixture, gconstpointer data)
 {
 	Device *other;
@@ -374,6 +403,7 @@ int main(int argc, char **argv)
 	add("defaults", test_defaults, NULL);
 	add("features", test_features,
 	    "deflate-on-oom=on,free-page-reporting=off,page-poison=off");
+	add("deflate-on-oom", test_deflate_on_oom, "deflate-on-oom=on");
 	add("state", test_state, NULL);
 	return g_test_run();
 }

@@ -7,6 +7,20 @@
 
 #include "tests/unit/block_fixture.h"
 
+/*
+ * What the code under test calls for memory that direct I/O can use: a bounce buffer, once a node
+ * is open.
+ */
+static gint n_aligned; /* atomic */
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+	void *memory = NULL;
+
+	g_atomic_int_inc(&n_aligned);
+	return posix_memalign(&memory, alignment, size) == 0 ? memory : NULL;
+}
+
 /* Some file systems have no direct I/O (tmpfs before 6.6). */
 static bool can_direct(Fixture *fixture, const char *more)
 {
@@ -57,6 +71,58 @@ static void test_read_write(Fixture *fixture, gconstpointer more)
 	g_assert_cmpuint(statistics.highest_write_offset, ==, (2 << 20) - 4096);
 	g_assert_cmpuint(statistics.total_ns[BLOCK_READ], >, 0);
 	g_assert_cmpint(statistics.last_ns, >, 0);
+	free(buffer);
+	block_node_detach(node);
+}
+
+/* How many bounce buffers a read and a write of @iov at @offset take. */
+static int n_bounces(Fixture *fixture, BlockNode *node, uint64_t offset, struct iovec *iov,
+		     unsigned n_iov)
+{
+	BlockRequest request = { .offset = offset, .iov = iov, .n_iov = n_iov };
+	int before = g_atomic_int_get(&n_aligned);
+
+	for (unsigned i = 0; i < n_iov; i++)
+		request.size += iov[i].iov_len;
+	request.operation = BLOCK_READ;
+	g_assert_cmpint(run(fixture, node, request), ==, 0);
+	request.operation = BLOCK_WRITE;
+	g_assert_cmpint(run(fixture, node, request), ==, 0);
+	return g_atomic_int_get(&n_aligned) - before;
+}
+
+/* Data is copied only where the host's device cannot have it where it is. */
+static void test_bounces(Fixture *fixture, gconstpointer more)
+{
+	const bool direct = strstr(more, "cache.direct=on") != NULL;
+	BlockNode *node;
+	char *buffer;
+
+	if (!can_direct(fixture, more))
+		return;
+	node = attach(fixture, more);
+	buffer = aligned_alloc(4096, 2 << 20);
+	memset(buffer, 0, 2 << 20);
+	{
+		struct iovec page[] = { { buffer, 4096 } };
+		struct iovec large[] = { { buffer, 1 << 20 } };
+		struct iovec pages[] = { { buffer, 4096 },
+					 { buffer + 65536, 8192 },
+					 { buffer + 8192, 4096 } };
+		struct iovec moved[] = { { buffer + 1, 4096 } };
+		struct iovec moved_large[] = { { buffer + 1, 1 << 20 } };
+		struct iovec second_moved[] = { { buffer, 4096 }, { buffer + 65537, 4096 } };
+		struct iovec odd[] = { { buffer, 4000 }, { buffer + 65536, 4192 } };
+
+		g_assert_cmpint(n_bounces(fixture, node, 0, page, 1), ==, 0);
+		g_assert_cmpint(n_bounces(fixture, node, 4096, large, 1), ==, 0);
+		g_assert_cmpint(n_bounces(fixture, node, 8192, pages, 3), ==, 0);
+		g_assert_cmpint(n_bounces(fixture, node, 0, moved, 1), ==, direct ? 2 : 0);
+		/* One for each request, however often it is used. */
+		g_assert_cmpint(n_bounces(fixture, node, 0, moved_large, 1), ==, direct ? 2 : 0);
+		g_assert_cmpint(n_bounces(fixture, node, 0, second_moved, 2), ==, direct ? 2 : 0);
+		g_assert_cmpint(n_bounces(fixture, node, 0, odd, 2), ==, direct ? 2 : 0);
+	}
 	free(buffer);
 	block_node_detach(node);
 }
@@ -375,6 +441,8 @@ int main(int argc, char **argv)
 	ADD_TEST("read-write/cached", "", test_read_write);
 	ADD_TEST("read-write/direct", ",cache.direct=on", test_read_write);
 	ADD_TEST("read-write/no-flush", ",cache.no-flush=on", test_read_write);
+	ADD_TEST("bounces/cached", "", test_bounces);
+	ADD_TEST("bounces/direct", ",cache.direct=on", test_bounces);
 	ADD_TEST("many-vectors", NULL, test_many_vectors);
 	ADD_TEST("gigantic", NULL, test_gigantic);
 	ADD_TEST("refused-requests", NULL, test_refused_requests);
@@ -392,6 +460,8 @@ int main(int argc, char **argv)
 	ADD_THREADED("read-write/cached", "", test_read_write);
 	ADD_THREADED("read-write/direct", ",cache.direct=on", test_read_write);
 	ADD_THREADED("read-write/no-flush", ",cache.no-flush=on", test_read_write);
+	ADD_THREADED("bounces/cached", "", test_bounces);
+	ADD_THREADED("bounces/direct", ",cache.direct=on", test_bounces);
 	ADD_THREADED("many-vectors", NULL, test_many_vectors);
 	ADD_THREADED("refused-requests", NULL, test_refused_requests);
 	ADD_THREADED("odd-size/cached", "", test_odd_size);
