@@ -8,7 +8,7 @@ import libvirt
 
 from lib.daemon import daemon
 from lib.guest import KIT, URI, Lab, domain_xml, virsh, wait_for_state
-from lib.harness import PATIENCE, check, command, test, wait_for
+from lib.harness import PATIENCE, check, test, wait_for
 
 
 @test()

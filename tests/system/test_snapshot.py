@@ -13,7 +13,7 @@ from lib.agent import boot_with_agent
 from lib.console import Console
 from lib.daemon import daemon
 from lib.guest import Lab, disk_xml, refused, virsh, wait_for_state
-from lib.harness import check, command, test, wait_for
+from lib.harness import check, test, wait_for
 from lib.images import MIB, chain, create, holds, qcow2_xml
 
 TAKE = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
