@@ -96,6 +96,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_tpm.c \
 	driver/vireo_tune.c \
 	driver/vireo_update.c \
+	driver/vireo_update_net.c \
 	driver/vireo_vcpu.c \
 	driver/vireo_vhost.c \
 	driver/vireo_virtiofs.c \
@@ -154,6 +155,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_tpm.h \
 	driver/vireo_tune.h \
 	driver/vireo_update.h \
+	driver/vireo_update_net.h \
 	driver/vireo_vcpu.h \
 	driver/vireo_vhost.h \
 	driver/vireo_virtiofs.h \

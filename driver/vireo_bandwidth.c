@@ -181,7 +181,7 @@ vireoBandwidthSet(virDomainNetDef *net,
     vireoBandwidthReplace(&net->bandwidth, bandwidth);
 }
 
-static int
+int
 vireoBandwidthApplyHost(virDomainNetDef *net,
                         const virNetDevBandwidth *bandwidth)
 {

@@ -62,6 +62,18 @@ vireoBandwidthSet(virDomainNetDef *net,
                   const virNetDevBandwidth *bandwidth);
 
 /**
+ * vireoBandwidthApplyHost:
+ * @net: an interface of a running domain
+ * @bandwidth: may be NULL
+ *
+ * Has the host limit the interface. Returns 0, or -1 with an error reported and the
+ * limits unknown.
+ */
+int
+vireoBandwidthApplyHost(virDomainNetDef *net,
+                        const virNetDevBandwidth *bandwidth);
+
+/**
  * vireoBandwidthApply:
  * @net: an interface of a running domain
  * @bandwidth: may be NULL

@@ -19,11 +19,12 @@
 #include "vireo_scsi.h"
 #include "vireo_storage.h"
 #include "vireo_update.h"
+#include "vireo_update_net.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
-/* Of a running domain, links go up and down, and media are changed; the rest is the monitor's for
- * good. */
+/* Of a running domain, what the host does for a device can change, and media; the rest is the
+ * monitor's for good. */
 static int
 vireoDomainUpdateLive(virDomainObj *vm,
                       const char *xml,
@@ -31,8 +32,6 @@ vireoDomainUpdateLive(virDomainObj *vm,
 {
     vireoDomainObjPrivate *priv = vm->privateData;
     g_autoptr(virDomainDeviceDef) dev = vireoUpdateParse(vm->def, priv->driver->xmlopt, xml);
-    virDomainNetDef *net;
-    ssize_t idx;
 
     if (!dev)
         return -1;
@@ -42,24 +41,13 @@ vireoDomainUpdateLive(virDomainObj *vm,
         return vireoMemoryDeviceUpdate(vm, dev->data.memory);
     if (dev->type == VIR_DOMAIN_DEVICE_GRAPHICS)
         return vireoGraphicsUpdate(vm, dev->data.graphics);
-    if (dev->type != VIR_DOMAIN_DEVICE_NET) {
-        virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
-                       _("Vireo cannot change <%s> of a running domain"),
-                       virDomainDeviceTypeToString(dev->type));
-        return -1;
-    }
-    if ((idx = virDomainNetFindIdx(vm->def, dev->data.net)) < 0)
-        return -1;
+    if (dev->type == VIR_DOMAIN_DEVICE_NET)
+        return vireoUpdateNet(vm, dev);
 
-    net = vm->def->nets[idx];
-    if (vireoUpdateCheckLink(vm->def, priv->driver->xmlopt, net, dev->data.net) < 0 ||
-        (dev->data.net->linkstate != net->linkstate &&
-         vireoQmpSetLink(vm, net->info.alias,
-                         dev->data.net->linkstate != VIR_DOMAIN_NET_INTERFACE_LINK_STATE_DOWN) < 0))
-        return -1;
-
-    net->linkstate = dev->data.net->linkstate;
-    return 0;
+    virReportError(VIR_ERR_OPERATION_UNSUPPORTED,
+                   _("Vireo cannot change <%s> of a running domain"),
+                   virDomainDeviceTypeToString(dev->type));
+    return -1;
 }
 
 int

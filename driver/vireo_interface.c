@@ -34,6 +34,25 @@ VIR_LOG_INIT("vireo.vireo_interface");
 #define VIREO_TUN_PATH "/dev/net/tun"
 #define VIREO_VHOST_PATH "/dev/vhost-net"
 
+int
+vireoInterfaceFillBridgeTable(const virDomainNetDef *net)
+{
+    const char *bridge = virDomainNetGetActualBridgeName(net);
+
+    if (virDomainNetGetActualBridgeMACTableManager(net) !=
+        VIR_NETWORK_BRIDGE_MAC_TABLE_MANAGER_LIBVIRT)
+        return 0;
+
+    if (virNetDevBridgePortSetLearning(bridge, net->ifname, false) < 0 ||
+        virNetDevBridgePortSetUnicastFlood(bridge, net->ifname, false) < 0 ||
+        virNetDevBridgeFDBAdd(&net->mac, net->ifname,
+                              VIR_NETDEVBRIDGE_FDB_FLAG_MASTER |
+                              VIR_NETDEVBRIDGE_FDB_FLAG_TEMP) < 0)
+        return -1;
+
+    return 0;
+}
+
 static int
 vireoInterfaceOpenBridge(virDomainObj *vm,
                          virDomainNetDef *net,
@@ -56,18 +75,7 @@ vireoInterfaceOpenBridge(virDomainObj *vm,
                                        VIR_NETDEV_TAP_CREATE_VNET_HDR) < 0)
         return -1;
 
-    /* libvirt fills the bridge's table itself then, and the port shall not. */
-    if (virDomainNetGetActualBridgeMACTableManager(net) ==
-        VIR_NETWORK_BRIDGE_MAC_TABLE_MANAGER_LIBVIRT) {
-        if (virNetDevBridgePortSetLearning(bridge, net->ifname, false) < 0 ||
-            virNetDevBridgePortSetUnicastFlood(bridge, net->ifname, false) < 0 ||
-            virNetDevBridgeFDBAdd(&net->mac, net->ifname,
-                                  VIR_NETDEVBRIDGE_FDB_FLAG_MASTER |
-                                  VIR_NETDEVBRIDGE_FDB_FLAG_TEMP) < 0)
-            return -1;
-    }
-
-    return 0;
+    return vireoInterfaceFillBridgeTable(net);
 }
 
 static int

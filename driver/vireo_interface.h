@@ -55,6 +55,16 @@ vireoInterfaceStop(virDomainObj *vm,
                    virDomainNetDef *net);
 
 /**
+ * vireoInterfaceFillBridgeTable:
+ * @net: an interface that is a port of its bridge
+ *
+ * Where libvirt fills the bridge's table of addresses itself, does so, and keeps the
+ * port from doing it. Returns 0, or -1 with an error reported.
+ */
+int
+vireoInterfaceFillBridgeTable(const virDomainNetDef *net);
+
+/**
  * vireoInterfaceGetStats:
  *
  * What passed through the host's device of @net, which has a name, as its guest sees

@@ -7,7 +7,6 @@
 #include <config.h>
 
 #include "domain_validate.h"
-#include "virbuffer.h"
 #include "virerror.h"
 
 #include "vireo_address.h"
@@ -93,73 +92,4 @@ vireoUpdateConfig(virDomainDef *def,
                        virDomainDeviceTypeToString(dev->type));
 
     return rc < 0 ? -1 : vireoAddressAssign(def);
-}
-
-static char *
-vireoUpdateFormatNet(virDomainXMLOption *xmlopt,
-                     virDomainNetDef *net,
-                     unsigned int flags)
-{
-    g_auto(virBuffer) buf = VIR_BUFFER_INITIALIZER;
-
-    if (virDomainNetDefFormat(&buf, net, xmlopt, flags) < 0)
-        return NULL;
-
-    return virBufferContentAndReset(&buf);
-}
-
-/* Whether @wanted is @old but for the link, if @old is described with @flags. */
-static int
-vireoUpdateSameNet(virDomainDef *def,
-                   virDomainXMLOption *xmlopt,
-                   virDomainNetDef *old,
-                   const char *wanted,
-                   virDomainNetInterfaceLinkState linkstate,
-                   unsigned int flags,
-                   bool *same)
-{
-    g_autofree char *shown = vireoUpdateFormatNet(xmlopt, old, flags);
-    g_autofree char *again = NULL;
-    g_autoptr(virDomainDeviceDef) dev = NULL;
-
-    if (!shown || !(dev = vireoUpdateParse(def, xmlopt, shown)))
-        return -1;
-    dev->data.net->linkstate = linkstate;
-
-    if (!(again = vireoUpdateFormatNet(xmlopt, dev->data.net, VIR_DOMAIN_DEF_FORMAT_INACTIVE)))
-        return -1;
-    *same = STREQ(again, wanted);
-
-    return 0;
-}
-
-int
-vireoUpdateCheckLink(virDomainDef *def,
-                     virDomainXMLOption *xmlopt,
-                     virDomainNetDef *old,
-                     virDomainNetDef *wanted)
-{
-    const unsigned int views[] = { 0, VIR_DOMAIN_DEF_FORMAT_INACTIVE };
-    g_autofree char *text = NULL;
-    bool same = false;
-    size_t i;
-
-    if (wanted->info.type == VIR_DOMAIN_DEVICE_ADDRESS_TYPE_NONE) {
-        wanted->info.type = old->info.type;
-        wanted->info.addr = old->info.addr;
-    }
-    if (!(text = vireoUpdateFormatNet(xmlopt, wanted, VIR_DOMAIN_DEF_FORMAT_INACTIVE)))
-        return -1;
-
-    for (i = 0; i < G_N_ELEMENTS(views) && !same; i++) {
-        if (vireoUpdateSameNet(def, xmlopt, old, text, wanted->linkstate, views[i], &same) < 0)
-            return -1;
-    }
-    if (!same) {
-        virReportError(VIR_ERR_OPERATION_UNSUPPORTED, "%s",
-                       _("Vireo can change nothing but the <link state> of an interface of a running domain"));
-        return -1;
-    }
-
-    return 0;
 }

@@ -31,20 +31,3 @@ int
 vireoUpdateConfig(virDomainDef *def,
                   virDomainXMLOption *xmlopt,
                   const char *xml);
-
-/**
- * vireoUpdateCheckLink:
- * @def: of the running domain
- * @old: an interface of it
- * @wanted: what it is to be
- *
- * Makes sure that the two differ in nothing but <link state>. What is open in
- * @wanted and assigned in @old is no difference, and neither is whether the user
- * describes the interface as it was defined or as it is shown now. Returns 0, or -1
- * with an error reported.
- */
-int
-vireoUpdateCheckLink(virDomainDef *def,
-                     virDomainXMLOption *xmlopt,
-                     virDomainNetDef *old,
-                     virDomainNetDef *wanted);

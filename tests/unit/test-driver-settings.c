@@ -14,6 +14,7 @@
 #include "vireo_iotune.h"
 #include "vireo_tune.h"
 #include "vireo_update.h"
+#include "vireo_update_net.h"
 
 #define MAC "<mac address='52:54:00:11:22:33'/>"
 #define DISK(source, more) \
@@ -38,19 +39,19 @@ testDomain(void)
 }
 
 static int
-testCheckLink(virDomainDef *def,
+testCheckNet(virDomainDef *def,
               const char *xml)
 {
     g_autoptr(virDomainDeviceDef) dev = vireoUpdateParse(def, driver.xmlopt, xml);
 
     g_assert_nonnull(dev);
     virResetLastError();
-    return vireoUpdateCheckLink(def, driver.xmlopt, def->nets[0], dev->data.net);
+    return vireoUpdateNetCheck(def, driver.xmlopt, def->nets[0], dev->data.net);
 }
 
 /* The interface as defined, and as shown while it runs; with and without what libvirt assigns. */
 static void
-testLinkOnly(void)
+testNetChanges(void)
 {
     g_autoptr(virDomainDef) def = testDomain();
     virDomainNetDef *net = def->nets[0];
@@ -61,25 +62,55 @@ testLinkOnly(void)
         "<target dev='vnet7'/><model type='virtio'/><alias name='net0'/><link state='down'/></interface>",
         "<interface type='network'>" MAC "<source network='default'/><model type='virtio'/></interface>",
     };
-    static const char *const different[] = {
+    static const char *const hosts[] = {
         "<interface type='network'>" MAC "<source network='other'/><model type='virtio'/></interface>",
         "<interface type='bridge'>" MAC "<source bridge='br0'/><model type='virtio'/></interface>",
         "<interface type='network'>" MAC "<source network='default'/><model type='virtio'/>"
-        "<mtu size='1400'/><link state='down'/></interface>",
-        "<interface type='network'>" MAC "<source network='default'/><target dev='mine'/>"
-        "<model type='virtio'/><link state='down'/></interface>",
+        "<bandwidth><inbound average='1000'/></bandwidth><link state='down'/></interface>",
+        "<interface type='network'>" MAC "<source network='default' bridge='virbr0'/><target dev='vnet7'/>"
+        "<model type='virtio'/><filterref filter='clean-traffic'><parameter name='IP' value='10.0.0.1'/>"
+        "</filterref></interface>",
+        "<interface type='network'>" MAC "<source network='default'/><model type='virtio'/>"
+        "<port isolated='yes'/><coalesce><rx><frames max='7'/></rx></coalesce></interface>",
+    };
+    static const struct {
+        const char *xml, *named;
+    } refused[] = {
+        { "<interface type='network'>" MAC "<source network='default'/><model type='virtio'/>"
+          "<mtu size='1400'/><link state='down'/></interface>", "<mtu size='1400'/>" },
+        { "<interface type='network'>" MAC "<source network='default'/><target dev='mine'/>"
+          "<model type='virtio'/><link state='down'/></interface>", "<target dev='mine'/>" },
+        { "<interface type='network'>" MAC "<source network='other'/><model type='virtio'/>"
+          "<driver queues='2'/></interface>", "<driver queues='2'/>" },
+        { "<interface type='network'>" MAC "<source network='default'/><model type='virtio'/>"
+          "<driver><host csum='off'/></driver></interface>", "<host csum='off'/>" },
+        { "<interface type='network'>" MAC "<source network='default'/><model type='virtio'/>"
+          "<virtualport type='openvswitch'/></interface>", "<virtualport type='openvswitch'>" },
+        { "<interface type='ethernet'>" MAC "<model type='virtio'/></interface>",
+          "<interface type='ethernet'>" },
+        { "<interface type='network'>" MAC "<source network='default'/><model type='virtio'/>"
+          "<address type='pci' bus='0x01' slot='0x00' function='0x5'/></interface>", "<address type='pci'" },
+        { "<interface type='network'>" MAC "<source network='default'/><model type='virtio'/>"
+          "<boot order='3'/></interface>", "<boot order='3'/>" },
     };
     size_t i;
 
     net->ifname = g_strdup("vnet7");
     net->info.alias = g_strdup("net0");
     for (i = 0; i < G_N_ELEMENTS(same); i++)
-        g_assert_cmpint(testCheckLink(def, same[i]), ==, 0);
-    for (i = 0; i < G_N_ELEMENTS(different); i++) {
-        g_assert_cmpint(testCheckLink(def, different[i]), ==, -1);
+        g_assert_cmpint(testCheckNet(def, same[i]), ==, 0);
+    for (i = 0; i < G_N_ELEMENTS(hosts); i++)
+        g_assert_cmpint(testCheckNet(def, hosts[i]), ==, 1);
+    for (i = 0; i < G_N_ELEMENTS(refused); i++) {
+        g_assert_cmpint(testCheckNet(def, refused[i].xml), ==, -1);
         g_assert_cmpint(virGetLastErrorCode(), ==, VIR_ERR_OPERATION_UNSUPPORTED);
-        g_assert_nonnull(strstr(virGetLastErrorMessage(), "<link state>"));
+        g_test_message("%s", virGetLastErrorMessage());
+        g_assert_nonnull(strstr(virGetLastErrorMessage(), refused[i].named));
     }
+    /* What was there and is left out is taken away. */
+    def->nets[0]->mtu = 1400;
+    g_assert_cmpint(testCheckNet(def, same[0]), ==, -1);
+    g_assert_nonnull(strstr(virGetLastErrorMessage(), "<mtu size='1400'/>"));
 }
 
 static void
@@ -366,7 +397,7 @@ main(int argc, char **argv)
     driver.config = vireoConfigNew(true);
     driver.xmlopt = vireoDomainXMLOptionNew(&driver);
 
-    g_test_add_func("/driver-settings/link-only", testLinkOnly);
+    g_test_add_func("/driver-settings/net-changes", testNetChanges);
     g_test_add_func("/driver-settings/config/disk", testConfigDisk);
     g_test_add_func("/driver-settings/config/net", testConfigNet);
     g_test_add_func("/driver-settings/config/refused", testConfigRefused);
