@@ -2,16 +2,65 @@
 """Rings and I/O threads with an unmodified kernel."""
 
 import contextlib
+import json
 import os
 import pathlib
 import subprocess
 import tempfile
 
 from lib.guest import Lab, disk_xml
-from lib.harness import check, command, test, wait_for
+from lib.harness import check, command, say, test, wait_for
 from lib.monitor import Monitor, QmpError, root_disk
 
 RING_PACKED = 34  # virtio 1.2 §6
+
+
+READS = 200
+
+
+def reads_on(cpu: int, monitor: Monitor, threads: "dict[str, int]") -> "tuple[list[dict[str, int]], list[int]]":
+    """Has the guest read on one of its processors: what each queue of the disk did, and how often each thread slept."""
+
+    def counters() -> "list[dict[str, int]]":
+        found = {queue["qom-path"]: {stat["name"]: stat["value"] for stat in queue["stats"]}
+                 for queue in monitor.qmp.execute("query-stats", target="x-vireo-queue")}
+        return [found[f"/machine/peripheral/disk/queue[{number}]"] for number in range(2)]
+
+    def sleeps() -> "list[int]":
+        status = [pathlib.Path(f"/proc/{threads[name]}/status").read_text() for name in ("io0", "io1")]
+        return [int(text.split("\nvoluntary_ctxt_switches:")[1].split()[0]) for text in status]
+
+    before, slept = counters(), sleeps()
+    monitor.shell.shell(f"busybox taskset {1 << cpu} dd if=/dev/vda of=/dev/null bs=4k count={READS} iflag=direct 2>/dev/null", 60)
+    return ([{name: after[name] - was[name] for name in was} for was, after in zip(before, counters())],
+            [after - was for was, after in zip(slept, sleeps())])
+
+
+def queues_on_threads(monitor: Monitor) -> None:
+    """Each queue is served by its own thread, which finds requests by polling only if it polls."""
+    qmp = monitor.qmp
+    info = qmp.execute("query-iothreads")
+    check([(entry["id"], entry["poll-max-ns"], entry["poll-grow"]) for entry in info] ==
+          [("io0", 1000000, 4), ("io1", 32768, 0)], f"the I/O threads as they were made: {info}")
+    threads = {entry["id"]: entry["thread-id"] for entry in info}
+    for thread in threads:
+        qmp.execute("qom-set", path=f"/objects/{thread}", property="poll-max-ns", value=0)
+    check([entry["poll-max-ns"] for entry in qmp.execute("query-iothreads")] == [0, 0], "they poll no more")
+    for cpu in range(2):
+        queues, sleeps = reads_on(cpu, monitor, threads)
+        say(f"on processor {cpu}: queues {queues}, threads slept {sleeps}")
+        check(queues[cpu]["requests"] >= READS and queues[cpu]["bytes"] >= READS * 4096 and
+              queues[cpu]["kicks"] >= READS // 2 and queues[cpu]["interrupts"] >= READS // 2, "its queue, by notifications")
+        check(queues[1 - cpu]["requests"] < READS // 4, "not the other")
+        check(sleeps[cpu] >= READS // 2 > sleeps[1 - cpu], "its thread, and not the other")
+        check(queues[0]["polls"] == queues[1]["polls"] == 0, "nothing by polling")
+    # As long as it takes an emulated guest, on the same processor, to have the next request.
+    qmp.execute("qom-set", path="/objects/io0", property="poll-max-ns", value=200_000_000)
+    queues, sleeps = reads_on(0, monitor, threads)
+    say(f"polling: queues {queues}, threads slept {sleeps}")
+    check(0 < queues[0]["polls"] <= queues[0]["requests"] and queues[0]["kicks"] < READS,
+          "some of a busy queue's requests are found, for which nobody notifies")
+    qmp.execute("qom-set", path="/objects/io0", property="poll-max-ns", value=0)
 
 
 @test(limit=150)
@@ -21,9 +70,11 @@ def packed_rings_on_a_polling_iothread() -> None:
         os.chmod(directory, 0o777)
         passt = f"{directory}/passt"
         command("passt", "--stderr", "--one-off", "--runas", "0:0", "--socket", passt)
-        with Monitor("-object", "iothread,id=io0,poll-max-ns=1000000,poll-grow=4",
+        disk = {"driver": "virtio-blk-pci", "id": "disk", "drive": "disk0", "packed": True,
+                "iothread-vq-mapping": [{"iothread": "io0"}, {"iothread": "io1"}]}
+        with Monitor("-object", "iothread,id=io0,poll-max-ns=1000000,poll-grow=4", "-object", "iothread,id=io1",
                      "-blockdev", f"driver=file,filename={root_disk(directory)},node-name=disk0",
-                     "-device", "virtio-blk-pci,drive=disk0,iothread=io0,packed=on",
+                     "-device", json.dumps(disk),
                      "-netdev", f"stream,id=net0,server=off,addr.type=unix,addr.path={passt}",
                      "-device", "virtio-net-pci,netdev=net0,mac=52:54:00:00:00:05,packed=on",
                      root=True, cpus=2) as monitor:
@@ -36,11 +87,7 @@ def packed_rings_on_a_polling_iothread() -> None:
             wait_for("an address", lambda: "inet 192.0.2.2" in shell.shell("ip -4 address show eth0"), 40)
             shell.shell("ping -A -c 2 -W 5 192.0.2.3")
 
-            info = qmp.execute("query-iothreads")
-            check([(entry["id"], entry["poll-max-ns"], entry["poll-grow"]) for entry in info] ==
-                  [("io0", 1000000, 4)], f"the I/O thread as it was made: {info}")
-            qmp.execute("qom-set", path="/objects/io0", property="poll-max-ns", value=0)
-            check(qmp.execute("query-iothreads")[0]["poll-max-ns"] == 0, "it polls no more")
+            queues_on_threads(monitor)
             shell.shell(f"rm /root/b && {copy}")
             try:
                 qmp.execute("qom-set", path="/objects/io0", property="poll-max-ns", value=-1)

@@ -37,6 +37,7 @@ def balloon_and_its_statistics() -> None:
 
         domain.setMemory(128 << 10)
         wait_for("the balloon", lambda: domain.memoryStats()["actual"] == 128 << 10, 30)
+        deflates_when_memory_is_used_up(domain, console)
         domain.setMemory(160 << 10)
         wait_for("the balloon", lambda: domain.memoryStats()["actual"] == 160 << 10, 30)
         rates_of_writing(domain, console)
@@ -75,6 +76,17 @@ def rates_of_writing(domain: libvirt.virDomain, console: Console) -> None:
     console.shell("kill $(cat /tmp/writer)")
     said = virsh("domdirtyrate-calc", domain.name(), "--seconds", "1", "--mode", "dirty-ring", fails=True)
     check("mode dirty-ring" in said, f"refused by its name: {said}")
+
+
+def deflates_when_memory_is_used_up(domain: libvirt.virDomain, console: Console) -> None:
+    """The guest takes back what it needs, although nobody said that it may (autodeflate)."""
+    console.shell("mount -t tmpfs -o size=150m none /mnt; dd if=/dev/zero of=/mnt/filled bs=1M count=16 2>/dev/null", 60)
+    check(domain.memoryStats()["actual"] == 128 << 10, "while there is enough, it takes nothing")
+    available = int(console.shell("grep MemAvailable /proc/meminfo").split()[1]) >> 10
+    console.shell(f"dd if=/dev/zero of=/mnt/more bs=1M count={available + 12} 2>/dev/null", 90)
+    say(f"{available} MiB were left; 12 MiB more than that, and the guest has {domain.memoryStats()['actual']} KiB")
+    check(128 << 10 < domain.memoryStats()["actual"] <= 160 << 10, "it took some back")
+    console.shell("umount /mnt")
 
 
 def process_file(domain: libvirt.virDomain, name: str) -> str:
