@@ -252,6 +252,55 @@ static void test_unplug_while_busy(Fixture *fixture, gconstpointer data)
 	fixture->device = NULL;
 }
 
+/*
+ * Buffers, tables and rings in the card's own registers, where there is memory of nobody: each ends
+ * what the card does, and nothing is read or written there.
+ */
+static void test_in_registers(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	const struct {
+		unsigned queue;
+		uint16_t flags;
+	} chains[] = { { TX, 0 },
+		       { RX, RING_WRITE },
+		       { CTRL, RING_NEXT },
+		       { TX, RING_INDIRECT },
+		       { RX, RING_INDIRECT } };
+
+	(void)data;
+	for (unsigned i = 0; i < G_N_ELEMENTS(chains); i++) {
+		VirtioRing *ring = &driver->rings[chains[i].queue];
+
+		virtio_driver_start(driver, F_ALL);
+		virtio_ring_describe(ring, 0, driver->common, 64, chains[i].flags, 1);
+		virtio_ring_describe(ring, 1, driver->common, 1, RING_WRITE, 0);
+		virtio_driver_offer(driver, chains[i].queue, 0);
+		g_assert_true(virtio_driver_wait_needs_reset(driver));
+		g_assert_cmpuint(n_sent(fixture), ==, 0);
+		g_assert_false(virtio_ring_has_used(ring));
+	}
+	/* The areas of a ring, one after the other. */
+	for (unsigned area = COMMON_QUEUE_DESC; area <= COMMON_QUEUE_DEVICE; area += 8) {
+		virtio_driver_negotiate(driver, F_ALL);
+		virtio_driver_enable_queue(driver, RX, 0);
+		fake_write(driver->fake, driver->common + COMMON_QUEUE_SELECT, TX, 2);
+		for (unsigned i = COMMON_QUEUE_DESC; i <= COMMON_QUEUE_DEVICE; i += 8) {
+			uint64_t gpa =
+				i == area ? driver->common : virtio_driver_alloc(driver, 8192);
+
+			fake_write(driver->fake, driver->common + i, (uint32_t)gpa, 4);
+			fake_write(driver->fake, driver->common + i + 4, gpa >> 32, 4);
+		}
+		fake_write(driver->fake, driver->common + COMMON_QUEUE_ENABLE, 1, 2);
+		virtio_driver_set_status(driver, 0xf);
+		g_assert_true(virtio_driver_wait_needs_reset(driver));
+	}
+	virtio_driver_start(driver, F_ALL);
+	offer_buffers(fixture, 0, 1, 1000);
+	g_assert_true(receives(fixture, MAC, 0x800, 0));
+}
+
 static void go(gpointer data)
 {
 	((Netdev *)data)->gone = true;
@@ -335,6 +384,7 @@ int main(int argc, char **argv)
 	net_fixture_add("udp-segments", test_udp_segments, NULL);
 	net_fixture_add("config", test_config, "host_mtu=9000");
 	net_fixture_add("pause", test_pause, NULL);
+	net_fixture_add("in-registers", test_in_registers, NULL);
 	net_fixture_add("unplug-while-busy", test_unplug_while_busy, NULL);
 	net_fixture_add("host-side-gone", test_host_side_gone, NULL);
 	net_fixture_add("kick-before-driver-ok", test_kick_before_driver_ok, NULL);

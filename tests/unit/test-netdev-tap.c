@@ -381,6 +381,28 @@ static void test_tap_offloads(Fixture *fixture, gconstpointer data)
 	offloads_lacking = 0;
 }
 
+/* Where the kernel has no vhost, frames go through the process, unless vhost was insisted on. */
+static void test_tap_without_vhost(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+
+	(void)data;
+	if (!can_tap())
+		return;
+	if (g_access("/dev/vhost-net", F_OK) == 0) {
+		g_test_skip("this kernel has vhost");
+		return;
+	}
+	add(fixture, &error, "tap,id=n,ifname=vireo9,vhost=on,vhostforce=on");
+	g_assert_nonnull(strstr(error->message, "/dev/vhost-net"));
+	g_clear_error(&error);
+	add(fixture, &error, "tap,id=n,ifname=vireo9,vhost=on");
+	g_assert_no_error(error);
+	attach(fixture);
+	g_assert_false(netdev_has_vhost(fixture->netdev));
+	exchange(fixture, "vireo9");
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -393,6 +415,7 @@ int main(int argc, char **argv)
 	ADD_TEST("tap/queues-by-descriptors", GUINT_TO_POINTER(1), test_tap_queues);
 	ADD_TEST("tap/mixed", NULL, test_tap_mixed);
 	ADD_TEST("tap/gone", NULL, test_tap_gone);
+	ADD_TEST("tap/without-vhost", NULL, test_tap_without_vhost);
 	ADD_TEST("tap/offloads", NULL, test_tap_offloads);
 	ADD_TEST("tap/no-uso", GUINT_TO_POINTER(OFFLOAD_USO), test_tap_offloads);
 	ADD_TEST("tap/no-ufo", GUINT_TO_POINTER(OFFLOAD_USO | TUN_F_UFO), test_tap_offloads);
