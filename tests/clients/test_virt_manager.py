@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import sys
 import xml.etree.ElementTree as ET
@@ -13,7 +14,7 @@ import libvirt
 from desktop import Application, Widget, screenshot, type_text
 from lib.console import Console
 from lib.daemon import daemon
-from lib.guest import KIT, Lab, wait_for_state
+from lib.guest import KIT, NETWORK_HOST, Lab, disk_xml, network_xml, wait_for_state
 from lib.harness import check, command, say, test, wait_for
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "cli"))
@@ -49,15 +50,43 @@ def cpu_usage(window: Widget) -> int:
     return int(label.name().split()[0]) if label else -1
 
 
+def rates(window: Widget, first: str, second: str) -> "tuple[int, int]":
+    """What the page with the graphs says of a device, KiB/s, in both directions; (-1, -1) if nothing yet."""
+    label = window.look_for(f"KiB/s {first}", "label")
+    match = label and re.match(rf"(\d+) KiB/s {first} (\d+) KiB/s {second}", label.name())
+    return (int(match[1]), int(match[2])) if match else (-1, -1)
+
+
+def have_all_polled(app: Application, manager: Widget) -> None:
+    """What virt-manager asks of guests only where it is told to."""
+    manager.find("Edit", "menu").click()
+    app.find("Preferences", "menu item").click()
+    preferences = app.find("Preferences", "frame")
+    preferences.find("Polling", "page tab").click()
+    for name in ("Poll Disk I/O", "Poll Network I/O", "Poll Memory stats"):
+        preferences.find(name, "check box").click()
+    screenshot("1-preferences")
+    preferences.find("Close", "push button").click()
+
+
 def check_graphs(window: Widget, shell: Console) -> None:
-    """The graph of the processor follows what the guest does."""
+    """The graphs follow what the guest does."""
     window.find("Details", "radio button").click()
     window.find("Performance", "cell").click()
     shell.shell("(while :; do :; done) & busy=$!")
     wait_for("a busy processor in the graph", lambda: cpu_usage(window) > 50, 30, 1)
-    screenshot("2-graphs")
     shell.shell("kill $busy")
     wait_for("an idle processor in the graph", lambda: 0 <= cpu_usage(window) < 30, 30, 1)
+    wait_for("nothing of the disk and the network",
+             lambda: rates(window, "read", "write") == (0, 0) and rates(window, "in", "out")[1] == 0, 30, 1)
+    shell.shell("(while :; do dd if=/dev/zero of=/dev/vda bs=64k count=64 conv=fsync; echo 3 >/proc/sys/vm/drop_caches;"
+                " dd if=/dev/vda of=/dev/null bs=64k count=64; done) >/dev/null 2>&1 & busy=$!;"
+                f" ping -s 8000 {NETWORK_HOST} >/dev/null 2>&1 & ping=$!")
+    wait_for("a busy disk in the graph", lambda: min(rates(window, "read", "write")) > 50, 40, 1)
+    wait_for("a busy network in the graph", lambda: min(rates(window, "in", "out")) > 1, 40, 1)
+    check(window.look_for(" MiB of ", "label") is not None, "memory, too")
+    screenshot("2-graphs")
+    shell.shell("kill $busy $ping")
     window.find("Console", "radio button").click()
 
 
@@ -65,13 +94,14 @@ def check_graphs(window: Widget, shell: Console) -> None:
 def a_guest_is_seen_and_used() -> None:
     """virt-manager lists a guest, shows its screen and graphs, types into it, pauses it and shuts it down"""
     with Lab() as lab:
-        domain, shell = lab.boot(SCREEN, screen=True, memory=320)
+        domain, shell = lab.boot(SCREEN + disk_xml(lab.empty_disk(16)) + network_xml(), screen=True, memory=320)
         name = domain.name()
         shell.shell("printf '\\033[44m\\033[2Ja screen of Vireo' >/dev/tty1")
         with Application("virt-manager", ["virt-manager", "--connect", URI, "--no-fork"]) as app:
             manager = app.find("Virtual Machine Manager", "frame", 60)
             guest = manager.find(f"{name}\nRunning", "cell")
             screenshot("1-guests")
+            have_all_polled(app, manager)
             guest.click()
             manager.find("Open", "push button").click()
             window = app.find(f"{name} on", "frame")
@@ -91,7 +121,13 @@ def a_guest_is_seen_and_used() -> None:
             screenshot("3-shut-down")
 
 
-def create_by_wizard(app: Application, name: str, disk: str) -> None:
+def network_is_active() -> bool:
+    """Whether the first network of the list, the distribution's, has been started."""
+    return bool(re.search(r"Active: +yes", command("virsh", "-c", URI, "net-info", "default")))
+
+
+def create_by_wizard(app: Application, name: str, disk: str, customize: bool = False) -> None:
+    active = network_is_active()
     app.find("New", "push button", 60).click()
     wizard = app.find("New VM", "frame")
     wizard.find("Import existing disk image", "radio button").click()
@@ -109,10 +145,26 @@ def create_by_wizard(app: Application, name: str, disk: str) -> None:
     wizard.find("Ready to begin")
     wizard.find("Name:", "text").set_text(name)
     screenshot("5-wizard-end")
+    if customize:
+        wizard.find("Customize configuration before install", "check box").click()
     wizard.find("Finish", "push button").click()
-    # The first network of the list is the distribution's, which nobody has started yet.
-    app.find("Virtual Network 'default' is not active", "label")
-    app.find("Yes", "push button").click()
+    if not active:
+        app.find("Virtual Network 'default' is not active", "label")
+        app.find("Yes", "push button").click()
+
+
+def choose_virtio(app: Application, name: str) -> None:
+    """What virt-manager chooses by itself where it thinks that it speaks to QEMU."""
+    window = app.find(f"{name} on", "frame", 60)
+    window.find("Disk 1", "cell").click()
+    window.find("Disk bus:", "text").set_text("virtio")
+    window.find("config-apply").click()
+    screenshot("11-disk")
+    window.find("NIC", "cell").click()
+    window.find("e1000", "combo box").find_unnamed("text").set_text("virtio")
+    window.find("config-apply").click()
+    screenshot("11-card")
+    window.find("Begin Installation", "push button").click()
 
 
 def change_hardware(app: Application, window: Widget, domain: libvirt.virDomain) -> None:
@@ -123,12 +175,38 @@ def change_hardware(app: Application, window: Widget, domain: libvirt.virDomain)
     window.find("config-apply").click()
     wait_for("the new memory", lambda: domain.maxMemory() == 400 << 10, 20)
     screenshot("8-memory")
+    window.find("CPUs", "cell").click()
+    window.find("Virtual CPU Select", "spin button").set_value(2)
+    window.find("config-apply").click()
+    wait_for("a second processor", lambda: domain.vcpusFlags(libvirt.VIR_DOMAIN_AFFECT_CONFIG) == 2, 20)
+    screenshot("8-processors")
     window.find("add-hardware").click()
     more = app.find("Add New Virtual Hardware", "frame")
     more.find("VirtIO VSOCK", "cell").click()
     screenshot("9-add-hardware")
     more.find("Finish", "push button").click()
     wait_for("a vsock device", lambda: ET.fromstring(domain.XMLDesc()).find("./devices/vsock") is not None, 20)
+
+
+def check_made(lab: Lab, app: Application, name: str, disk: str) -> "tuple[libvirt.virDomain, Widget]":
+    """The guest that the wizard was told of runs, and its screen and keyboard work."""
+    wait_for("the new guest", lambda: name in [domain.name() for domain in lab.connection.listAllDomains()], 90, 1)
+    domain = lab.connection.lookupByName(name)
+    window = app.find(f"{name} on", "frame", 90)
+    check(domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING, "it runs")
+    tree = ET.fromstring(domain.XMLDesc())
+    say(ET.tostring(tree, encoding="unicode"))
+    check(domain.maxMemory() == 384 << 10, "the memory that was asked for")
+    for path, key, value in (("disk/target", "bus", "virtio"), ("disk/source", "file", disk),
+                             ("interface/source", "network", "default"), ("interface/model", "type", "virtio"),
+                             ("video/model", "type", "virtio"), ("graphics", "type", "vnc")):
+        found = tree.find(f"./devices/{path}")
+        check(found is not None and found.get(key) == value, f"{path} has {key} {value}")
+    wait_for_viewer(domain)
+    shell = lab.console(domain)
+    shell.login(120)
+    check_typing(window, shell, "made")
+    return domain, window
 
 
 @test(limit=300)
@@ -139,25 +217,25 @@ def a_guest_is_made_by_the_wizard() -> None:
         command("cp", "--sparse=always", f"{KIT}/screen.img", disk)
         with Application("virt-manager", ["virt-manager", "--connect", QEMU_URI, "--no-fork"]) as app:
             create_by_wizard(app, name, disk)
-            window = app.find(f"{name} on", "frame", 90)
-            domain = lab.connection.lookupByName(name)
-            check(domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING, "it runs")
-            tree = ET.fromstring(domain.XMLDesc())
-            say(ET.tostring(tree, encoding="unicode"))
-            check(domain.maxMemory() == 384 << 10, "the memory that was asked for")
-            for path, key, value in (("disk/target", "bus", "virtio"), ("disk/source", "file", disk),
-                                     ("interface/source", "network", "default"), ("interface/model", "type", "virtio"),
-                                     ("video/model", "type", "virtio"), ("graphics", "type", "vnc")):
-                found = tree.find(f"./devices/{path}")
-                check(found is not None and found.get(key) == value, f"{path} has {key} {value}")
-            wait_for_viewer(domain)
-            shell = lab.console(domain)
-            shell.login(120)
-            check_typing(window, shell, "made")
+            domain, window = check_made(lab, app, name, disk)
             screenshot("6-made")
             window.find("Shut Down", "push button").click()
             wait_for_state(domain, libvirt.VIR_DOMAIN_SHUTOFF, 60)
             change_hardware(app, window, domain)
+
+
+@test(limit=300)
+def a_guest_is_made_in_vireos_name() -> None:
+    """The wizard at vireo:///system: its own choices of disk and card are changed to virtio before the guest is made"""
+    with Lab() as lab:
+        disk, name = f"{lab.directory}/disk.img", lab.name()
+        command("cp", "--sparse=always", f"{KIT}/screen.img", disk)
+        with Application("virt-manager", ["virt-manager", "--connect", URI, "--no-fork"]) as app:
+            create_by_wizard(app, name, disk, customize=True)
+            choose_virtio(app, name)
+            domain, _ = check_made(lab, app, name, disk)
+            screenshot("11-made")
+            domain.destroy()
 
 
 def preferred_mode(shell: Console) -> str:
