@@ -129,8 +129,9 @@ class Share(threading.Thread):
 
 
 def on_this_machine(command: "list[str]") -> "Optional[list[str]]":
-    """The same as @command, without an emulated host; None where there is no KVM."""
-    if os.geteuid() != 0 or not os.access("/dev/kvm", os.R_OK | os.W_OK):
+    """The same as @command, without an emulated host; None where there is no KVM, or the kernel does not let us."""
+    if os.geteuid() != 0 or not os.access("/dev/kvm", os.R_OK | os.W_OK) or \
+            subprocess.run([ALONE, "--", "true"], stdin=subprocess.DEVNULL, check=False).returncode != 0:
         return None
     results = command.index("--results")
     return [str(ALONE), *command[results:results + 2], *command[command.index("--"):]]

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import libvirt
 
 from lib.daemon import daemon
-from lib.guest import Lab, device_count, disk_xml, network_xml, refused, virsh, wait_for_state
+from lib.guest import Lab, device_count, disk_xml, domstats, network_xml, refused, wait_for_state
 from lib.harness import check, command, test, wait_for
 from lib.images import qcow2_xml
 
@@ -181,7 +181,7 @@ def scsi() -> None:
             file.seek(65536)
             check(hashlib.sha256(file.read(32 * 65536)).hexdigest() == inside, "the file has what the guest wrote")
         check(domain.blockStats("sda")[3] >= 32 * 65536, "and it was counted")
-        stats = dict(line.strip().split("=") for line in virsh("domstats", domain.name(), "--block").splitlines() if "=" in line)
+        stats = domstats(domain.name(), "--block")
         check(int(stats["scsi.0.queue.2.bytes"]) >= 2 * 32 * 65536 and int(stats["scsi.0.queue.2.kicks"]) > 0,
               f"by the queue of its controller, too: {stats}")
         check("block.1.queue.count" not in stats and "block.2.queue.count" not in stats, f"it has none itself: {stats}")

@@ -10,7 +10,7 @@ from typing import Iterator
 import libvirt
 
 from lib.console import Console
-from lib.guest import Lab, domain_xml, virsh
+from lib.guest import Lab, domain_xml, domstats, virsh
 from lib.harness import check, say, test, wait_for
 
 BALLOON = "<memballoon model='virtio' autodeflate='on'><stats period='1'/></memballoon>"
@@ -50,8 +50,7 @@ def dirty_rate(domain: libvirt.virDomain, mode: str) -> int:
     stats = {}
 
     def measured() -> bool:
-        lines = virsh("domstats", "--dirtyrate", domain.name()).splitlines()
-        stats.update(line.strip().split("=", 1) for line in lines if "=" in line)
+        stats.update(domstats(domain.name(), "--dirtyrate"))
         return stats["dirtyrate.calc_status"] == "2"
 
     wait_for("the dirty rate", measured, 20)

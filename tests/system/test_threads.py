@@ -6,7 +6,8 @@ import os
 import pathlib
 import re
 
-from lib.guest import Lab, disk_xml, domain_xml, monitor_pid, virsh
+from lib.daemon import daemon
+from lib.guest import Lab, disk_xml, domain_xml, domstats, monitor_pid, virsh
 from lib.harness import Skipped, check, say, test, wait_for
 
 THREADS = """<iothreads>2</iothreads><iothreadids><iothread id='4'/><iothread id='7'/></iothreadids>
@@ -31,12 +32,6 @@ def affinity(lab: Lab, name: str, iothread: int) -> str:
             match = re.search(r"^Cpus_allowed_list:\s*(\S+)", (task / "status").read_text(), re.MULTILINE)
             return match[1] if match else "none"
     return ""
-
-
-def domstats(name: str, *groups: str) -> "dict[str, str]":
-    """What virsh domstats prints."""
-    lines = virsh("domstats", name, *groups).splitlines()
-    return dict(line.strip().split("=", 1) for line in lines if "=" in line)
 
 
 def polling(name: str) -> "dict[str, tuple[int, int, int]]":
@@ -171,9 +166,12 @@ AUTO = "<numatune><memory mode='strict' placement='auto'/></numatune>"
 NUMAD = pathlib.Path("/usr/bin/numad")
 
 
-@test(paused=True)
+@test(paused=True, alone=True)
 def placement_by_numad() -> None:
-    """What numad advises is where memory is bound, and where the threads run; without numad that is refused."""
+    """What numad advises is where memory is bound, and where the threads run, for a daemon that starts again, too.
+
+    Without numad that is refused.
+    """
     if "VIREO_KVM_HOST" not in os.environ:
         raise Skipped("numad's place is taken by a program of the test's, which a machine that is used should not have")
     asked = pathlib.Path("/run/numad-was-asked")
@@ -189,10 +187,24 @@ def placement_by_numad() -> None:
         pid = monitor_pid(domain)
         policies = {line.split()[1] for line in pathlib.Path(f"/proc/{pid}/numa_maps").read_text().splitlines()}
         check("bind:0" in policies, f"memory is bound: {policies}")
-        check(re.search(r"numa_nodeset\s*: 0", virsh("numatune", name, "--live")), "numatune says where")
-        status = pathlib.Path(f"/run/libvirt/vireo/{name}.xml").read_text()
-        check("<numad nodeset='0' cpuset='" in status, "a daemon that starts again knows")
         NUMAD.unlink()
+
+        def shown() -> None:
+            check(re.search(r"numa_nodeset\s*: 0", virsh("numatune", name, "--live")), "numatune says where")
+            cpus = set(pathlib.Path("/sys/devices/system/node/node0/cpulist").read_text().split())
+            lines = (virsh("vcpupin", name) + virsh("emulatorpin", name)).splitlines()
+            pinned = {line.split()[-1] for line in lines if line.strip()}
+            check(pinned == cpus, f"and the pinnings: {pinned}, {cpus}")
+
+        shown()
+        daemon.restart()
+        lab.reconnect()
+        shown()
+        polled = start_paused(lab, body=THREADS.format(last=0))
+        virsh("iothreadset", polled, "7", "--poll-max-ns", "77")
+        daemon.restart()
+        lab.reconnect()
+        check(polling(polled)["7"][0] == 77, "how threads poll is the monitor's to know")
 
 
 @test(paused=True)

@@ -33,6 +33,12 @@ def virsh(*arguments: str, fails: bool = False) -> str:
     return command("virsh", "-q", "-c", URI, *arguments, fails=fails)
 
 
+def domstats(name: str, *groups: str) -> "dict[str, str]":
+    """What virsh domstats prints."""
+    lines = virsh("domstats", name, *groups).splitlines()
+    return dict(line.strip().split("=", 1) for line in lines if "=" in line)
+
+
 def disk_xml(path: str, target: str = "vda", extra: str = "") -> str:
     return (f"<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
             f"<source file='{path}'/><target dev='{target}' bus='virtio'/>{extra}</disk>")
