@@ -71,8 +71,6 @@ static int open_kernel(struct io_uring *ring, uint64_t *free_files)
 		return result;
 
 	*free_files = io_files_make_table(ring);
-	/* The thread's own handle of the ring (5.18) spares each call the look into its files. */
-	io_uring_register_ring_fd(ring);
 	result = restrict_operations(ring);
 	if (result == 0)
 		result = io_uring_register(ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
