@@ -247,6 +247,7 @@ tests_vhost_user_libvhostuserback_a_SOURCES = \
 	tests/vhost-user/back_end.c tests/vhost-user/back_end.h \
 	tests/vhost-user/back_end_disk.c tests/vhost-user/back_end_disk.h \
 	tests/vhost-user/back_end_lie.c tests/vhost-user/back_end_lie.h \
+	tests/vhost-user/back_end_log.c tests/vhost-user/back_end_log.h \
 	tests/vhost-user/inflight.c tests/vhost-user/inflight.h
 VHOST_USER_BACK_END = tests/vhost-user/libvhostuserback.a
 

@@ -263,6 +263,11 @@ static void watch_writes(FakeMachine *fake)
 	g_assert_no_error(error);
 }
 
+void fake_machine_unwatch(FakeMachine *fake)
+{
+	g_clear_pointer(&fake->tracker, dirty_tracker_free);
+}
+
 static void check_writes(FakeMachine *fake)
 {
 	g_autofree uint64_t *marked = g_new0(uint64_t, dirty_tracker_words(fake->tracker));
@@ -338,7 +343,7 @@ FakeMachine *fake_machine_new_shared(uint64_t ram_size)
 
 void fake_machine_free(FakeMachine *fake)
 {
-	if (fake->watch)
+	if (fake->tracker)
 		check_writes(fake);
 	display_free(fake->services.display);
 	g_main_context_unref(fake->services.main_context);

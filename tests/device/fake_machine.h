@@ -49,7 +49,7 @@ typedef struct FakeMachine {
 	uint64_t ram_size;
 	int ram_fd; /* -1: not in a file */
 	WriteWatch *watch;     /* of RAM; NULL: not watched */
-	DirtyTracker *tracker; /* while it is */
+	DirtyTracker *tracker; /* NULL: nobody checks */
 	bool running; /* what services.is_running answers; true at first */
 	GMutex lock;
 	GArray *requests;      /* FakeRequest, in order */
@@ -63,6 +63,8 @@ typedef struct FakeMachine {
 FakeMachine *fake_machine_new(uint64_t ram_size);
 /* The same, but its RAM is in a memfd that another process could share. */
 FakeMachine *fake_machine_new_shared(uint64_t ram_size);
+/* No longer hold it to its dirty log: for who tracks writes itself. */
+void fake_machine_unwatch(FakeMachine *fake);
 /* Every device must have been removed. */
 void fake_machine_free(FakeMachine *fake);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FakeMachine, fake_machine_free)

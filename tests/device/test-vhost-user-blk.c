@@ -26,8 +26,9 @@
 #define PLAIN                                                                   \
 	(BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | \
 	 BIT(VHOST_USER_PROTOCOL_F_CONFIG) | BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ))
-#define FULL                                                                                     \
-	(PLAIN | BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) | BIT(VHOST_USER_PROTOCOL_F_STATUS) | \
+#define FULL                                                                             \
+	(PLAIN | BIT(VHOST_USER_PROTOCOL_F_LOG_SHMFD) |                                  \
+	 BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) | BIT(VHOST_USER_PROTOCOL_F_STATUS) | \
 	 BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE))
 
 typedef struct Fixture {
@@ -571,6 +572,112 @@ static void test_refused(Fixture *fixture, gconstpointer data)
 	fake_machine_free(unshared);
 }
 
+/* Dirty log */
+
+static bool is_logging(Fixture *fixture)
+{
+	return back_end_told(fixture->back_end, VHOST_USER_SET_FEATURES) &
+	       BIT(VHOST_USER_F_LOG_ALL);
+}
+
+/* Read a sector: data, status and used ring must be marked, and the header before them not. */
+static void check_marks(Fixture *fixture, DirtyTracker *tracker, uint8_t fill)
+{
+	VirtioRing *ring = &fixture->driver.rings[0];
+	g_autofree uint64_t *bitmap = g_new0(uint64_t, dirty_tracker_words(tracker));
+	uint64_t data, page, at;
+
+	dirty_tracker_take(tracker, NULL);
+	memset(fixture->disk, fill, SECTOR);
+	/* The header at the end of one page, the data on the next. */
+	at = virtio_driver_alloc(&fixture->driver, 4096);
+	virtio_driver_alloc(&fixture->driver, 4096 - at % 4096 - 16);
+	data = offer(fixture, 0, 9, 0, 0, 0);
+	g_assert_cmpuint(data % 4096, ==, 0);
+	g_assert_cmpuint(virtio_driver_wait(&fixture->driver, 0, NULL), ==, 9);
+	g_assert_cmpuint(virtio_driver_ram(&fixture->driver, data)[7], ==, fill);
+	dirty_tracker_take(tracker, bitmap);
+	page = data / 4096;
+	g_assert_true(bitmap[page / 64] & BIT(page % 64));
+	page--;
+	g_assert_false(bitmap[page / 64] & BIT(page % 64));
+	page = ring->used / 4096;
+	g_assert_true(bitmap[page / 64] & BIT(page % 64));
+}
+
+static void test_log(Fixture *fixture, gconstpointer data)
+{
+	DirtyTracker *tracker;
+	unsigned n_logs;
+
+	(void)data;
+	fake_machine_unwatch(fixture->fake);
+	g_assert_false(is_logging(fixture));
+	check_io(fixture, 0, 0, 1);
+	n_logs = back_end_count(fixture->back_end, VHOST_USER_SET_LOG_BASE);
+	/* While it runs, each time anew. */
+	for (unsigned i = 0; i < 2; i++) {
+		tracker = dirty_tracker_new(fixture->fake->services.memory, NULL);
+		g_assert_nonnull(tracker);
+		g_assert_true(is_logging(fixture));
+		g_assert_cmpuint(back_end_count(fixture->back_end, VHOST_USER_SET_LOG_BASE), ==,
+				 ++n_logs);
+		check_marks(fixture, tracker, 0x21);
+		dirty_tracker_free(tracker);
+		g_assert_false(is_logging(fixture));
+		check_io(fixture, 0, 0, 2);
+	}
+	/* What starts while somebody wants to know is told, too. */
+	virtio_device_pause(fixture->device);
+	tracker = dirty_tracker_new(fixture->fake->services.memory, NULL);
+	g_assert_nonnull(tracker);
+	virtio_device_resume(fixture->device);
+	g_assert_true(is_logging(fixture));
+	check_marks(fixture, tracker, 0x22);
+	g_assert_null(dirty_tracker_gap(tracker));
+	dirty_tracker_free(tracker);
+}
+
+static void test_log_refused(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(DirtyTracker) tracker = NULL;
+	g_autoptr(GError) error = NULL;
+
+	(void)data;
+	fake_machine_unwatch(fixture->fake);
+	/* One that comes while somebody wants to know is served, and the log has a gap. */
+	tracker = dirty_tracker_new(fixture->fake->services.memory, &error);
+	g_assert_no_error(error);
+	start(fixture);
+	check_io(fixture, 0, 0, 1);
+	g_assert_nonnull(strstr(dirty_tracker_gap(tracker), "no dirty log"));
+	g_clear_pointer(&tracker, dirty_tracker_free);
+	g_assert_null(dirty_tracker_new(fixture->fake->services.memory, &error));
+	g_assert_nonnull(strstr(error->message, fixture->device->path));
+	check_io(fixture, 0, 0, 2);
+}
+
+static void test_log_lies(Fixture *fixture, gconstpointer data)
+{
+	static const BackEndLie lies[] = { BACK_END_WRONG_REQUEST, BACK_END_TOO_SHORT,
+					   BACK_END_HUGE, BACK_END_DESCRIPTORS };
+
+	(void)data;
+	fake_machine_unwatch(fixture->fake);
+	for (unsigned i = 0; i < G_N_ELEMENTS(lies); i++) {
+		g_autoptr(GError) error = NULL;
+
+		start(fixture);
+		back_end_set_lie(fixture->back_end, VHOST_USER_SET_LOG_BASE, lies[i]);
+		g_assert_null(dirty_tracker_new(fixture->fake->services.memory, &error));
+		g_assert_nonnull(error);
+		g_assert_false(guest_memory_is_tracked(fixture->fake->services.memory));
+		g_assert_true(virtio_driver_wait_needs_reset(&fixture->driver));
+		fake_machine_remove(fixture->fake, g_steal_pointer(&fixture->device));
+		back_end_set_lie(fixture->back_end, VHOST_USER_SET_LOG_BASE, BACK_END_HONEST);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -595,11 +702,15 @@ int main(int argc, char **argv)
 		{ "junk", test_junk, true, false },
 		{ "state", test_state, true, false },
 		{ "refused", test_refused, false, false },
+		{ "log", test_log, true, false },
+		{ "log-lies", test_log_lies, false, false },
 	};
 
 	g_test_init(&argc, &argv, NULL);
 	/* Back ends that are cut off are warned of, which is what is tested. */
 	g_log_set_always_fatal(G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL);
+	g_test_add("/vhost-user-blk/log-refused", Fixture, GSIZE_TO_POINTER(PLAIN), set_up,
+		   test_log_refused, tear_down);
 	for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++) {
 		g_autofree char *path = g_strdup_printf("/vhost-user-blk/%s", tests[i].name);
 		g_autofree char *plain = g_strdup_printf("%s/plain", path);

@@ -27,10 +27,10 @@
 #define F_MRG_RXBUF BIT(15)
 #define F_MQ	    BIT(22)
 #define FEATURES    (F_CSUM | F_MTU | F_HOST_TSO4 | F_MRG_RXBUF | F_MQ)
-#define PROTOCOL                                                                \
-	(BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | \
-	 BIT(VHOST_USER_PROTOCOL_F_NET_MTU) | BIT(VHOST_USER_PROTOCOL_F_RARP) | \
-	 BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
+#define PROTOCOL                                                                     \
+	(BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |      \
+	 BIT(VHOST_USER_PROTOCOL_F_LOG_SHMFD) | BIT(VHOST_USER_PROTOCOL_F_NET_MTU) | \
+	 BIT(VHOST_USER_PROTOCOL_F_RARP) | BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
 #define STATUS	    6 /* of configuration space: its offset */
 #define FRAME_SIZE  80u
 #define BUFFER_SIZE 1600u

@@ -19,6 +19,7 @@
 
 #include "tests/vhost-user/back_end_disk.h"
 #include "tests/vhost-user/back_end_lie.h"
+#include "tests/vhost-user/back_end_log.h"
 #include "tests/vhost-user/inflight.h"
 #include "vmm/base/fd.h"
 #include "vmm/block/virtio_blk_layout.h"
@@ -73,6 +74,7 @@ struct BackEnd {
 	uint64_t features, protocol;
 	Region regions[VHOST_USER_TABLE_REGIONS];
 	GuestMemory *memory;
+	BackEndLog log;
 	Ring rings[BACK_END_QUEUES];
 	uint8_t *inflight; /* NULL: none */
 	size_t inflight_size;
@@ -91,8 +93,23 @@ static uint64_t to_gpa(BackEnd *back_end, uint64_t hva)
 	return UINT64_MAX;
 }
 
+static bool is_logging(const BackEnd *back_end)
+{
+	return back_end->log.bits && (back_end->features & BIT(VHOST_USER_F_LOG_ALL));
+}
+
+static void log_element(BackEnd *back_end, const VirtqueueElement *element)
+{
+	if (is_logging(back_end))
+		back_end_log_element(&back_end->log, back_end->memory, element);
+}
+
 static void publish(Ring *ring)
 {
+	BackEnd *back_end = ring->queue.owner;
+
+	if (is_logging(back_end) && (ring->address.flags & VHOST_USER_VRING_F_LOG))
+		back_end_log_mark(&back_end->log, ring->address.log, 6 + 8u * ring->size);
 	if (virtqueue_publish(&ring->queue) && ring->call >= 0)
 		fd_event_signal(ring->call);
 }
@@ -122,6 +139,7 @@ static void serve_element(BackEnd *back_end, Ring *ring, VirtqueueElement *eleme
 	written = back_end_disk_serve(back_end->disk, back_end->disk_size, element,
 				      lie == BACK_END_RING_UNSUPPORTED);
 	back_end_lie_in_element(element, lie, &written);
+	log_element(back_end, element);
 	finish_element(ring, element, written);
 	back_end_lie_in_ring(&ring->queue, lie);
 }
@@ -177,6 +195,7 @@ static void return_frame(Ring *send, VirtqueueElement *frame)
 	if (buffer->in_size < size)
 		size = 0;
 	iov_copy_to(buffer->iov + buffer->n_out, buffer->n_in, 0, bytes, size);
+	log_element(receive->queue.owner, buffer);
 	virtqueue_push(&receive->queue, buffer, size);
 	publish(receive);
 }
@@ -252,6 +271,7 @@ static void start_ring(BackEnd *back_end, Ring *ring)
 	stop_ring(ring);
 	virtqueue_init(queue, back_end->memory, (unsigned)(ring - back_end->rings),
 		       VIRTQUEUE_MAX_SIZE);
+	queue->owner = back_end;
 	queue->size = ring->size;
 	queue->enabled = true;
 	queue->descriptors = to_gpa(back_end, ring->address.descriptors);
@@ -372,6 +392,8 @@ static bool answer_request(BackEnd *back_end, VhostUserMessage *message, int *fd
 	case VHOST_USER_GET_FEATURES:
 		message->u64 = BIT(28) | BIT(29) | BIT(32) | BIT(VHOST_USER_F_PROTOCOL_FEATURES) |
 			       back_end->device_features;
+		if (back_end->protocol_offered & BIT(VHOST_USER_PROTOCOL_F_LOG_SHMFD))
+			message->u64 |= BIT(VHOST_USER_F_LOG_ALL);
 		break;
 	case VHOST_USER_GET_PROTOCOL_FEATURES:
 		message->u64 = back_end->protocol_offered;
@@ -430,6 +452,9 @@ static void obey_request(BackEnd *back_end, const VhostUserMessage *message, int
 		break;
 	case VHOST_USER_SET_MEM_TABLE:
 		set_memory(back_end, &message->memory, fds);
+		break;
+	case VHOST_USER_SET_LOG_BASE:
+		back_end_log_open(&back_end->log, &message->log, fds[0]);
 		break;
 	case VHOST_USER_ADD_MEM_REG:
 		add_region(back_end, &message->slot.region, fds[0]);
@@ -542,7 +567,8 @@ static bool serve_request(BackEnd *back_end)
 	back_end->told[message.header.request] = message.u64;
 	lie = back_end->lies[message.header.request];
 	g_mutex_unlock(&back_end->lock);
-	acknowledge = message.header.flags & VHOST_USER_NEED_REPLY;
+	acknowledge = message.header.flags & VHOST_USER_NEED_REPLY ||
+		      message.header.request == VHOST_USER_SET_LOG_BASE;
 	if (answer_request(back_end, &message, &fd)) {
 		count_running(back_end);
 		back_end_reply(back_end->socket, &message, lie, &fd, fd >= 0 ? 1 : 0);
@@ -551,6 +577,8 @@ static bool serve_request(BackEnd *back_end)
 		count_running(back_end);
 		message.u64 = 0;
 		message.header.size = sizeof(message.u64);
+		if (message.header.request == VHOST_USER_SET_LOG_BASE && !back_end->disk)
+			message.header.size = 0; /* as DPDK's switches have it */
 		if (acknowledge)
 			back_end_reply(back_end->socket, &message, lie, NULL, 0);
 	}
@@ -575,6 +603,7 @@ static void end_connection(BackEnd *back_end)
 	}
 	forget_memory(back_end);
 	forget_inflight(back_end);
+	back_end_log_close(&back_end->log);
 	g_mutex_lock(&back_end->lock);
 	fd_close(&back_end->channel);
 	fd_close(&back_end->socket);
@@ -752,52 +781,20 @@ void back_end_signal_error(BackEnd *back_end, unsigned index)
 	g_mutex_unlock(&back_end->lock);
 }
 
-unsigned back_end_count(BackEnd *back_end, unsigned request)
-{
-	unsigned count;
+/* @field of @back_end, under its lock. */
+#define LOOK(type, name, field)                  \
+	type name                                \
+	{                                        \
+		type value;                      \
+                                                 \
+		g_mutex_lock(&back_end->lock);   \
+		value = back_end->field;         \
+		g_mutex_unlock(&back_end->lock); \
+		return value;                    \
+	}
 
-	g_mutex_lock(&back_end->lock);
-	count = back_end->counts[request];
-	g_mutex_unlock(&back_end->lock);
-	return count;
-}
-
-int back_end_writeback(BackEnd *back_end)
-{
-	int writeback;
-
-	g_mutex_lock(&back_end->lock);
-	writeback = back_end->writeback;
-	g_mutex_unlock(&back_end->lock);
-	return writeback;
-}
-
-uint64_t back_end_told(BackEnd *back_end, unsigned request)
-{
-	uint64_t told;
-
-	g_mutex_lock(&back_end->lock);
-	told = back_end->told[request];
-	g_mutex_unlock(&back_end->lock);
-	return told;
-}
-
-unsigned back_end_running(BackEnd *back_end)
-{
-	unsigned n;
-
-	g_mutex_lock(&back_end->lock);
-	n = back_end->n_running;
-	g_mutex_unlock(&back_end->lock);
-	return n;
-}
-
-unsigned back_end_regions(BackEnd *back_end)
-{
-	unsigned n;
-
-	g_mutex_lock(&back_end->lock);
-	n = back_end->n_regions;
-	g_mutex_unlock(&back_end->lock);
-	return n;
-}
+LOOK(unsigned, back_end_count(BackEnd *back_end, unsigned request), counts[request])
+LOOK(int, back_end_writeback(BackEnd *back_end), writeback)
+LOOK(uint64_t, back_end_told(BackEnd *back_end, unsigned request), told[request])
+LOOK(unsigned, back_end_running(BackEnd *back_end), n_running)
+LOOK(unsigned, back_end_regions(BackEnd *back_end), n_regions)

@@ -1,11 +1,12 @@
 /*
  * drive-blk.c: drives a vhost-user block back end without a guest, and checks every byte
  *
- *	drive-blk SOCKET REQUESTS [DEPTH]
+ *	drive-blk SOCKET REQUESTS [DEPTH [log]]
  *
  * It writes and reads random ranges of the back end's disk, many at a time, through the same
  * device and rings that a guest would, and compares what it reads with what it wrote. At the end it
- * reads the whole disk. The back end may go away and come back meanwhile. With "progress" on each
+ * reads the whole disk; with "log" what the back end writes then must be in its dirty log. The back
+ * end may go away and come back meanwhile. With "progress" on each
  * line of standard output it says how many requests have been answered; the exit status is 0 if
  * every one was, rightly.
  *
@@ -48,6 +49,7 @@ typedef struct Front {
 	bool *locked;	   /* sectors that a request is about */
 	uint64_t n_sectors;
 	unsigned answered;
+	DirtyTracker *tracker; /* NULL: what the back end marks is not looked at */
 } Front;
 
 static void fail(const char *what)
@@ -207,6 +209,37 @@ static void drive(Front *front, unsigned n)
 		take_answers(front, true);
 }
 
+/* Have the back end mark what it writes from here on. */
+static void start_log(Front *front)
+{
+	g_autoptr(GError) error = NULL;
+
+	front->tracker = dirty_tracker_new(front->fake->services.memory, &error);
+	if (!front->tracker)
+		fail(error->message);
+	dirty_tracker_take(front->tracker, NULL);
+}
+
+/* What was read by @request, and the used ring that says so, must have been marked. */
+static void check_log(Front *front, const Request *request)
+{
+	g_autofree uint64_t *bitmap = NULL;
+	uint64_t at = request->gpa + 16, end = at + request->n_sectors * SECTOR;
+	uint64_t page;
+
+	if (!front->tracker)
+		return;
+	bitmap = g_new0(uint64_t, dirty_tracker_words(front->tracker));
+	dirty_tracker_take(front->tracker, bitmap);
+	for (page = at / DIRTY_PAGE_SIZE; page <= end / DIRTY_PAGE_SIZE; page++) {
+		if (!(bitmap[page / 64] & (UINT64_C(1) << (page % 64))))
+			fail("what was read is not in the dirty log");
+	}
+	page = front->driver.rings[0].used / DIRTY_PAGE_SIZE;
+	if (!(bitmap[page / 64] & (UINT64_C(1) << (page % 64))))
+		fail("the used ring is not in the dirty log");
+}
+
 static void read_all(Front *front)
 {
 	for (uint64_t sector = 0; sector < front->n_sectors; sector += LENGTH_MAX) {
@@ -217,22 +250,27 @@ static void read_all(Front *front)
 		request->n_sectors = (uint32_t)MIN(LENGTH_MAX, front->n_sectors - sector);
 		offer(front, 0);
 		take_answers(front, true);
+		check_log(front, request);
 	}
 }
 
 int main(int argc, char **argv)
 {
 	Front front = { .depth = DEPTH };
+	bool log = argc == 5 && strcmp(argv[4], "log") == 0;
 
-	if (argc == 4)
+	if (argc >= 4)
 		front.depth = (unsigned)strtoul(argv[3], NULL, 10);
-	if (argc < 3 || argc > 4 || front.depth < 1 || front.depth > DEPTH) {
-		fputs("usage: drive-blk SOCKET REQUESTS [DEPTH]\n", stderr);
+	if (argc < 3 || argc > 5 || (argc == 5 && !log) || front.depth < 1 || front.depth > DEPTH) {
+		fputs("usage: drive-blk SOCKET REQUESTS [DEPTH [log]]\n", stderr);
 		return 2;
 	}
 	connect_front(&front, argv[1]);
 	drive(&front, (unsigned)strtoul(argv[2], NULL, 10));
+	if (log)
+		start_log(&front);
 	read_all(&front);
+	dirty_tracker_free(front.tracker);
 	fake_machine_remove(front.fake, front.device);
 	chardevs_free(front.chardevs);
 	fake_machine_free(front.fake);

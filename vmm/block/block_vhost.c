@@ -131,7 +131,8 @@ static void describe_memory(BlockVhost *self, VhostMemory *table)
 {
 	unsigned n_all;
 
-	table->n_regions = 0;
+	/* What it writes to the guest's memory is marked by whose requests they are. */
+	*table = (VhostMemory){ .log.fd = -1 };
 	/* Where there are too many parts, some are left out. */
 	if (self->memory)
 		vhost_memory_describe(table, self->memory, false, NULL);

@@ -31,7 +31,15 @@ typedef struct VhostRegion {
 	uint64_t offset; /* in the file, bytes */
 } VhostRegion;
 
+/* Where the far side marks the pages of guest memory that it writes, as dirty_log.h has it. */
+typedef struct VhostLog {
+	int fd;
+	void *base;    /* where it is mapped here */
+	uint64_t size; /* bytes; 0: it need not mark any */
+} VhostLog;
+
 typedef struct VhostMemory {
+	VhostLog log;
 	unsigned n_regions;
 	VhostRegion regions[VHOST_REGIONS_MAX];
 } VhostMemory;
@@ -43,6 +51,7 @@ typedef struct VhostVring {
 	void *descriptors; /* the three areas in this process */
 	void *driver_area;
 	void *device_area;
+	uint64_t written_gpa; /* guest-physical: what of the ring it writes, for the log */
 	int kick_fd;
 	int call_fd;  /* -1: nobody wants to be interrupted */
 	int error_fd; /* -1: none */
@@ -53,6 +62,8 @@ typedef struct VhostOps {
 		      const VhostVring *vrings, unsigned n_vrings, GError **error);
 	bool (*stop)(Vhost *vhost, VhostVring *vrings, unsigned n_vrings, GError **error);
 	bool (*set_memory)(Vhost *vhost, const VhostMemory *memory, GError **error);
+	bool (*set_log)(Vhost *vhost, uint64_t features, const VhostLog *log,
+			const VhostVring *vrings, unsigned n_vrings, GError **error);
 	void (*reset)(Vhost *vhost);
 	void (*free)(Vhost *vhost);
 } VhostOps;
@@ -61,13 +72,14 @@ typedef struct VhostOps {
 struct Vhost {
 	const VhostOps *ops;
 	uint64_t features; /* feature bits that it offers; known once it is ready */
+	bool can_log;	   /* it can mark what it writes; known likewise */
 	bool gone;	   /* it is not there now */
 	bool misbehaved;   /* because it was cut off; else it may come back */
 };
 
 /*
- * Describe the RAM of @memory (ROM is left out) in @table. False and @error where that is more
- * than there is room for or, @shared, where RAM is not in a file that can be passed on.
+ * Describe the RAM of @memory (ROM is left out) in @table, with no log. False and @error where that
+ * is more than there is room for or, @shared, where RAM is not in a file that can be passed on.
  */
 bool vhost_memory_describe(VhostMemory *table, const GuestMemory *memory, bool shared,
 			   GError **error);
@@ -95,6 +107,16 @@ static inline bool vhost_stop(Vhost *vhost, VhostVring *vrings, unsigned n_vring
 static inline bool vhost_set_memory(Vhost *vhost, const VhostMemory *memory, GError **error)
 {
 	return vhost->ops->set_memory(vhost, memory, error);
+}
+
+/*
+ * Have a started @vhost, which can_log, mark what it writes in @log from now on, or, where its size
+ * is 0, no longer. @features and @vrings are those of its start. False and @error: it may not.
+ */
+static inline bool vhost_set_log(Vhost *vhost, uint64_t features, const VhostLog *log,
+				 const VhostVring *vrings, unsigned n_vrings, GError **error)
+{
+	return vhost->ops->set_log(vhost, features, log, vrings, n_vrings, error);
 }
 
 /* The driver reset the device; stopped. */

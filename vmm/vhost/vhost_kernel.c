@@ -17,6 +17,8 @@
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
 
+#define LOG_ALL (UINT64_C(1) << VHOST_F_LOG_ALL)
+
 typedef struct VhostKernel VhostKernel;
 
 struct VhostKernel {
@@ -68,21 +70,29 @@ static bool set_file(VhostKernel *self, unsigned long request, const VhostVring 
 	return call(self, request, &file, what, error);
 }
 
-static bool start_vring(VhostKernel *self, const VhostVring *vring, GError **error)
+static bool set_address(VhostKernel *self, const VhostVring *vring, bool logged, GError **error)
 {
-	struct vhost_vring_state state = { .index = vring->index, .num = vring->size };
 	struct vhost_vring_addr address = {
 		.index = vring->index,
+		.flags = logged ? 1u << VHOST_VRING_F_LOG : 0,
 		.desc_user_addr = (uint64_t)(uintptr_t)vring->descriptors,
 		.avail_user_addr = (uint64_t)(uintptr_t)vring->driver_area,
 		.used_user_addr = (uint64_t)(uintptr_t)vring->device_area,
+		.log_guest_addr = vring->written_gpa,
 	};
+
+	return call(self, VHOST_SET_VRING_ADDR, &address, "set a ring's address", error);
+}
+
+static bool start_vring(VhostKernel *self, const VhostVring *vring, bool logged, GError **error)
+{
+	struct vhost_vring_state state = { .index = vring->index, .num = vring->size };
 
 	if (!call(self, VHOST_SET_VRING_NUM, &state, "set a ring's size", error))
 		return false;
 	state.num = vring->base;
 	return call(self, VHOST_SET_VRING_BASE, &state, "set a ring's position", error) &&
-	       call(self, VHOST_SET_VRING_ADDR, &address, "set a ring's address", error) &&
+	       set_address(self, vring, logged, error) &&
 	       set_file(self, VHOST_SET_VRING_ERR, vring, vring->error_fd, "watch errors", error) &&
 	       set_file(self, VHOST_SET_VRING_CALL, vring, vring->call_fd, "interrupt", error) &&
 	       set_file(self, VHOST_SET_VRING_KICK, vring, vring->kick_fd, "be notified", error);
@@ -104,16 +114,43 @@ static bool kernel_set_memory(Vhost *vhost, const VhostMemory *memory, GError **
 		    error);
 }
 
+/* The log, if there is one, goes before the feature: the kernel checks that it is there. */
+static bool set_features(VhostKernel *self, uint64_t features, const VhostLog *log, GError **error)
+{
+	uint64_t base = (uint64_t)(uintptr_t)log->base;
+
+	if (log->size)
+		features |= LOG_ALL;
+	return (!log->size || call(self, VHOST_SET_LOG_BASE, &base, "take the log", error)) &&
+	       call(self, VHOST_SET_FEATURES, &features, "take the features", error);
+}
+
+/*
+ * Of a socket device the kernel marks the rings alone, and not what it puts into buffers: nobody
+ * misses it, as connections do not outlive a move.
+ */
+static bool kernel_set_log(Vhost *vhost, uint64_t features, const VhostLog *log,
+			   const VhostVring *vrings, unsigned n_vrings, GError **error)
+{
+	VhostKernel *self = vhost_kernel(vhost);
+	bool good = set_features(self, features, log, error);
+
+	for (unsigned i = 0; i < n_vrings && good; i++)
+		good = set_address(self, &vrings[i], log->size > 0, error);
+	return good;
+}
+
 static bool kernel_start(Vhost *vhost, uint64_t features, const VhostMemory *memory,
 			 const VhostVring *vrings, unsigned n_vrings, GError **error)
 {
 	VhostKernel *self = vhost_kernel(vhost);
 
-	if (!call(self, VHOST_SET_FEATURES, &features, "take the features", error) ||
-	    !kernel_set_memory(vhost, memory, error))
+	/* The log is checked against the memory, whichever comes last. */
+	if (!kernel_set_memory(vhost, memory, error) ||
+	    !set_features(self, features, &memory->log, error))
 		return false;
 	for (unsigned i = 0; i < n_vrings; i++) {
-		if (!start_vring(self, &vrings[i], error))
+		if (!start_vring(self, &vrings[i], memory->log.size > 0, error))
 			return false;
 	}
 	if (set_running(self, vrings, n_vrings, true, error))
@@ -159,6 +196,7 @@ static const VhostOps kernel_ops = {
 	.start = kernel_start,
 	.stop = kernel_stop,
 	.set_memory = kernel_set_memory,
+	.set_log = kernel_set_log,
 	.free = kernel_free,
 };
 
@@ -172,7 +210,8 @@ static VhostKernel *new_kernel(int fd, GError **error)
 	self->tap = -1;
 	if (call(self, VHOST_SET_OWNER, NULL, "own the descriptor", error) &&
 	    call(self, VHOST_GET_FEATURES, &features, "tell its features", error)) {
-		self->vhost.features = features;
+		self->vhost.features = features & ~LOG_ALL;
+		self->vhost.can_log = features & LOG_ALL;
 		return self;
 	}
 	g_free(self);

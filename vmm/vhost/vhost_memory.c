@@ -44,6 +44,7 @@ bool vhost_memory_describe(VhostMemory *table, const GuestMemory *memory, bool s
 	size_t n_regions;
 	bool good = true;
 
+	table->log = (VhostLog){ .fd = -1 };
 	table->n_regions = 0;
 	rcu_read_lock();
 	regions = guest_memory_regions(memory, &n_regions);

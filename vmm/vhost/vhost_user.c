@@ -18,9 +18,9 @@
 #define BIT(number) (1ULL << (number))
 
 static const uint64_t common_protocol =
-	BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |
-	BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) | BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |
-	BIT(VHOST_USER_PROTOCOL_F_STATUS);
+	BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_LOG_SHMFD) |
+	BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) |
+	BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | BIT(VHOST_USER_PROTOCOL_F_STATUS);
 
 /* SET_STATUS: ACKNOWLEDGE, DRIVER, FEATURES_OK, and with DRIVER_OK (virtio 1.2 §2.1). */
 #define STATUS_FEATURES_OK 0x0bu
@@ -212,6 +212,15 @@ static bool check_enough(VhostUser *user, GError **error)
 	return true;
 }
 
+/* The feature that says so is not one that a driver could have. */
+static bool settle_log(VhostUser *user)
+{
+	user->vhost.can_log = (user->vhost.features & BIT(VHOST_USER_F_LOG_ALL)) &&
+			      vhost_user_has(user, VHOST_USER_PROTOCOL_F_LOG_SHMFD);
+	user->vhost.features &= ~BIT(VHOST_USER_F_LOG_ALL);
+	return true;
+}
+
 /* Talk to the back end that just connected. */
 static bool negotiate(VhostUser *user, GError **error)
 {
@@ -223,7 +232,7 @@ static bool negotiate(VhostUser *user, GError **error)
 	user->known.n_regions = 0;
 	begin(user);
 	return ask_u64(user, VHOST_USER_GET_FEATURES, &user->vhost.features, error) &&
-	       negotiate_protocol(user, error) && ask_limits(user, error) &&
+	       negotiate_protocol(user, error) && settle_log(user) && ask_limits(user, error) &&
 	       check_enough(user, error) && vhost_user_open_channel(user, error) &&
 	       tell(user, &owner, NULL, 0, error);
 }
@@ -330,22 +339,30 @@ static bool tell_fd(VhostUser *user, VhostUserRequest request, unsigned index, i
 	return tell(user, &message, &fd, fd < 0 ? 0 : 1, error);
 }
 
-static bool start_vring(VhostUser *user, const VhostVring *vring, GError **error)
+static bool set_address(VhostUser *user, const VhostVring *vring, bool logged, GError **error)
 {
 	VhostUserMessage address = {
 		.header = { .request = VHOST_USER_SET_VRING_ADDR, .size = sizeof(address.address) },
 		.address = {
 			.index = vring->index,
+			.flags = logged ? VHOST_USER_VRING_F_LOG : 0,
+			.log = vring->written_gpa,
 			.descriptors = (uint64_t)(uintptr_t)vring->descriptors,
 			.available = (uint64_t)(uintptr_t)vring->driver_area,
 			.used = (uint64_t)(uintptr_t)vring->device_area,
 		},
 	};
+
+	return tell(user, &address, NULL, 0, error);
+}
+
+static bool start_vring(VhostUser *user, const VhostVring *vring, bool logged, GError **error)
+{
 	unsigned index = vring->index;
 
 	return tell_state(user, VHOST_USER_SET_VRING_NUM, index, vring->size, error) &&
 	       tell_state(user, VHOST_USER_SET_VRING_BASE, index, vring->base, error) &&
-	       tell(user, &address, NULL, 0, error) &&
+	       set_address(user, vring, logged, error) &&
 	       tell_fd(user, VHOST_USER_SET_VRING_ERR, index, vring->error_fd, error) &&
 	       tell_fd(user, VHOST_USER_SET_VRING_CALL, index, vring->call_fd, error) &&
 	       tell_fd(user, VHOST_USER_SET_VRING_KICK, index, vring->kick_fd, error);
@@ -391,22 +408,70 @@ static bool tell_status(VhostUser *user, uint64_t status, GError **error)
 	       tell_u64(user, VHOST_USER_SET_STATUS, status, error);
 }
 
+/*
+ * Hand @log over. Unlike other things told it has an answer in any case, whose number says nothing:
+ * that of libvhost-user's back ends is what happened to be there.
+ */
+static bool share_log(VhostUser *user, const VhostLog *log, GError **error)
+{
+	VhostUserMessage message = {
+		.header = { .request = VHOST_USER_SET_LOG_BASE,
+			    .flags = VHOST_USER_VERSION,
+			    .size = sizeof(message.log) },
+		.log = { .size = log->size },
+	};
+	VhostUserMessage reply;
+	GError *failure = NULL;
+
+	if (user->socket < 0)
+		return error_fail(error, "there is no back end");
+	if (vhost_user_send(user->socket, &message, &log->fd, 1, user->deadline, &failure) &&
+	    vhost_user_receive(user->socket, VHOST_USER_SET_LOG_BASE, sizeof(reply.u64), &reply,
+			       NULL, user->deadline, &failure))
+		return true;
+	cut_off(user, failure);
+	g_propagate_error(error, failure);
+	return false;
+}
+
+/* Features, after the log that one of them is about. */
+static bool set_features(VhostUser *user, uint64_t features, const VhostLog *log, GError **error)
+{
+	features |= user->vhost.features & BIT(VHOST_USER_F_PROTOCOL_FEATURES);
+	if (log->size)
+		features |= BIT(VHOST_USER_F_LOG_ALL);
+	return (!log->size || share_log(user, log, error)) &&
+	       tell_u64(user, VHOST_USER_SET_FEATURES, features, error);
+}
+
+static bool user_set_log(Vhost *vhost, uint64_t features, const VhostLog *log,
+			 const VhostVring *vrings, unsigned n_vrings, GError **error)
+{
+	VhostUser *user = vhost_user(vhost);
+	bool good;
+
+	begin(user);
+	good = set_features(user, features, log, error);
+	for (unsigned i = 0; i < n_vrings && good; i++)
+		good = set_address(user, &vrings[i], log->size > 0, error);
+	return good;
+}
+
 static bool user_start(Vhost *vhost, uint64_t features, const VhostMemory *memory,
 		       const VhostVring *vrings, unsigned n_vrings, GError **error)
 {
 	VhostUser *user = vhost_user(vhost);
-	uint64_t protocol_bit = vhost->features & BIT(VHOST_USER_F_PROTOCOL_FEATURES);
 	unsigned queue_size = 0;
 
 	for (unsigned i = 0; i < n_vrings; i++)
 		queue_size = MAX(queue_size, vrings[i].size);
 	begin(user);
-	if (!tell_u64(user, VHOST_USER_SET_FEATURES, features | protocol_bit, error) ||
+	if (!set_features(user, features, &memory->log, error) ||
 	    !tell_status(user, STATUS_FEATURES_OK, error) ||
 	    !share_inflight(user, queue_size, error) || !user_set_memory(vhost, memory, error))
 		return false;
 	for (unsigned i = 0; i < n_vrings; i++) {
-		if (!start_vring(user, &vrings[i], error))
+		if (!start_vring(user, &vrings[i], memory->log.size > 0, error))
 			return false;
 	}
 	for (unsigned i = 0; i < n_vrings; i++) {
@@ -579,6 +644,7 @@ static const VhostOps user_ops = {
 	.start = user_start,
 	.stop = user_stop,
 	.set_memory = user_set_memory,
+	.set_log = user_set_log,
 	.reset = user_reset,
 	.free = user_free,
 };

@@ -19,6 +19,7 @@ typedef enum VhostUserRequest {
 	VHOST_USER_SET_FEATURES = 2,
 	VHOST_USER_SET_OWNER = 3,
 	VHOST_USER_SET_MEM_TABLE = 5,
+	VHOST_USER_SET_LOG_BASE = 6,
 	VHOST_USER_SET_VRING_NUM = 8,
 	VHOST_USER_SET_VRING_ADDR = 9,
 	VHOST_USER_SET_VRING_BASE = 10,
@@ -50,8 +51,12 @@ typedef enum VhostUserRequest {
 
 /* The feature bit that says there are protocol features, and those. */
 #define VHOST_USER_F_PROTOCOL_FEATURES 30u
+/* The feature bit that has the back end mark what it writes, and the flag of rings for it. */
+#define VHOST_USER_F_LOG_ALL   26u
+#define VHOST_USER_VRING_F_LOG 0x1u
 enum {
 	VHOST_USER_PROTOCOL_F_MQ = 0,
+	VHOST_USER_PROTOCOL_F_LOG_SHMFD = 1,
 	VHOST_USER_PROTOCOL_F_RARP = 2,
 	VHOST_USER_PROTOCOL_F_REPLY_ACK = 3,
 	VHOST_USER_PROTOCOL_F_NET_MTU = 4,
@@ -96,6 +101,10 @@ typedef struct VhostUserVringAddress {
 	uint64_t log;
 } VhostUserVringAddress;
 
+typedef struct VhostUserLog {
+	uint64_t size, offset; /* bytes, in its file */
+} VhostUserLog;
+
 typedef struct VhostUserRegion {
 	uint64_t gpa, size, hva, offset;
 } VhostUserRegion;
@@ -132,6 +141,7 @@ typedef struct VhostUserMessage {
 		uint64_t u64;
 		VhostUserVringState state;
 		VhostUserVringAddress address;
+		VhostUserLog log;
 		VhostUserMemory memory;
 		VhostUserMemorySlot slot;
 		VhostUserConfig config;

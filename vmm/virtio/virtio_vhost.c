@@ -12,6 +12,7 @@
 
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
+#include "vmm/memory/dirty_log.h"
 
 /* Needs nothing from the other side, and what no eventfd can carry. */
 #define OURS VIRTIO_FEATURE(VIRTIO_F_RING_RESET)
@@ -114,6 +115,8 @@ static bool describe_vring(VirtioVhost *self, unsigned index)
 	vring->index = index % self->queues_each;
 	vring->size = queue->ring.size;
 	vring->base = base_of(&queue->ring);
+	/* Of a packed ring it writes descriptors; what else it writes is seen to when it stops. */
+	vring->written_gpa = queue->ring.packed ? queue->ring.descriptors : queue->ring.device_area;
 	vring->kick_fd = queue->kick_fd;
 	vring->call_fd = pci_msix_eventfd(&self->device->pci, queue->ring.vector);
 	vring->error_fd = self->error_fd;
@@ -139,8 +142,39 @@ static int enabled_vrings(VirtioVhost *self, unsigned carrier, VhostVring *vring
 	return n;
 }
 
-static bool start_carrier(VirtioVhost *self, unsigned carrier, const VhostMemory *memory,
-			  GError **error)
+/* The vrings of @carrier as they were started, in @vrings; returns how many. */
+static unsigned started_vrings(VirtioVhost *self, unsigned carrier, VhostVring *vrings)
+{
+	unsigned first = carrier * self->queues_each, n = 0;
+
+	for (unsigned i = first; i < first + self->queues_each; i++) {
+		if (is_served(self, i))
+			vrings[n++] = self->vrings[i];
+	}
+	return n;
+}
+
+/* The log that writes are marked in now, or none. */
+static VhostLog current_log(const VirtioVhost *self)
+{
+	DirtyLogView view = { .fd = -1 };
+
+	dirty_log_view(virtio_device_services(self->device)->memory, &view);
+	return (VhostLog){ .fd = view.fd, .base = view.base, .size = view.size };
+}
+
+static void choose_log(VirtioVhost *self, unsigned carrier, VhostMemory *memory)
+{
+	memory->log = current_log(self);
+	if (!memory->log.size || self->carriers[carrier]->can_log)
+		return;
+	/* Better a guest that runs than a log that is whole. */
+	dirty_log_set_gap(virtio_device_services(self->device)->memory,
+			  "a vhost back end that came has no dirty log");
+	memory->log.size = 0;
+}
+
+static bool start_carrier(VirtioVhost *self, unsigned carrier, VhostMemory *memory, GError **error)
 {
 	g_autofree VhostVring *vrings = g_new0(VhostVring, self->queues_each);
 	uint64_t features = self->device->accepted & self->carriers[carrier]->features;
@@ -150,6 +184,7 @@ static bool start_carrier(VirtioVhost *self, unsigned carrier, const VhostMemory
 		return error_fail(error, "a ring is broken");
 	if (n == 0)
 		return true;
+	choose_log(self, carrier, memory);
 	self->started[carrier] =
 		vhost_start(self->carriers[carrier], features, memory, vrings, n, error);
 	for (int i = 0; i < n && self->started[carrier]; i++) {
@@ -236,20 +271,20 @@ static void stop_carrier(VirtioVhost *self, unsigned carrier)
 	g_autofree VhostVring *vrings = g_new0(VhostVring, self->queues_each);
 	Vhost *vhost = self->carriers[carrier];
 	unsigned first = carrier * self->queues_each;
+	unsigned n = started_vrings(self, carrier, vrings);
 	g_autoptr(GError) error = NULL;
-	unsigned n = 0;
 	bool known;
 
-	for (unsigned i = first; i < first + self->queues_each; i++) {
-		if (is_served(self, i))
-			vrings[n++] = self->vrings[i];
-	}
 	if (!vhost->gone)
 		drain(self, carrier);
 	known = vhost_stop(vhost, vrings, n, &error);
 	for (unsigned i = 0; i < n; i++) {
 		Virtqueue *ring = &self->device->queues[first + vrings[i].index].ring;
 
+		if (ring->packed) {
+			guest_memory_mark(ring->memory, vrings[i].descriptors, ring->size * 16u);
+			guest_memory_mark(ring->memory, vrings[i].device_area, 4);
+		}
 		if (known && take_base(ring, &vrings[i], vrings[i].base))
 			continue;
 		guess_base(self, ring, &vrings[i]);
@@ -334,6 +369,50 @@ static void memory_changed(void *opaque)
 	g_mutex_unlock(&device->pci.device.lock);
 }
 
+static bool set_carrier_log(VirtioVhost *self, unsigned carrier, const VhostLog *log,
+			    GError **error)
+{
+	g_autofree VhostVring *vrings = g_new0(VhostVring, self->queues_each);
+	Vhost *vhost = self->carriers[carrier];
+	unsigned n = started_vrings(self, carrier, vrings);
+
+	if (!self->started[carrier] || vhost->gone)
+		return true;
+	return vhost_set_log(vhost, self->device->accepted & vhost->features, log, vrings, n,
+			     error);
+}
+
+static bool can_log(const VirtioVhost *self, GError **error)
+{
+	for (unsigned i = 0; i < self->n_carriers; i++) {
+		if (!self->carriers[i]->gone && !self->carriers[i]->can_log)
+			return error_fail(error, "the back end of %s has no dirty log",
+					  self->device->pci.device.path);
+	}
+	return true;
+}
+
+static bool set_logging(void *opaque, bool logging, GError **error)
+{
+	static const VhostLog none = { .fd = -1 };
+	VirtioVhost *self = opaque;
+	VhostLog log = logging ? current_log(self) : none;
+	bool good;
+
+	g_mutex_lock(&self->device->pci.device.lock);
+	good = !logging || can_log(self, error);
+	for (unsigned i = 0; i < self->n_carriers && good; i++) {
+		/* To stop is for each, whatever the others do. */
+		if (set_carrier_log(self, i, &log, logging ? error : NULL) || !logging)
+			continue;
+		while (i > 0)
+			set_carrier_log(self, --i, &none, NULL);
+		good = false;
+	}
+	g_mutex_unlock(&self->device->pci.device.lock);
+	return good;
+}
+
 static gboolean error_signalled(gint fd, GIOCondition condition, gpointer data)
 {
 	VirtioVhost *self = data;
@@ -394,7 +473,9 @@ bool virtio_vhost_init(VirtioVhost *self, VirtioDevice *device, const VirtioPath
 		.shared = options->shared,
 		.drain_ms = options->drain_ms,
 		.error_fd = -1,
-		.memory_listener = { .changed = memory_changed, .opaque = self },
+		.memory_listener = { .changed = memory_changed,
+				     .set_logging = set_logging,
+				     .opaque = self },
 	};
 	if (!check_memory(self, error) || !take_queues(self, error) || !watch_errors(self, error))
 		return false;
