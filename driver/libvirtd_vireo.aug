@@ -35,6 +35,8 @@ module Libvirtd_vireo =
                  | str_entry "vnc_tls_x509_cert_dir"
                  | bool_entry "vnc_tls_x509_verify"
 
+   let disk_entry = str_entry "nbd_tls_x509_cert_dir"
+
    let process_entry = str_entry "vireo_binary"
                  | str_entry "bios"
                  | str_entry "stdio_handler"
@@ -42,7 +44,7 @@ module Libvirtd_vireo =
                  | int_entry "max_files"
                  | int_entry "max_core"
 
-   let entry = security_entry | screen_entry | process_entry
+   let entry = security_entry | screen_entry | disk_entry | process_entry
    let comment = [ label "#comment" . del /#[ \t]*/ "# " .  store /([^ \t\n][^\n]*)?/ . del /\n/ "\n" ]
    let empty = [ label "#empty" . eol ]
 

@@ -12,6 +12,7 @@
 
 #include "vireo_alias.h"
 #include "vireo_blockdev.h"
+#include "vireo_blockdev_network.h"
 #include "vireo_device_props.h"
 #include "vireo_secret.h"
 
@@ -29,10 +30,35 @@ vireoBlockdevStorageNode(const virStorageSource *src)
     return g_strdup_printf("storage-%u", src->id);
 }
 
-char *
-vireoBlockdevSecret(const virStorageSource *src)
+bool
+vireoBlockdevHasObject(const virStorageSource *src,
+                       vireoBlockdevObject object)
 {
-    return g_strdup_printf("secret-%u", src->id);
+    bool network = virStorageSourceGetActualType(src) == VIR_STORAGE_TYPE_NETWORK;
+
+    switch (object) {
+    case VIREO_BLOCKDEV_KEY:
+        return src->encryption != NULL;
+    case VIREO_BLOCKDEV_AUTH:
+        return network && src->auth;
+    case VIREO_BLOCKDEV_COOKIES:
+        return network && src->ncookies > 0;
+    case VIREO_BLOCKDEV_TLS:
+        return network && src->haveTLS == VIR_TRISTATE_BOOL_YES;
+    case VIREO_BLOCKDEV_N_OBJECTS:
+        break;
+    }
+
+    return false;
+}
+
+char *
+vireoBlockdevObjectID(const virStorageSource *src,
+                      vireoBlockdevObject object)
+{
+    static const char *const names[] = { "secret", "auth", "cookies", "tls" };
+
+    return vireoBlockdevHasObject(src, object) ? g_strdup_printf("%s-%u", names[object], src->id) : NULL;
 }
 
 /* The daemon's driver for a format, or NULL. */
@@ -53,44 +79,6 @@ vireoBlockdevFormatDriver(const virStorageSource *src)
     default:
         return NULL;
     }
-}
-
-static int
-vireoBlockdevCheckNetwork(const virStorageSource *src,
-                          const virDomainDiskDef *disk)
-{
-    switch ((virStorageNetProtocol)src->protocol) {
-    case VIR_STORAGE_NET_PROTOCOL_NBD:
-    case VIR_STORAGE_NET_PROTOCOL_HTTP:
-    case VIR_STORAGE_NET_PROTOCOL_HTTPS:
-        break;
-    default:
-        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                       _("disk '%s': Vireo does not support <source protocol='%s'>"), disk->dst,
-                       virStorageNetProtocolTypeToString(src->protocol));
-        return -1;
-    }
-
-    if (src->nhosts != 1) {
-        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                       _("disk '%s': one <source><host> is needed, not %zu"), disk->dst, src->nhosts);
-        return -1;
-    }
-    if (src->haveTLS == VIR_TRISTATE_BOOL_YES || src->ncookies > 0) {
-        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                       _("disk '%s': Vireo does not support <source tls> or <cookies>"), disk->dst);
-        return -1;
-    }
-    if ((src->protocol == VIR_STORAGE_NET_PROTOCOL_NBD && (src->readahead > 0 || src->timeout > 0)) ||
-        (src->protocol != VIR_STORAGE_NET_PROTOCOL_HTTPS &&
-         src->sslverify != VIR_TRISTATE_BOOL_ABSENT)) {
-        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                       _("disk '%s': <readahead> and <timeout> are for http and https, <ssl> is for https"),
-                       disk->dst);
-        return -1;
-    }
-
-    return 0;
 }
 
 int
@@ -115,61 +103,15 @@ vireoBlockdevCheck(const virStorageSource *src,
     if (src->encryption &&
         (src->encryption->format != VIR_STORAGE_ENCRYPTION_FORMAT_LUKS ||
          src->encryption->nsecrets != 1 ||
+         src->encryption->engine == VIR_STORAGE_ENCRYPTION_ENGINE_LIBRBD ||
          (src->format != VIR_STORAGE_FILE_RAW && src->format != VIR_STORAGE_FILE_QCOW2))) {
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
-                       _("disk '%s': of <encryption> Vireo supports format 'luks' with one <secret>, of raw and qcow2 images"),
+                       _("disk '%s': of <encryption> Vireo supports format 'luks' of engine 'qemu' with one <secret>, of raw and qcow2 images"),
                        disk->dst);
         return -1;
     }
 
-    return type == VIR_STORAGE_TYPE_NETWORK ? vireoBlockdevCheckNetwork(src, disk) : 0;
-}
-
-static virJSONValue *
-vireoBlockdevNBDServer(const virStorageNetHostDef *host)
-{
-    g_autoptr(virJSONValue) server = NULL;
-    g_autofree char *port = g_strdup_printf("%u", host->port);
-    bool local = host->transport == VIR_STORAGE_NET_HOST_TRANS_UNIX;
-
-    if (virJSONValueObjectAdd(&server,
-                              "s:type", local ? "unix" : "inet",
-                              "S:path", local ? host->socket : NULL,
-                              "S:host", local ? NULL : host->name,
-                              "S:port", local ? NULL : port,
-                              NULL) < 0)
-        return NULL;
-
-    return g_steal_pointer(&server);
-}
-
-static int
-vireoBlockdevAddNetwork(virJSONValue **props,
-                        const virStorageSource *src)
-{
-    const virStorageNetHostDef *host = &src->hosts[0];
-    const char *protocol = virStorageNetProtocolTypeToString(src->protocol);
-    g_autoptr(virJSONValue) server = NULL;
-    g_autofree char *url = NULL;
-
-    if (src->protocol == VIR_STORAGE_NET_PROTOCOL_NBD)
-        return (server = vireoBlockdevNBDServer(host)) ?
-            virJSONValueObjectAdd(props,
-                                  "s:driver", protocol,
-                                  "a:server", &server,
-                                  "S:export", src->path,
-                                  NULL) : -1;
-
-    url = g_strdup_printf("%s://%s:%u%s%s%s%s", protocol, host->name, host->port,
-                          src->path && src->path[0] == '/' ? "" : "/", NULLSTR_EMPTY(src->path),
-                          src->query ? "?" : "", NULLSTR_EMPTY(src->query));
-    return virJSONValueObjectAdd(props,
-                                 "s:driver", protocol,
-                                 "s:url", url,
-                                 "P:readahead", src->readahead,
-                                 "P:timeout", src->timeout,
-                                 "T:sslverify", src->sslverify,
-                                 NULL);
+    return type == VIR_STORAGE_TYPE_NETWORK ? vireoBlockdevNetworkCheck(src, disk) : 0;
 }
 
 virJSONValue *
@@ -194,8 +136,13 @@ vireoBlockdevStorageProps(const virDomainDiskDef *disk,
                                   "S:locking", src->shared ? "off" : NULL,
                                   NULL) < 0)
             return NULL;
-    } else if (vireoBlockdevAddNetwork(&props, src) < 0) {
-        return NULL;
+    } else {
+        g_autofree char *auth = vireoBlockdevObjectID(src, VIREO_BLOCKDEV_AUTH);
+        g_autofree char *cookies = vireoBlockdevObjectID(src, VIREO_BLOCKDEV_COOKIES);
+        g_autofree char *tls = vireoBlockdevObjectID(src, VIREO_BLOCKDEV_TLS);
+
+        if (vireoBlockdevNetworkAdd(&props, src, auth, cookies, tls) < 0)
+            return NULL;
     }
 
     /* What lies behind a writable image may become so, when that is merged into it. */
@@ -215,7 +162,7 @@ vireoBlockdevAddEncryption(virJSONValue **props,
                            const virStorageSource *src)
 {
     g_autoptr(virJSONValue) encrypt = NULL;
-    g_autofree char *secret = vireoBlockdevSecret(src);
+    g_autofree char *secret = vireoBlockdevObjectID(src, VIREO_BLOCKDEV_KEY);
 
     if (!src->encryption)
         return 0;
@@ -257,31 +204,77 @@ vireoBlockdevFormatProps(const virDomainDiskDef *disk,
     return g_steal_pointer(&props);
 }
 
-virJSONValue *
-vireoBlockdevSecretProps(const virStorageSource *src)
+static virJSONValue *
+vireoBlockdevSecretProps(const char *id,
+                         const uint8_t *secret,
+                         size_t n)
 {
     g_autoptr(virJSONValue) props = NULL;
-    g_autofree char *id = vireoBlockdevSecret(src);
-    g_autofree char *encoded = NULL;
-    g_autofree uint8_t *secret = NULL;
-    size_t n = 0;
-    int rc;
+    g_autofree char *encoded = g_base64_encode(secret, n);
+    int rc = virJSONValueObjectAdd(&props,
+                                   "s:qom-type", "secret",
+                                   "s:id", id,
+                                   "s:data", encoded,
+                                   "s:format", "base64",
+                                   NULL);
 
-    if (vireoSecretGet(&src->encryption->secrets[0]->seclookupdef, VIR_SECRET_USAGE_TYPE_VOLUME,
-                       &secret, &n) < 0)
+    virSecureEraseString(encoded);
+    return rc < 0 ? NULL : g_steal_pointer(&props);
+}
+
+static virJSONValue *
+vireoBlockdevAskSecret(const char *id,
+                       virSecretLookupTypeDef *lookup,
+                       virSecretUsageType usage)
+{
+    g_autofree uint8_t *secret = NULL;
+    virJSONValue *props;
+    size_t n = 0;
+
+    if (vireoSecretGet(lookup, usage, &secret, &n) < 0)
         return NULL;
 
-    encoded = g_base64_encode(secret, n);
+    props = vireoBlockdevSecretProps(id, secret, n);
     virSecureErase(secret, n);
-    rc = virJSONValueObjectAdd(&props,
-                               "s:qom-type", "secret",
-                               "s:id", id,
-                               "s:data", encoded,
-                               "s:format", "base64",
-                               NULL);
-    virSecureEraseString(encoded);
+    return props;
+}
 
-    return rc < 0 ? NULL : g_steal_pointer(&props);
+virJSONValue *
+vireoBlockdevObjectProps(const virStorageSource *src,
+                         vireoBlockdevObject object,
+                         const vireoConfig *config)
+{
+    g_autofree char *id = vireoBlockdevObjectID(src, object);
+    g_autoptr(virJSONValue) props = NULL;
+
+    switch (object) {
+    case VIREO_BLOCKDEV_KEY:
+        return vireoBlockdevAskSecret(id, &src->encryption->secrets[0]->seclookupdef,
+                                      VIR_SECRET_USAGE_TYPE_VOLUME);
+    case VIREO_BLOCKDEV_AUTH:
+        return vireoBlockdevAskSecret(id, &src->auth->seclookupdef,
+                                      src->protocol == VIR_STORAGE_NET_PROTOCOL_RBD ?
+                                      VIR_SECRET_USAGE_TYPE_CEPH : VIR_SECRET_USAGE_TYPE_ISCSI);
+    case VIREO_BLOCKDEV_COOKIES: {
+        g_autofree char *cookies = vireoBlockdevNetworkCookies(src);
+
+        return vireoBlockdevSecretProps(id, (const uint8_t *)cookies, strlen(cookies));
+    }
+    case VIREO_BLOCKDEV_TLS:
+        if (virJSONValueObjectAdd(&props,
+                                  "s:qom-type", "tls-creds-x509",
+                                  "s:id", id,
+                                  "s:dir", config->nbdTLSDir,
+                                  "s:endpoint", "client",
+                                  "b:verify-peer", true,
+                                  NULL) < 0)
+            return NULL;
+        return g_steal_pointer(&props);
+    case VIREO_BLOCKDEV_N_OBJECTS:
+        break;
+    }
+
+    return NULL;
 }
 
 virJSONValue *

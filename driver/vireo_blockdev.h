@@ -12,13 +12,43 @@
 #include "domain_conf.h"
 #include "virjson.h"
 
-/* The names of the nodes of @src, and of the secret that opens it; free with g_free. */
+#include "vireo_conf.h"
+
+/* The names of the nodes of @src; free with g_free. */
 char *
 vireoBlockdevFormatNode(const virStorageSource *src);
 char *
 vireoBlockdevStorageNode(const virStorageSource *src);
+
+/* What beside those an image may need in the storage daemon. */
+typedef enum {
+    VIREO_BLOCKDEV_KEY,     /* of an encrypted image */
+    VIREO_BLOCKDEV_AUTH,    /* a password or key for a server */
+    VIREO_BLOCKDEV_COOKIES, /* for a server */
+    VIREO_BLOCKDEV_TLS,     /* certificates */
+    VIREO_BLOCKDEV_N_OBJECTS,
+} vireoBlockdevObject;
+
+bool
+vireoBlockdevHasObject(const virStorageSource *src,
+                       vireoBlockdevObject object);
+
+/* Its name, or NULL if @src has none such; free with g_free. */
 char *
-vireoBlockdevSecret(const virStorageSource *src);
+vireoBlockdevObjectID(const virStorageSource *src,
+                      vireoBlockdevObject object);
+
+/**
+ * vireoBlockdevObjectProps:
+ * @object: one that @src has
+ *
+ * Returns the arguments of object-add, with secrets asked of libvirt's secret driver, or NULL with
+ * an error reported.
+ */
+virJSONValue *
+vireoBlockdevObjectProps(const virStorageSource *src,
+                         vireoBlockdevObject object,
+                         const vireoConfig *config);
 
 /**
  * vireoBlockdevCheck:
@@ -46,15 +76,6 @@ virJSONValue *
 vireoBlockdevFormatProps(const virDomainDiskDef *disk,
                          const virStorageSource *src,
                          bool writable);
-
-/**
- * vireoBlockdevSecretProps:
- *
- * Returns the arguments of object-add for the secret of the encrypted image @src,
- * asked of libvirt's secret driver, or NULL with an error reported.
- */
-virJSONValue *
-vireoBlockdevSecretProps(const virStorageSource *src);
 
 /**
  * vireoBlockdevExportProps, vireoBlockdevClientProps:

@@ -39,6 +39,9 @@ VIR_LOG_INIT("vireo.vireo_conf");
 /* Where libvirt has the certificates of screens. */
 #define VIREO_VNC_TLS_DIR SYSCONFDIR "/pki/libvirt-vnc"
 
+/* And those for images that come by nbd. */
+#define VIREO_NBD_TLS_DIR SYSCONFDIR "/pki/libvirt-nbd"
+
 /* QEMU's docs/interop/firmware.json: the distribution's, the administrator's, the user's. */
 static char **
 vireoConfigFirmwareDirs(const char *userDir)
@@ -88,6 +91,7 @@ vireoConfigNew(bool privileged)
     config->vireoBinary = g_strdup(VIREO_BINARY);
     config->bios = g_strdup(VIREO_BIOS);
     config->vncListen = g_strdup(VIR_LOOPBACK_IPV4_ADDR);
+    config->nbdTLSDir = g_strdup(VIREO_NBD_TLS_DIR);
     config->user = (uid_t)-1;
     config->group = (gid_t)-1;
     config->tpmUser = (uid_t)-1;
@@ -119,6 +123,7 @@ vireoConfigFree(vireoConfig *config)
     virSecureEraseString(config->vncPassword);
     g_free(config->vncPassword);
     g_free(config->vncTLSDir);
+    g_free(config->nbdTLSDir);
     g_strfreev(config->firmwareDirs);
     g_free(config->vireoBinary);
     g_strfreev(config->securityDrivers);
@@ -201,6 +206,22 @@ vireoConfigLoadVNC(vireoConfig *config,
     return 0;
 }
 
+static int
+vireoConfigLoadNBD(vireoConfig *config,
+                   virConf *conf,
+                   const char *path)
+{
+    if (virConfGetValueString(conf, "nbd_tls_x509_cert_dir", &config->nbdTLSDir) < 0)
+        return -1;
+    if (!g_path_is_absolute(config->nbdTLSDir)) {
+        virReportError(VIR_ERR_CONF_SYNTAX, _("%s: nbd_tls_x509_cert_dir '%s' is not an absolute path"),
+                       path, config->nbdTLSDir);
+        return -1;
+    }
+
+    return 0;
+}
+
 int
 vireoConfigLoadFile(vireoConfig *config,
                     const char *path,
@@ -218,6 +239,7 @@ vireoConfigLoadFile(vireoConfig *config,
 
     if (vireoConfigLoadSecurity(config, conf, path, privileged) < 0 ||
         vireoConfigLoadVNC(config, conf, path) < 0 ||
+        vireoConfigLoadNBD(config, conf, path) < 0 ||
         virConfGetValueString(conf, "vireo_binary", &config->vireoBinary) < 0 ||
         virConfGetValueString(conf, "bios", &config->bios) < 0 ||
         virConfGetValueString(conf, "stdio_handler", &stdioHandler) < 0 ||

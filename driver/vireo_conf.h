@@ -52,6 +52,7 @@ struct _vireoConfig {
     char *vncPassword;    /* of those that have none; NULL: none */
     char *vncTLSDir;      /* certificates for them; NULL: no TLS */
     bool vncTLSVerify;    /* viewers need certificates, too */
+    char *nbdTLSDir;      /* certificates for images that come by nbd with TLS */
     bool stdioLogd;       /* the monitors' logs go through virtlogd */
     unsigned int maxProcesses;
     unsigned int maxFiles;

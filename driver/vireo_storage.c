@@ -196,14 +196,48 @@ vireoStorageDel(virDomainObj *vm,
     virErrorRestore(&saved);
 }
 
+/* Those of @src before @end. Failure is logged. */
+static void
+vireoStorageRemoveObjects(virDomainObj *vm,
+                          const virStorageSource *src,
+                          vireoBlockdevObject end)
+{
+    vireoBlockdevObject object;
+
+    for (object = 0; object < end; object++) {
+        g_autofree char *id = vireoBlockdevObjectID(src, object);
+
+        if (id)
+            vireoStorageDel(vm, "object-del", "id", id);
+    }
+}
+
+static int
+vireoStorageAddObjects(virDomainObj *vm,
+                       const virStorageSource *src)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    vireoBlockdevObject object;
+
+    for (object = 0; object < VIREO_BLOCKDEV_N_OBJECTS; object++) {
+        if (vireoBlockdevHasObject(src, object) &&
+            vireoStorageAdd(vm, "object-add",
+                            vireoBlockdevObjectProps(src, object, priv->driver->config)) < 0) {
+            vireoStorageRemoveObjects(vm, src, object);
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
 static int
 vireoStorageAddNodes(virDomainObj *vm,
                      virDomainDiskDef *disk,
                      virStorageSource *src,
                      bool writable)
 {
-    if (src->encryption &&
-        vireoStorageAdd(vm, "object-add", vireoBlockdevSecretProps(src)) < 0)
+    if (vireoStorageAddObjects(vm, src) < 0)
         return -1;
     if (vireoStorageAdd(vm, "blockdev-add", vireoBlockdevStorageProps(disk, src)) == 0) {
         g_autofree char *storage = vireoBlockdevStorageNode(src);
@@ -212,11 +246,7 @@ vireoStorageAddNodes(virDomainObj *vm,
             return 0;
         vireoStorageDel(vm, "blockdev-del", "node-name", storage);
     }
-    if (src->encryption) {
-        g_autofree char *secret = vireoBlockdevSecret(src);
-
-        vireoStorageDel(vm, "object-del", "id", secret);
-    }
+    vireoStorageRemoveObjects(vm, src, VIREO_BLOCKDEV_N_OBJECTS);
 
     return -1;
 }
@@ -244,12 +274,10 @@ vireoStorageRemoveImage(virDomainObj *vm,
 {
     g_autofree char *format = vireoBlockdevFormatNode(src);
     g_autofree char *storage = vireoBlockdevStorageNode(src);
-    g_autofree char *secret = vireoBlockdevSecret(src);
 
     vireoStorageDel(vm, "blockdev-del", "node-name", format);
     vireoStorageDel(vm, "blockdev-del", "node-name", storage);
-    if (src->encryption)
-        vireoStorageDel(vm, "object-del", "id", secret);
+    vireoStorageRemoveObjects(vm, src, VIREO_BLOCKDEV_N_OBJECTS);
 }
 
 /* The disk's image and what is behind it, from the deepest on */

@@ -68,7 +68,6 @@ vireoValidateDiskSource(const virDomainDiskDef *disk)
         { (src->type == VIR_STORAGE_TYPE_FILE || src->type == VIR_STORAGE_TYPE_BLOCK) &&
           !src->path && !vireoDiskIsEmpty(disk), "a <disk> without <source>" },
         { src->fdgroup != NULL, "<source fdgroup>" },
-        { src->auth != NULL, "<disk><auth>" },
         { src->pr != NULL, "<source><reservations>" },
         { src->sliceStorage != NULL, "<source><slices>" },
         { !served && src->type != VIR_STORAGE_TYPE_VOLUME && virStorageSourceHasBacking(src),

@@ -63,6 +63,12 @@ tests_unit_test_driver_tpm_CFLAGS = $(DRIVER_CFLAGS)
 tests_unit_test_driver_tpm_SOURCES = tests/unit/test-driver-tpm.c
 tests_unit_test_driver_tpm_LDADD = libvireodriver.la
 
+unit_tests += tests/unit/test-driver-blockdev
+tests_unit_test_driver_blockdev_CPPFLAGS = $(DRIVER_CPPFLAGS)
+tests_unit_test_driver_blockdev_CFLAGS = $(DRIVER_CFLAGS)
+tests_unit_test_driver_blockdev_SOURCES = tests/unit/test-driver-blockdev.c
+tests_unit_test_driver_blockdev_LDADD = libvireodriver.la
+
 unit_tests += tests/unit/test-driver-cpu
 tests_unit_test_driver_cpu_CPPFLAGS = $(DRIVER_CPPFLAGS)
 tests_unit_test_driver_cpu_CFLAGS = $(DRIVER_CFLAGS)

@@ -139,6 +139,8 @@ typedef struct {
 #define DISK(attrs, inner) \
     "<disk " attrs "><source file='/d'/>" inner "</disk>"
 #define VDA "<target dev='vda' bus='virtio'/>"
+#define NETWORK_DISK(attrs, inner) \
+    "<disk type='network'><driver type='raw'/><source " attrs ">" inner "</source>" VDA "</disk>"
 
 #define SHARED "<memoryBacking><access mode='shared'/></memoryBacking>"
 #define VHOSTUSER(inner) \
@@ -213,8 +215,15 @@ static const testRefusal testRefusals[] = {
     { "disk-scsi-enospace", "", "", "<disk type='file'><driver name='qemu' type='qcow2' error_policy='enospace'/>"
       "<source file='/d'/><target dev='sda' bus='scsi'/></disk>", "error_policy='enospace'" },
     { "controller-scsi", "", "", "<controller type='scsi' model='lsilogic'/>", "virtio-scsi" },
-    { "disk-network", "", "", "<disk type='network'><driver type='raw'/><source protocol='rbd' name='p/x'>"
-      "<host name='h'/></source>" VDA "</disk>", "rbd" },
+    { "disk-ssh", "", "", NETWORK_DISK("protocol='ssh' name='x'", "<host name='h'/>"), "protocol='ssh'" },
+    { "disk-sheepdog", "", "", NETWORK_DISK("protocol='sheepdog' name='x'", "<host name='h'/>"), "sheepdog" },
+    { "disk-iscsi-unit", "", "", NETWORK_DISK("protocol='iscsi' name='iqn.2020-01.a:b/c'", "<host name='h'/>"),
+      "iscsi" },
+    { "disk-nbd-hosts", "", "", NETWORK_DISK("protocol='nbd'", "<host name='h'/><host name='i'/>"), "not 2" },
+    { "disk-rbd-tls", "", "", NETWORK_DISK("protocol='rbd' name='p/i' tls='yes'", "<host name='h'/>"),
+      "tls='yes'" },
+    { "disk-rbd-snapshot", "", "", NETWORK_DISK("protocol='rbd' name='p/i'", "<snapshot name='s'/>"),
+      "<readonly>" },
     { "disk-iotune", "", "", DISK("type='file'", VDA "<iotune><total_iops_sec>9</total_iops_sec>"
                                   "<total_iops_sec_max>8</total_iops_sec_max></iotune>"),
       "'total_iops_sec_max' must not be less" },
