@@ -31,6 +31,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_bandwidth.c \
 	driver/vireo_blockdev.c \
 	driver/vireo_blockdev_network.c \
+	driver/vireo_overlay.c \
 	driver/vireo_blockjob.c \
 	driver/vireo_capabilities.c \
 	driver/vireo_cgroup.c \
@@ -122,6 +123,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_bandwidth.h \
 	driver/vireo_blockdev.h \
 	driver/vireo_blockdev_network.h \
+	driver/vireo_overlay.h \
 	driver/vireo_blockjob.h \
 	driver/vireo_capabilities.h \
 	driver/vireo_cgroup.h \

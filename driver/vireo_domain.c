@@ -22,6 +22,7 @@
 #include "vireo_domain.h"
 #include "vireo_namespace.h"
 #include "vireo_numa.h"
+#include "vireo_overlay.h"
 #include "vireo_tpm.h"
 #include "vireo_validate.h"
 
@@ -37,6 +38,7 @@ vireoDomainObjPrivateAlloc(void *opaque)
     priv->driver = opaque;
     priv->devs = virChrdevAlloc();
     priv->blockJobs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vireoBlockJobFree);
+    priv->overlays = g_ptr_array_new_with_free_func(vireoOverlayFree);
     priv->shutoffReason = VIR_DOMAIN_SHUTOFF_UNKNOWN;
     priv->agentTimeout = VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK;
     return priv;
@@ -57,6 +59,8 @@ vireoDomainObjPrivateClear(vireoDomainObjPrivate *priv)
     priv->lastImage = 0;
     priv->handingOver = false;
     g_hash_table_remove_all(priv->blockJobs);
+    g_ptr_array_set_size(priv->overlays, 0);
+    priv->overlaysSwitching = false;
     priv->beingStopped = false;
     priv->panicked = false;
     priv->rebooting = false;
@@ -72,6 +76,7 @@ vireoDomainObjPrivateFree(void *data)
     vireoDomainObjPrivateClear(priv);
     virChrdevFree(priv->devs);
     g_hash_table_unref(priv->blockJobs);
+    g_ptr_array_unref(priv->overlays);
     g_free(priv);
 }
 
@@ -94,6 +99,7 @@ vireoDomainObjPrivateFormat(virBuffer *buf,
     virBufferAsprintf(buf, "<agent timeout='%d'/>\n", priv->agentTimeout);
     virBufferAsprintf(buf, "<images last='%u'/>\n", priv->lastImage);
     vireoBlockJobsFormat(buf, priv->blockJobs);
+    vireoOverlaysFormat(buf, priv);
 
     for (i = 0; i < priv->nvcpuThreads; i++) {
         if (priv->vcpuThreads[i] != 0)
@@ -127,7 +133,7 @@ vireoDomainObjPrivateParse(xmlXPathContextPtr ctxt,
         virReportError(VIR_ERR_XML_ERROR, "%s", _("a number in the domain's status is none"));
         return -1;
     }
-    if (vireoBlockJobsParse(ctxt, priv->blockJobs) < 0 ||
+    if (vireoBlockJobsParse(ctxt, priv->blockJobs) < 0 || vireoOverlaysParse(ctxt, priv) < 0 ||
         vireoNumaParse(ctxt, priv) < 0)
         return -1;
 

@@ -39,6 +39,8 @@ struct _vireoDomainObjPrivate {
     gint64 storageRestartsSince;
     GHashTable *blockJobs;              /* * by the disk's target: vireoBlockJob */
     unsigned int lastImage;             /* * the highest number of an image till now */
+    GPtrArray *overlays;                /* * vireoOverlay: images that disks are about to go on in */
+    bool overlaysSwitching;             /* * and may be in already */
     /* * The guest is stopped while disks are handed over, and shall run. */
     bool handingOver;
 

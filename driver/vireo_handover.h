@@ -92,6 +92,15 @@ vireoHandoverReturn(virDomainObj *vm,
                     virDomainDiskDef *disk);
 
 /**
+ * vireoHandoverRedo:
+ *
+ * The storage daemon is gone, and disks may have been about to go on in new images: they do, if
+ * all that were the monitor's own have passed to it already, and else none does.
+ */
+int
+vireoHandoverRedo(virDomainObj *vm);
+
+/**
  * vireoHandoverReconnect:
  *
  * Finds out what passed while nobody watched, and removes what a daemon that was ended in the

@@ -22,6 +22,7 @@
 #include "vireo_chain.h"
 #include "vireo_handover.h"
 #include "vireo_hotplug.h"
+#include "vireo_overlay.h"
 #include "vireo_qmp.h"
 #include "vireo_storage.h"
 
@@ -337,10 +338,57 @@ vireoHandoverForgetImages(virDomainObj *vm,
     }
 }
 
+/* Whether the device of @disk is in the daemon's node, whatever the definition says. */
+static bool
+vireoHandoverIsInServed(const vireoHandoverState *state,
+                        const virDomainDiskDef *disk)
+{
+    g_autofree char *served = vireoAliasServedNode(disk);
+
+    return STREQ_NULLABLE(vireoHandoverFindInserted(state, disk), served);
+}
+
+int
+vireoHandoverRedo(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(vireoHandoverState) state = NULL;
+    bool all = true;
+    size_t i;
+
+    if (!priv->overlaysSwitching)
+        return 0;
+    if (!(state = vireoHandoverAsk(vm)))
+        return -1;
+
+    for (i = 0; i < priv->overlays->len; i++) {
+        const vireoOverlay *overlay = g_ptr_array_index(priv->overlays, i);
+        const virDomainDiskDef *disk = virDomainDiskByTarget(vm->def, overlay->disk);
+
+        all &= disk && vireoHandoverIsInServed(state, disk);
+    }
+    if (all) {
+        vireoOverlaysAdopt(vm);
+        return 0;
+    }
+
+    /* The guest stands still since before the first of them passed. */
+    for (i = 0; i < vm->def->ndisks; i++) {
+        virDomainDiskDef *disk = vm->def->disks[i];
+
+        if (!vireoStorageServes(disk) && vireoHandoverIsInServed(state, disk) &&
+            vireoHandoverSwitch(vm, disk, false) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
 int
 vireoHandoverReconnect(virDomainObj *vm)
 {
     g_autoptr(vireoHandoverState) state = vireoHandoverAsk(vm);
+    bool known = true;
     size_t i;
 
     if (!state) {
@@ -352,9 +400,11 @@ vireoHandoverReconnect(virDomainObj *vm)
 
     vireoHandoverCount(vm, state);
     for (i = 0; i < vm->def->ndisks; i++) {
-        if (vireoHandoverResolve(vm, vm->def->disks[i], state) < 0)
+        if (vireoHandoverResolve(vm, vm->def->disks[i], state) < 0) {
             VIR_ERROR(_("disk %s of domain %s does not work: %s"), vm->def->disks[i]->dst, vm->def->name,
                       virGetLastErrorMessage());
+            known = false;
+        }
     }
     for (i = 0; i < vm->def->ndisks; i++)
         vireoHandoverForgetNode(vm, vm->def->disks[i], state);
@@ -364,6 +414,8 @@ vireoHandoverReconnect(virDomainObj *vm)
         if (!vireoBlockJobFind(vm, vm->def->disks[i]))
             vireoHandoverReturn(vm, vm->def->disks[i]);
     }
+    if (known)
+        vireoOverlaysSettle(vm);
     vireoStorageStopIfIdle(vm);
     vireoHandoverResume(vm);
 

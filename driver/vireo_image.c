@@ -81,6 +81,10 @@ vireoImageCheckOverlay(const virDomainDiskDef *disk,
                              disk->dst);
         return -1;
     }
+    if (!existing && virFileExists(image->path)) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED, _("the image '%s' exists already"), image->path);
+        return -1;
+    }
     if (!existing && type != VIR_STORAGE_TYPE_FILE) {
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
                        _("Vireo makes images for disk '%s' only in files: what is not one must exist and be reused"),

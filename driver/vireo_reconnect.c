@@ -20,6 +20,7 @@
 #include "vireo_handover.h"
 #include "vireo_interface.h"
 #include "vireo_memory_device.h"
+#include "vireo_overlay.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
 #include "vireo_rx_filter.h"
@@ -78,6 +79,20 @@ vireoReconnectChannels(virDomainObj *vm)
     return 0;
 }
 
+/* A status does not say what a volume is; its pool does. */
+static void
+vireoReconnectVolumes(virDomainObj *vm)
+{
+    size_t i;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        if (virDomainDiskTranslateSourcePool(vm->def->disks[i]) < 0)
+            VIR_WARN("nothing can be done with disk %s of domain %s until it is started anew: %s",
+                     vm->def->disks[i]->dst, vm->def->name, virGetLastErrorMessage());
+    }
+    virResetLastError();
+}
+
 static int
 vireoReconnectDomain(virDomainObj *vm)
 {
@@ -88,10 +103,15 @@ vireoReconnectDomain(virDomainObj *vm)
     size_t i;
 
     if (virPidFileReadPathIfLocked(pidfile, &vm->pid) < 0 || vm->pid <= 0) {
+        /* Its disks may have been in new images, which show the old ones if they were not. */
+        if (priv->overlaysSwitching)
+            vireoOverlaysAdopt(vm);
+        vireoOverlaysSettle(vm);
         virReportError(VIR_ERR_OPERATION_FAILED, _("the process of domain '%s' has ended"),
                        vm->def->name);
         return -1;
     }
+    vireoReconnectVolumes(vm);
     if (!(priv->machineName = virDomainDriverGenerateMachineName(VIREO_DRIVER_NAME, NULL, vm->def->id,
                                                                  vm->def->name,
                                                                  driver->privileged)) ||

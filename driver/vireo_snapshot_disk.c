@@ -15,6 +15,7 @@
 #include "vireo_chain.h"
 #include "vireo_handover.h"
 #include "vireo_image.h"
+#include "vireo_overlay.h"
 #include "vireo_snapshot.h"
 #include "vireo_storage.h"
 
@@ -93,7 +94,10 @@ vireoSnapshotPlanDisk(virDomainObj *vm,
         return -1;
     }
 
-    return vireoImageCheckOverlay(disk, work->image, existing);
+    if (vireoImageCheckOverlay(disk, work->image, existing) < 0)
+        return -1;
+    vireoOverlayIntend(vm, disk, work->image, !existing);
+    return 0;
 }
 
 /* The image that a disk has in the monitor, as it will be behind another. */
@@ -248,6 +252,7 @@ vireoSnapshotFinish(virDomainObj *vm,
         else
             vireoChainPush(vm, works[i].disk, g_steal_pointer(&works[i].image));
     }
+    vireoOverlaysForget(vm);
     vireoDomainSaveStatus(vm);
 }
 
@@ -296,8 +301,10 @@ vireoSnapshotTakeDisks(virDomainObj *vm,
     size_t i;
 
     /* The socket of a disk that is taken over is in the domain's directory. */
-    if (ret == 0)
+    if (ret == 0) {
+        vireoDomainSaveStatus(vm);
         ret = vireoDomainLabelDir(vm);
+    }
     for (i = 0; ret == 0 && i < def->ndisks; i++) {
         if (works[i].image)
             ret = vireoSnapshotPrepareDisk(vm, existing, &works[i]);
@@ -305,8 +312,11 @@ vireoSnapshotTakeDisks(virDomainObj *vm,
 
     if (ret == 0 && vireoSnapshotNeedsPause(works, def->ndisks))
         ret = vireoHandoverPause(vm);
-    if (ret == 0 && (ret = vireoSnapshotSwitch(vm, works, def->ndisks)) == 0)
-        vireoSnapshotFinish(vm, works, def->ndisks);
+    if (ret == 0) {
+        vireoOverlaysSwitch(vm);
+        if ((ret = vireoSnapshotSwitch(vm, works, def->ndisks)) == 0)
+            vireoSnapshotFinish(vm, works, def->ndisks);
+    }
     vireoHandoverResume(vm);
 
     for (i = 0; i < def->ndisks; i++) {
@@ -314,8 +324,11 @@ vireoSnapshotTakeDisks(virDomainObj *vm,
             vireoSnapshotUndoDisk(vm, &works[i]);
         vireoSnapshotDiskClear(&works[i]);
     }
-    if (ret < 0)
+    if (ret < 0) {
+        vireoOverlaysForget(vm);
+        vireoDomainSaveStatus(vm);
         vireoStorageStopIfIdle(vm);
+    }
 
     return ret;
 }

@@ -23,6 +23,7 @@
 #include "vireo_blockjob.h"
 #include "vireo_cgroup.h"
 #include "vireo_event.h"
+#include "vireo_handover.h"
 #include "vireo_log.h"
 #include "vireo_process.h"
 #include "vireo_qmp.h"
@@ -59,9 +60,10 @@ vireoStorageServes(const virDomainDiskDef *disk)
 {
     virStorageType type = virStorageSourceGetActualType(disk->src);
 
-    /* What is served has a number, whatever its image has become. */
-    return type != VIR_STORAGE_TYPE_VHOST_USER && type != VIR_STORAGE_TYPE_VOLUME &&
-        (disk->src->id != 0 || vireoStorageNeedsDaemon(disk->src));
+    /* What is served has a number, whatever its image has become, or a pool says of it now. */
+    return type != VIR_STORAGE_TYPE_VHOST_USER &&
+        (disk->src->id != 0 ||
+         (type != VIR_STORAGE_TYPE_VOLUME && vireoStorageNeedsDaemon(disk->src)));
 }
 
 bool
@@ -640,6 +642,9 @@ vireoStorageReconnect(virDomainObj *vm)
     if (virPidFileReadPathIfLocked(pidfile, &priv->storagePid) == 0 && priv->storagePid > 0 &&
         vireoStorageOpenMonitor(vm) == 0)
         return 0;
+    /* Whatever it did last is to be found out from others. */
+    if (vireoHandoverRedo(vm) < 0)
+        return -1;
     if (!vireoStorageIsNeeded(vm->def))
         return 0;
 

@@ -375,6 +375,7 @@ EXTRA_DIST += \
 	tests/system/lib/harness.py \
 	tests/system/lib/images.py \
 	tests/system/lib/monitor.py \
+	tests/system/lib/servers.py \
 	tests/system/test_agent.py \
 	tests/system/test_apparmor.py \
 	tests/system/test_bad_xml.py \
@@ -385,6 +386,7 @@ EXTRA_DIST += \
 	tests/system/test_disk.py \
 	tests/system/test_display.py \
 	tests/system/test_firmware.py \
+	tests/system/test_images.py \
 	tests/system/test_lifecycle.py \
 	tests/system/test_memory.py \
 	tests/system/test_monitor.py \

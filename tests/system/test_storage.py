@@ -2,13 +2,9 @@
 """Disks whose images are not raw: the storage daemon, backing chains, pools, and what may go wrong."""
 
 import base64
-import http.server
 import os
-import re
 import signal
-import ssl
 import subprocess
-import threading
 
 import libvirt
 
@@ -17,6 +13,7 @@ from lib.guest import Lab, device_count, refused
 from lib.harness import check, command, say, test, wait_for
 from lib.images import (MIB, another_daemon, chain, create, guest_sum, guest_write, holds, pattern_sum, qcow2_xml,
                         storage_daemon)
+from lib.servers import https_server
 
 
 @test(limit=240)
@@ -206,49 +203,6 @@ def killed_under_load() -> None:
         check(all(holds(image, last[i // 16], f"{i}M") for i in range(64)), "all of it is there")
         # A daemon that is killed may leave clusters that nothing refers to (status 3).
         check(subprocess.run(["qemu-img", "check", "-q", image], check=False).returncode in (0, 3), "the image is whole")
-
-
-class Ranges(http.server.BaseHTTPRequestHandler):
-    """Parts of one file, over HTTP."""
-
-    file = ""
-
-    def do_HEAD(self) -> None:
-        self.answer(200, b"", os.path.getsize(self.file))
-
-    def do_GET(self) -> None:
-        with open(self.file, "rb") as file:
-            data = file.read()
-        match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        part = data[int(match[1]):int(match[2]) + 1] if match else data
-        self.answer(206 if match else 200, part, len(part))
-
-    def answer(self, status: int, data: bytes, size: int) -> None:
-        self.send_response(status)
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(size))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def https_server(directory: str, file: str) -> http.server.ThreadingHTTPServer:
-    """One that this host trusts, on a port of its own."""
-    key, certificate = f"{directory}/key.pem", f"{directory}/certificate.pem"
-    command("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate)
-    with open("/etc/ssl/certs/ca-certificates.crt", "a", encoding="ascii") as trusted, \
-            open(certificate, encoding="ascii") as own:
-        trusted.write(own.read())
-    Ranges.file = file
-    server = http.server.ThreadingHTTPServer(("localhost", 0), Ranges)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
 
 
 @test(limit=240)

@@ -1,5 +1,6 @@
 /*
- * test-driver-blockdev.c: images as the storage daemon's nodes, and what that says to them
+ * test-driver-blockdev.c: images as the storage daemon's nodes, what that says to them, and images that
+ * disks are about to go on in
  *
  * The images are on servers that are not there: a daemon that has understood what it is told says so.
  *
@@ -9,10 +10,15 @@
 
 #include "vircommand.h"
 #include "virerror.h"
+#include "virfile.h"
+#include "virxml.h"
 
 #include "vireo_blockdev.h"
 #include "vireo_blockdev_network.h"
 #include "vireo_domain.h"
+#include "vireo_overlay.h"
+
+#define VIR_FROM_THIS VIR_FROM_NONE
 
 static vireoDriver driver;
 
@@ -119,6 +125,139 @@ testCookies(void)
     g_assert_cmpstr(cookies, ==, "one=1; two=2");
 }
 
+/* Whether there is a file @name in @dir; makes it first if @make. */
+static bool
+testFile(const char *dir,
+         const char *name,
+         bool make)
+{
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+
+    if (make)
+        g_assert_true(g_file_set_contents(path, "", 0, NULL));
+    return virFileExists(path);
+}
+
+/* A running domain with a raw disk vda and a served one, vdb, whose images are in @dir. */
+static virDomainObj *
+testDomain(const char *dir)
+{
+    g_autofree char *xml = g_strdup_printf("<domain type='kvm'><name>t</name><memory unit='MiB'>64</memory>"
+                                           "<os><type arch='x86_64'>hvm</type><kernel>/k</kernel></os><devices>"
+                                           "<disk type='file'><driver type='raw'/><source file='%s/a'/>"
+                                           "<target dev='vda'/></disk>"
+                                           "<disk type='file'><driver type='qcow2'/><source file='%s/b'/>"
+                                           "<target dev='vdb'/></disk></devices></domain>", dir, dir);
+    virDomainObj *vm = virDomainObjNew(driver.xmlopt);
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    vm->def = virDomainDefParseString(xml, driver.xmlopt, NULL, VIR_DOMAIN_DEF_PARSE_INACTIVE);
+    g_assert_nonnull(vm->def);
+    vm->def->disks[1]->src->id = priv->lastImage = 1;
+    vm->def->disks[1]->src->backingStore = virStorageSourceNew();
+    return vm;
+}
+
+static void
+testIntend(virDomainObj *vm,
+           size_t disk,
+           const char *dir,
+           const char *name,
+           bool made)
+{
+    g_autoptr(virStorageSource) image = virStorageSourceNew();
+
+    image->type = VIR_STORAGE_TYPE_FILE;
+    image->path = g_build_filename(dir, name, NULL);
+    vireoOverlayIntend(vm, vm->def->disks[disk], image, made);
+}
+
+/* The status, as another daemon reads it, of a domain that the first left in the middle of a snapshot. */
+static void
+testSucceed(virDomainObj *vm,
+            virDomainObj *successor)
+{
+    g_auto(virBuffer) buf = VIR_BUFFER_INITIALIZER;
+    g_autoptr(xmlDoc) document = NULL;
+    g_autoptr(xmlXPathContext) context = NULL;
+    g_autofree char *status = NULL;
+
+    virBufferAddLit(&buf, "<status>");
+    vireoOverlaysFormat(&buf, vm->privateData);
+    virBufferAddLit(&buf, "</status>");
+    status = virBufferContentAndReset(&buf);
+    document = virXMLParseStringCtxt(status, "status", &context);
+    g_assert_nonnull(document);
+    g_assert_cmpint(vireoOverlaysParse(context, successor->privateData), ==, 0);
+}
+
+/* New images that did not become the disks' are removed, but for those that were there before. */
+static void
+testOverlaysSettled(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("vireo-overlay-XXXXXX", NULL);
+    virDomainObj *vm = testDomain(dir);
+    virDomainObj *successor = testDomain(dir);
+    vireoDomainObjPrivate *priv = successor->privateData;
+
+    testIntend(vm, 0, dir, "new", true);
+    testIntend(vm, 0, dir, "not yet", true);
+    testIntend(vm, 1, dir, "found", false);
+    testIntend(vm, 1, dir, "b", true);
+    testFile(dir, "new", true);
+    testFile(dir, "found", true);
+    testFile(dir, "b", true);
+
+    testSucceed(vm, successor);
+    g_assert_cmpuint(priv->overlays->len, ==, 4);
+    g_assert_false(priv->overlaysSwitching);
+    vireoOverlaysSettle(successor);
+    g_assert_false(testFile(dir, "new", false));
+    g_assert_true(testFile(dir, "found", false));
+    g_assert_true(testFile(dir, "b", false));
+    g_assert_cmpuint(priv->overlays->len, ==, 0);
+
+    virObjectUnref(vm);
+    virObjectUnref(successor);
+    g_assert_cmpint(virFileDeleteTree(dir), ==, 0);
+}
+
+/* Both daemons have ended after the switch: the disks are in the new images. */
+static void
+testOverlaysAdopted(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("vireo-overlay-XXXXXX", NULL);
+    virDomainObj *vm = testDomain(dir);
+    virDomainObj *successor = testDomain(dir);
+    vireoDomainObjPrivate *priv = vm->privateData;
+    virDomainDef *def = successor->def;
+
+    testIntend(vm, 0, dir, "new & old", true);
+    testIntend(vm, 1, dir, "other", true);
+    testFile(dir, "new & old", true);
+    testFile(dir, "other", true);
+    priv->overlaysSwitching = true;
+
+    testSucceed(vm, successor);
+    priv = successor->privateData;
+    g_assert_true(priv->overlaysSwitching);
+    vireoOverlaysAdopt(successor);
+    g_assert_true(g_str_has_suffix(def->disks[0]->src->path, "/new & old"));
+    g_assert_cmpint(def->disks[0]->src->format, ==, VIR_STORAGE_FILE_QCOW2);
+    g_assert_true(g_str_has_suffix(def->disks[0]->src->backingStore->path, "/a"));
+    g_assert_cmpint(def->disks[0]->src->backingStore->format, ==, VIR_STORAGE_FILE_RAW);
+    g_assert_false(virStorageSourceHasBacking(def->disks[0]->src->backingStore));
+    g_assert_true(g_str_has_suffix(def->disks[1]->src->path, "/other"));
+    g_assert_cmpuint(def->disks[1]->src->backingStore->id, ==, 1);
+    g_assert_cmpuint(priv->lastImage, ==, 4);
+    vireoOverlaysSettle(successor);
+    g_assert_true(testFile(dir, "new & old", false) && testFile(dir, "other", false));
+
+    virObjectUnref(vm);
+    virObjectUnref(successor);
+    g_assert_cmpint(virFileDeleteTree(dir), ==, 0);
+}
+
 static void
 testSilence(void *opaque G_GNUC_UNUSED,
             virErrorPtr error G_GNUC_UNUSED)
@@ -139,6 +278,8 @@ main(int argc, char **argv)
     driver.xmlopt = vireoDomainXMLOptionNew(&driver);
 
     g_test_add_func("/driver-blockdev/cookies", testCookies);
+    g_test_add_func("/driver-blockdev/overlays/settled", testOverlaysSettled);
+    g_test_add_func("/driver-blockdev/overlays/adopted", testOverlaysAdopted);
     for (i = 0; i < G_N_ELEMENTS(testProtocols); i++) {
         g_autofree char *path = g_strdup_printf("/driver-blockdev/understood/%s", testProtocols[i].name);
 
