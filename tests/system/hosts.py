@@ -6,8 +6,8 @@ HOST-COMMAND boots a host and runs main.py there with the arguments that are app
 it stands for a directory of that host's own below RESULTS, which all can write to. HOSTS of them
 run side by side. Which tests a host runs is not settled before: it claims one after the other, by a
 directory that only one of them can make (lib/harness.py). They have one processor each, since more
-would take turns on one thread. A test whose NAME is written 2:NAME needs two all the same; such run last, on a host by
-themselves. @PROCESSORS@ stands for the number. The guests of 0:NAME never run: where this machine has a KVM, whatever
+would take turns on one thread. A test whose NAME is written 2:NAME needs two all the same; such run on a host by
+themselves, in whose place one of the others follows. @PROCESSORS@ stands for the number. The guests of 0:NAME never run: where this machine has a KVM, whatever
 it can do, such are tested on the machine itself (tests/kvm-host/alone), in a fraction of the time.
 
 A running main.py is heard of every few seconds, so a host that falls silent, or ends before its
@@ -74,12 +74,11 @@ class Report:
             print(text, flush=True)
 
 
-class Share(threading.Thread):
+class Share:
     """One host after another that takes its share of the tests."""
 
     def __init__(self, command: "list[str]", results: str, processors: int, names: "list[str]",
                  report: Report) -> None:
-        super().__init__()
         os.makedirs(results, exist_ok=True)
         self.claims = os.path.join(os.path.dirname(results), "claims")
         self.command = [word.replace("@RESULTS@", results).replace("@PROCESSORS@", str(processors))
@@ -128,6 +127,11 @@ class Share(threading.Thread):
                 return
 
 
+def run_in_turn(shares: "list[Share]") -> None:
+    for share in shares:
+        share.run()
+
+
 def on_this_machine(command: "list[str]") -> "Optional[list[str]]":
     """The same as @command, without an emulated host; None where there is no KVM, or the kernel does not let us."""
     if os.geteuid() != 0 or not os.access("/dev/kvm", os.R_OK | os.W_OK) or \
@@ -155,12 +159,14 @@ def main() -> int:
               for number in range(min(count, len(names)))]
     if paused and alone:
         shares.append(Share(alone, f"{results}/machine", 0, paused, report))
-    for share in shares:
-        share.start()
-    for share in shares:
-        share.join()
+    turns = [[share] for share in shares] or [[]]
     if wide:
-        Share(command, f"{results}/host-wide", 2, wide, report).run()
+        turns[0].insert(0, Share(command, f"{results}/host-wide", 2, wide, report))
+    threads = [threading.Thread(target=run_in_turn, args=(turn,)) for turn in turns]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     for name in names + paused + wide:
         report.result("not ok", name, "")
         report.say(f"#   {HOSTS_IN_A_ROW} hosts ended or fell silent before this had a result")
