@@ -286,6 +286,10 @@ vireoDomainReset(virDomainPtr dom,
 
     if (virDomainResetEnsureACL(dom->conn, vm->def) >= 0)
         ret = vireoDomainSteer(vm, "system_reset");
+    /* One that had crashed, and was preserved, can go on from its start. */
+    if (ret == 0 && virDomainObjGetState(vm, NULL) == VIR_DOMAIN_CRASHED)
+        vireoEventSetState(vm, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_CRASHED,
+                           VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
 
     virDomainObjEndAPI(&vm);
     return ret;

@@ -376,12 +376,14 @@ EXTRA_DIST += \
 	tests/system/lib/images.py \
 	tests/system/lib/monitor.py \
 	tests/system/lib/servers.py \
+	tests/system/lib/tiny.py \
 	tests/system/test_agent.py \
 	tests/system/test_apparmor.py \
 	tests/system/test_bad_xml.py \
 	tests/system/test_blockjob.py \
 	tests/system/test_clients.py \
 	tests/system/test_cpu_models.py \
+	tests/system/test_crash.py \
 	tests/system/test_datapath.py \
 	tests/system/test_disk.py \
 	tests/system/test_display.py \
@@ -426,7 +428,7 @@ cli_scripts = \
 	tests/cli/test-vnc-tls \
 	tests/cli/test-watchdog
 TESTS += $(cli_scripts)
-EXTRA_DIST += $(cli_scripts) tests/cli/vireo_cli.py tests/cli/vireo_draw.py tests/cli/vireo_pki.py tests/cli/vireo_rfb.py
+EXTRA_DIST += $(cli_scripts) tests/cli/vireo_cli.py tests/cli/vireo_draw.py tests/cli/vireo_pki.py tests/cli/vireo_rfb.py tests/cli/vireo_watchdog.py
 
 # What tests/run runs of a layer: programs, which are built first, and scripts.
 list-%-tests:

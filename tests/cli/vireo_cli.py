@@ -55,6 +55,23 @@ def kernel(path, code):
     return str(path)
 
 
+def master_boot_record(path, text):
+    """Makes a disk whose boot record writes @text to the first serial port: 16-bit code."""
+    code = b''.join(b'\xba\xf8\x03\xb0%c\xee' % ord(character) for character in text) + HALT
+    sector = code.ljust(510, b'\0') + b'\x55\xaa'
+    pathlib.Path(path).write_bytes(sector.ljust(1 << 20, b'\0'))
+
+
+def until_key(text):
+    """Code that writes @text to the first serial port again and again until a byte comes from there."""
+    writing = say(text)
+    # mov $20000, %ecx; 1: mov $0x3fd, %dx; in %dx, %al; test $1, %al; jnz 2f; loop 1b; jmp (to the
+    # beginning); 2: mov $0xf8, %dl; in %dx, %al
+    waiting = b'\xb9\x20\x4e\0\0' + b'\x66\xba\xfd\x03\xec\xa8\x01\x75\x07\xe2\xf5'
+    back = -(len(writing) + len(waiting) + 5)
+    return writing + waiting + b'\xe9' + struct.pack('<i', back) + b'\xb2\xf8\xec'
+
+
 class Skip(Exception):
     """Raised by a test that cannot run here, with the reason."""
 

@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """CPU models, from libvirt's XML to what the guest's kernel finds."""
 
+import pathlib
+import struct
 import uuid
 import xml.etree.ElementTree as ET
 
 import libvirt
-from lib.guest import Lab, URI, disk_xml, domain_xml
-from lib.harness import check, command, test
+from lib import tiny
+from lib.guest import Lab, URI, disk_xml, domain_xml, refused
+from lib.harness import Skipped, check, command, test, wait_for
+
+FEATURES = 1  # leaves of CPUID
+EXTENDED_FEATURES = 7
+SIZES = 0x80000008
+HYPERVISOR = 0x40000000
+POWER = 0x80000007
+LEAVES = (0, FEATURES, EXTENDED_FEATURES, HYPERVISOR, POWER, SIZES)
 
 NAMED = """<cpu mode='custom' match='exact' check='partial'>
   <model fallback='forbid'>kvm64</model>
@@ -119,3 +129,57 @@ def impossible_models() -> None:
             else:
                 raise AssertionError(f"{named} was accepted")
         check(not [d for d in lab.connection.listAllDomains() if d.name() in lab.names], "no domain is left")
+
+
+def cpuid(lab: Lab, cpu: str, features: str = "") -> "dict[int, tuple[int, int, int, int]]":
+    """{leaf: eax, ebx, ecx, edx} of the processor that a guest with @cpu gets."""
+    path = lab.empty_disk(0)
+    xml = with_cpu(lab, cpu, f"<serial type='file'><source path='{path}'/><target port='1'/></serial>", memory=64,
+                   boot=tiny.boot(lab, tiny.cpuid(*LEAVES)))
+    domain = lab.connection.createXML(xml.replace("<apic/>", "<apic/>" + features))
+    said = wait_for("the guest's CPUID", lambda: data if len(data := pathlib.Path(path).read_bytes()) == 16 * len(LEAVES)
+                    else None)
+    domain.destroy()
+    return {leaf: struct.unpack_from("<4I", said, 16 * index) for index, leaf in enumerate(LEAVES)}  # type: ignore
+
+
+def subset(some: "tuple[int, int, int, int]", more: "tuple[int, int, int, int]", *registers: int) -> bool:
+    return all(some[register] & ~more[register] == 0 for register in registers)
+
+
+@test(paused=True)
+def modes_and_matches() -> None:
+    """maximum, match='minimum' and 'strict', check='none', and details: by what CPUID says to the guest"""
+    with Lab() as lab:
+        host = cpuid(lab, "<cpu mode='host-passthrough' migratable='on'><cache mode='passthrough'/>"
+                          "<maxphysaddr mode='passthrough'/></cpu>")
+        check(host[POWER][3] & 1 << 8 == 0, "no invtsc where migratable='on'")
+        maximum = cpuid(lab, "<cpu mode='maximum'/>")
+        check((maximum[0], maximum[EXTENDED_FEATURES]) == (host[0], host[EXTENDED_FEATURES]), "all that the host has")
+        check(maximum[FEATURES][2:] == host[FEATURES][2:], f"all that the host has: {maximum} {host}")
+
+        exact = cpuid(lab, "<cpu mode='custom' match='exact'><model fallback='forbid'>486</model></cpu>")
+        minimum = cpuid(lab, "<cpu mode='custom' match='minimum'><model fallback='forbid'>486</model></cpu>")
+        check(subset(exact[FEATURES], minimum[FEATURES], 2, 3) and subset(minimum[FEATURES], host[FEATURES], 2, 3),
+              f"at least the model, at most the host: {exact} {minimum} {host}")
+        check(minimum[FEATURES][2] != exact[FEATURES][2], "the host has more than 486, and so has the guest")
+        refused(lambda: cpuid(lab, "<cpu mode='custom' match='strict'><model fallback='forbid'>486</model></cpu>"),
+                "strict", libvirt.VIR_ERR_CPU_INCOMPATIBLE)
+
+        details = cpuid(lab, "<cpu mode='custom'><model fallback='forbid' vendor_id='MadeOfBricks'>486</model>"
+                             "<maxphysaddr mode='emulate' bits='35'/></cpu>")
+        vendor = struct.pack("<3I", *(details[0][register] for register in (1, 3, 2)))
+        check(vendor == b"MadeOfBricks", f"the vendor: {vendor!r}")
+        check(details[SIZES][0] & 0xff == 35 < host[SIZES][0] & 0xff, f"bits of an address: {details[SIZES]}")
+
+        capabilities = ET.fromstring(lab.connection.getDomainCapabilities())
+        models = [item.text for item in capabilities.findall("cpu/mode[@name='custom']/model")
+                  if item.get("usable") == "no"]
+        if not models:
+            raise Skipped("there is no model that this host cannot give")
+        unchecked = "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>{}</model></cpu>"
+        refused(lambda: cpuid(lab, unchecked.format(models[0]).replace("none", "partial")), "CPU",
+                libvirt.VIR_ERR_CPU_INCOMPATIBLE)
+        given = cpuid(lab, unchecked.format(models[0]))
+        check(subset(given[FEATURES], host[FEATURES], 2) and subset(given[EXTENDED_FEATURES], host[EXTENDED_FEATURES], 1),
+              f"what there is of {models[0]}: {given} {host}")

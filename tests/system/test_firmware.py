@@ -8,8 +8,10 @@ import libvirt
 
 from lib.guest import Lab, disk_xml
 from lib.harness import check, test, wait_for
+from lib.tiny import master_boot_record
 from test_tpm import TPM
 
+SEABIOS = "/usr/share/seabios/bios-256k.bin"
 NVRAM = "/var/lib/libvirt/vireo/nvram"
 TYPE = "<type arch='x86_64' machine='q35'>hvm</type>"
 EFI = f"<os firmware='efi'>{TYPE}<boot dev='hd'/></os>"
@@ -82,7 +84,22 @@ def bios_boots_a_disk() -> None:
               "the live XML says what boots")
 
 
-@test()
+@test(paused=True, limit=120)
+def bios_obeys_the_boot_order() -> None:
+    """A BIOS by <loader type='rom'> offers its menu on the serial port, then starts the disk that is to be the first."""
+    with Lab() as lab:
+        for name in ("one", "two"):
+            master_boot_record(f"{lab.directory}/{name}.img", f"\nstarted {name}\n")
+        domain = lab.start(disk_xml(f"{lab.directory}/one.img", "vda", "<boot order='2'/>") +
+                           disk_xml(f"{lab.directory}/two.img", "vdb", "<boot order='1'/>"), memory=64,
+                           boot=f"<os>{TYPE}<loader type='rom'>{SEABIOS}</loader>"
+                                "<bootmenu enable='yes' timeout='4000'/><bios useserial='yes'/></os>")
+        console = lab.console(domain)
+        console.expect("Press ESC for boot menu")
+        check(console.expect("started (one|two)")[1] == "two", "the second disk is the first")
+
+
+@test(paused=True)
 def firmware_files_are_checked() -> None:
     """Missing, empty and odd files are errors that name them, before anything starts."""
     with Lab() as lab:
@@ -105,6 +122,10 @@ def firmware_files_are_checked() -> None:
         refused(lab.define(boot=pflash(file("small.fd", 100), variables)), "pflash0", "has 100 bytes")
         refused(lab.define(boot=pflash(file("large.fd", 17 << 20), variables)), "pflash0", "at most 16 MiB")
         refused(lab.define(boot=pflash(code, file("empty.fd", 0))), "pflash1", "has 0 bytes")
+        hidden = file("hidden.bin", 0x10000)
+        os.chmod(hidden, 0)
+        for boot in (f"<os>{TYPE}<loader type='rom'>{hidden}</loader></os>", pflash(hidden, variables)):
+            refused(lab.define(boot=boot), hidden, "Permission denied")
         refused(lab.define(boot=f"<os>{TYPE}<loader type='rom'>{file('odd.bin', 1000)}</loader></os>"),
                 "odd.bin", "has 1000 bytes")
         other = lab.define(boot=pflash(code, variables, file("template.fd", 0x2000)))
