@@ -356,7 +356,8 @@ EXTRA_DIST += \
 	tests/bench/guests.py \
 	tests/bench/host.py \
 	tests/bench/report.py \
-	tests/bench/results/block-inprocess.txt \
+	tests/bench/results/block-inprocess.txt tests/bench/results/datapath-net.txt \
+	tests/bench/results/datapath-net.notes.txt \
 	tests/bench/results/datapath-block.txt \
 	tests/bench/results/scale.txt \
 	tests/bench/results/startup.txt \
