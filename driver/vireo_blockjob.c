@@ -32,6 +32,10 @@ VIR_LOG_INIT("vireo.vireo_blockjob");
 
 #define VIREO_BLOCKJOB_PREFIX "job-"
 
+/* How often, and at what distance, one looks whether jobs stand still. */
+#define VIREO_BLOCKJOB_TRIES 100
+#define VIREO_BLOCKJOB_WAIT_US (10 * 1000)
+
 void
 vireoBlockJobFree(void *opaque)
 {
@@ -614,4 +618,84 @@ vireoBlockJobReconnect(virDomainObj *vm)
     }
 
     return 0;
+}
+
+/* Sends @command for each job of the domain. Returns how many there were, or -1 with an error reported. */
+static int
+vireoBlockJobsTell(virDomainObj *vm,
+                   const char *command)
+{
+    int n = 0;
+    size_t i;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        g_autofree char *id = NULL;
+        g_autoptr(virJSONValue) args = NULL;
+
+        if (!vireoBlockJobFind(vm, vm->def->disks[i]))
+            continue;
+        id = vireoBlockJobID(vm->def->disks[i]->dst);
+        if (virJSONValueObjectAdd(&args, "s:id", id, NULL) < 0 ||
+            vireoStorageCommand(vm, command, &args, NULL) < 0)
+            return -1;
+        n++;
+    }
+
+    return n;
+}
+
+/* Whether no job of the daemon's is on its way to its end. Returns 1, 0, or -1 with an error reported. */
+static int
+vireoBlockJobsAreHeld(virDomainObj *vm)
+{
+    g_autoptr(virJSONValue) list = NULL;
+    size_t i;
+
+    if (vireoStorageCommand(vm, "query-jobs", NULL, &list) < 0)
+        return -1;
+
+    for (i = 0; virJSONValueIsArray(list) && i < virJSONValueArraySize(list); i++) {
+        const char *status = virJSONValueObjectGetString(virJSONValueArrayGet(list, i), "status");
+
+        if (STRNEQ_NULLABLE(status, "paused") && STRNEQ_NULLABLE(status, "standby"))
+            return 0;
+    }
+
+    return 1;
+}
+
+int
+vireoBlockJobsHold(virDomainObj *vm)
+{
+    size_t tries;
+    int n = vireoBlockJobsTell(vm, "job-pause");
+
+    if (n <= 0)
+        return n;
+
+    for (tries = 0; tries < VIREO_BLOCKJOB_TRIES; tries++) {
+        int held = vireoBlockJobsAreHeld(vm);
+
+        if (held != 0)
+            return held < 0 ? -1 : 0;
+        /* one may have come to its end before it heard of it */
+        if (vireoBlockJobReconnect(vm) < 0)
+            return -1;
+        g_usleep(VIREO_BLOCKJOB_WAIT_US);
+    }
+
+    virReportError(VIR_ERR_OPERATION_TIMEOUT, _("the block jobs of domain '%s' do not stand still"),
+                   vm->def->name);
+    return -1;
+}
+
+void
+vireoBlockJobsRelease(virDomainObj *vm)
+{
+    virErrorPtr saved;
+
+    virErrorPreserveLast(&saved);
+    if (vireoBlockJobsTell(vm, "job-resume") < 0)
+        VIR_WARN("a block job of domain %s does not go on: %s", vm->def->name, virGetLastErrorMessage());
+    virErrorRestore(&saved);
 }

@@ -141,6 +141,17 @@ vireoBlockJobHandleEvent(virDomainObj *vm,
 int
 vireoBlockJobReconnect(virDomainObj *vm);
 
+/**
+ * vireoBlockJobsHold, vireoBlockJobsRelease:
+ *
+ * Have jobs stand still, once those that have ended are dealt with, and go on: QEMU 7.2's daemon does
+ * not survive the question for its nodes while a job ends. Release logs failures.
+ */
+int
+vireoBlockJobsHold(virDomainObj *vm);
+void
+vireoBlockJobsRelease(virDomainObj *vm);
+
 /* In the domain's status. */
 void
 vireoBlockJobsFormat(virBuffer *buf,

@@ -104,8 +104,7 @@ vireoHandoverRedo(virDomainObj *vm);
  * vireoHandoverReconnect:
  *
  * Finds out what passed while nobody watched, and removes what a daemon that was ended in the
- * middle of it has left. Block jobs that have ended are dealt with: QEMU 7.2's daemon does not survive
- * the question for its nodes while one is not.
+ * middle of it has left. Block jobs that have ended are dealt with.
  */
 int
 vireoHandoverReconnect(virDomainObj *vm);

@@ -103,18 +103,31 @@ vireoHandoverFindInserted(const vireoHandoverState *state,
 }
 
 static int
+vireoHandoverAskForNodes(virDomainObj *vm,
+                         virJSONValue **nodes)
+{
+    g_autoptr(virJSONValue) args = NULL;
+    int rc;
+
+    if (virJSONValueObjectAdd(&args, "b:flat", true, NULL) < 0 || vireoBlockJobsHold(vm) < 0)
+        return -1;
+    rc = vireoStorageCommand(vm, "query-named-block-nodes", &args, nodes);
+    vireoBlockJobsRelease(vm);
+
+    return rc;
+}
+
+static int
 vireoHandoverAskStorage(virDomainObj *vm,
                         vireoHandoverState *state)
 {
-    g_autoptr(virJSONValue) args = NULL;
     g_autoptr(virJSONValue) exports = NULL;
     g_autoptr(virJSONValue) nodes = NULL;
     size_t i;
 
-    if (virJSONValueObjectAdd(&args, "b:flat", true, NULL) < 0 ||
-        vireoStorageCommand(vm, "query-block-exports", NULL, &exports) < 0 ||
+    if (vireoStorageCommand(vm, "query-block-exports", NULL, &exports) < 0 ||
         vireoHandoverRead(state->exports, exports, "id", NULL, "node-name") < 0 ||
-        vireoStorageCommand(vm, "query-named-block-nodes", &args, &nodes) < 0 ||
+        vireoHandoverAskForNodes(vm, &nodes) < 0 ||
         vireoHandoverRead(state->files, nodes, "node-name", "image", "filename") < 0)
         return -1;
 
