@@ -163,7 +163,16 @@ vireoBlockJobSendEvent(virDomainObj *vm,
                              virDomainEventBlockJob2NewFromObj(vm, disk->dst, type, status));
 }
 
-/* Known before the storage daemon is, for the events come at once. */
+/* The disk is copied no more. */
+static void
+vireoBlockJobClearMirror(virDomainDiskDef *disk)
+{
+    g_clear_pointer(&disk->mirror, virObjectUnref);
+    disk->mirrorState = VIR_DOMAIN_DISK_MIRROR_STATE_NONE;
+    disk->mirrorJob = VIR_DOMAIN_BLOCK_JOB_TYPE_UNKNOWN;
+}
+
+/* Known, also to the daemon's successor, before the storage daemon is, for the events come at once. */
 static int
 vireoBlockJobStart(virDomainObj *vm,
                    virDomainDiskDef *disk,
@@ -181,18 +190,20 @@ vireoBlockJobStart(virDomainObj *vm,
                               "b:auto-dismiss", false,
                               NULL) < 0) {
         vireoBlockJobFree(job);
+        vireoBlockJobClearMirror(disk);
         return -1;
     }
 
     job->disk = g_strdup(disk->dst);
     g_hash_table_replace(priv->blockJobs, job->disk, job);
-    if (vireoStorageCommand(vm, command, args, NULL) < 0) {
-        g_hash_table_remove(priv->blockJobs, disk->dst);
-        return -1;
-    }
     vireoDomainSaveStatus(vm);
+    if (vireoStorageCommand(vm, command, args, NULL) == 0)
+        return 0;
 
-    return 0;
+    g_hash_table_remove(priv->blockJobs, disk->dst);
+    vireoBlockJobClearMirror(disk);
+    vireoDomainSaveStatus(vm);
+    return -1;
 }
 
 static int
@@ -276,12 +287,7 @@ vireoBlockJobCommit(virDomainObj *vm,
         disk->mirror = virStorageSourceCopy(base, false);
         disk->mirrorJob = VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT;
     }
-    if (vireoBlockJobStart(vm, disk, job, "block-commit", &args) == 0)
-        return 0;
-
-    g_clear_pointer(&disk->mirror, virObjectUnref);
-    disk->mirrorJob = VIR_DOMAIN_BLOCK_JOB_TYPE_UNKNOWN;
-    return -1;
+    return vireoBlockJobStart(vm, disk, job, "block-commit", &args);
 }
 
 int
@@ -322,8 +328,6 @@ vireoBlockJobCopy(virDomainObj *vm,
     if (vireoBlockJobStart(vm, disk, job, "blockdev-mirror", &args) == 0)
         return 0;
 
-    g_clear_pointer(&disk->mirror, virObjectUnref);
-    disk->mirrorJob = VIR_DOMAIN_BLOCK_JOB_TYPE_UNKNOWN;
     vireoChainRemoveImage(vm, target);
     return -1;
 }
@@ -405,9 +409,7 @@ vireoBlockJobFinish(virDomainObj *vm,
     else if (job->type == VIR_DOMAIN_BLOCK_JOB_TYPE_COPY && disk->mirror)
         vireoChainRemoveImage(vm, disk->mirror);
 
-    g_clear_pointer(&disk->mirror, virObjectUnref);
-    disk->mirrorState = VIR_DOMAIN_DISK_MIRROR_STATE_NONE;
-    disk->mirrorJob = VIR_DOMAIN_BLOCK_JOB_TYPE_UNKNOWN;
+    vireoBlockJobClearMirror(disk);
     g_hash_table_remove(priv->blockJobs, disk->dst);
     vireoDomainSaveStatus(vm);
     vireoHandoverReturn(vm, disk);

@@ -10,6 +10,7 @@
 #include "viraccessapicheck.h"
 #include "viralloc.h"
 #include "virerror.h"
+#include "virfile.h"
 #include "virstring.h"
 #include "virtypedparam.h"
 
@@ -18,6 +19,7 @@
 #include "vireo_driver.h"
 #include "vireo_handover.h"
 #include "vireo_image.h"
+#include "vireo_overlay.h"
 #include "vireo_storage.h"
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
@@ -193,6 +195,28 @@ vireoDomainParseCopyParams(virTypedParameterPtr params,
     return 0;
 }
 
+/* A daemon that ends before the job is known leaves the file to its successor to remove. */
+static int
+vireoDomainMakeCopy(virDomainObj *vm,
+                    virDomainDiskDef *disk,
+                    virStorageSource *target)
+{
+    virDomainBlockInfo info = { 0 };
+
+    if (vireoImageGetInfo(vm, disk, &info) < 0)
+        return -1;
+    if (!virFileExists(target->path)) {
+        vireoOverlayIntend(vm, disk, target, true);
+        vireoDomainSaveStatus(vm);
+    }
+    if (vireoImageCreate(target, info.capacity) == 0)
+        return 0;
+
+    vireoOverlaysForget(vm);
+    vireoDomainSaveStatus(vm);
+    return -1;
+}
+
 /* Makes the file of a copy, unless it is there, and starts the job. */
 static int
 vireoDomainCopy(virDomainObj *vm,
@@ -204,8 +228,8 @@ vireoDomainCopy(virDomainObj *vm,
     g_autoptr(virStorageSource) target = source;
     bool shallow = flags & VIR_DOMAIN_BLOCK_COPY_SHALLOW;
     bool existing = flags & VIR_DOMAIN_BLOCK_COPY_REUSE_EXT;
-    virDomainBlockInfo info = { 0 };
     bool isFile;
+    int ret = -1;
 
     if (target->format <= VIR_STORAGE_FILE_NONE)
         target->format = disk->src->format;
@@ -221,18 +245,22 @@ vireoDomainCopy(virDomainObj *vm,
     virObjectUnref(target->backingStore);
     target->backingStore = shallow && virStorageSourceHasBacking(disk->src) ?
         virObjectRef(disk->src->backingStore) : virStorageSourceNew();
-    if (isFile && !existing &&
-        (vireoImageGetInfo(vm, disk, &info) < 0 || vireoImageCreate(target, info.capacity) < 0))
+    if (isFile && !existing && vireoDomainMakeCopy(vm, disk, target) < 0)
         return -1;
 
     if ((vireoStorageServes(disk) || vireoHandoverTake(vm, disk) == 0) &&
         vireoBlockJobCopy(vm, disk, virObjectRef(target), shallow, existing, params->speed,
-                          params->granularity, params->bufSize) == 0)
-        return 0;
-    vireoHandoverReturn(vm, disk);
-    if (isFile && !existing)
-        vireoImageRemove(target);
-    return -1;
+                          params->granularity, params->bufSize) == 0) {
+        ret = 0;
+    } else {
+        vireoHandoverReturn(vm, disk);
+        if (isFile && !existing)
+            vireoImageRemove(target);
+    }
+    vireoOverlaysForget(vm);
+    vireoDomainSaveStatus(vm);
+
+    return ret;
 }
 
 /* The older call says less of the target than XML does. */

@@ -64,6 +64,8 @@ vireoOverlayIsUsed(virDomainObj *vm,
     const virDomainDiskDef *disk = virDomainDiskByTarget(vm->def, overlay->disk);
     const virStorageSource *src;
 
+    if (disk && disk->mirror && STREQ_NULLABLE(disk->mirror->path, overlay->path))
+        return true;
     for (src = disk ? disk->src : NULL; virStorageSourceIsBacking(src); src = src->backingStore) {
         if (STREQ_NULLABLE(src->path, overlay->path))
             return true;
