@@ -17,6 +17,7 @@
 #include "vmm/chardev/chardev.h"
 #include "vmm/vhost/vhost_user_message.h"
 #include "vmm/virtio/vhost_user_device.h"
+#include "vmm/virtio/vhost_user_fs.h"
 #include "vmm/virtio/virtio_pci.h"
 
 #define DISK_SIZE   (1u << 20)
@@ -225,6 +226,58 @@ static void test_no_config(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(back_end_count(fixture->back_end, VHOST_USER_SET_CONFIG), ==, 0);
 }
 
+/*
+ * A file system whose back end goes for good, as virtiofsd does: what was asked of it is not
+ * answered, the driver is told, each time that it tries again, and another device goes on.
+ */
+static void test_file_system_lost(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *path = g_build_filename(fixture->directory, "fs", NULL);
+	g_autofree char *text = g_strdup_printf("socket,id=c1,path=%s", path);
+	g_autoptr(ChardevConfig) config = chardev_config_parse(text, NULL);
+	BackEnd *back_end = back_end_new(path, fixture->disk, DISK_SIZE, FEATURES, PROTOCOL);
+	VirtioDriver disk = fixture->driver;
+	g_autoptr(GError) error = NULL;
+	uint64_t status;
+	Device *device;
+
+	(void)data;
+	fake_machine_set_chardev(fixture->fake, "c1",
+				 chardevs_add(fixture->chardevs, config, &error));
+	g_assert_no_error(error);
+	/* It has its place in the address space for itself. */
+	pci_device_config_write(disk.pci, 4, 0, 2);
+	device = fake_machine_add(fixture->fake, &vhost_user_fs_type.pci.device,
+				  "chardev=c1,tag=shared");
+	virtio_driver_probe(&fixture->driver, fixture->fake, device);
+	/* From where the disk's driver has nothing. */
+	virtio_driver_alloc(&fixture->driver, 4 << 20);
+	virtio_driver_start(&fixture->driver, UINT64_MAX);
+	fake_machine_iterate(fixture->fake);
+	check_write(fixture, 1, 1, 0x31);
+
+	back_end_hold(back_end, true);
+	status = offer_write(fixture, 1, 3, 2, 0x32);
+	back_end_free(back_end);
+	g_assert_true(virtio_driver_wait_needs_reset(&fixture->driver));
+	g_assert_true(virtio_driver_wait_interrupt(&fixture->driver, 0));
+	g_assert_cmpuint(virtio_driver_ram(&fixture->driver, status)[0], ==, 0xff);
+	virtio_driver_start(&fixture->driver, UINT64_MAX);
+	g_assert_true(virtio_driver_wait_needs_reset(&fixture->driver));
+
+	/* Without it the other device is as it was. */
+	fake_machine_remove(fixture->fake, device);
+	fixture->driver = disk;
+	pci_device_config_write(disk.pci, 4, 6, 2);
+	check_write(fixture, 0, 3, 0x33);
+	/* And a new one has a new back end. */
+	back_end = back_end_new(path, fixture->disk, DISK_SIZE, FEATURES, PROTOCOL);
+	device = fake_machine_add(fixture->fake, &vhost_user_fs_type.pci.device,
+				  "chardev=c1,tag=shared");
+	fake_machine_remove(fixture->fake, device);
+	back_end_free(back_end);
+}
+
 static void test_refused(Fixture *fixture, gconstpointer data)
 {
 	static const struct {
@@ -266,6 +319,7 @@ int main(int argc, char **argv)
 		{ "reconnect", test_reconnect, true },
 		{ "lies", test_lies, true },
 		{ "no-config", test_no_config, false },
+		{ "file-system-lost", test_file_system_lost, true },
 		{ "refused", test_refused, false },
 	};
 
