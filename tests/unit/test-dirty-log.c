@@ -344,6 +344,7 @@ static void test_sample(Fixture *fixture, gconstpointer data)
 	(void)data;
 	g_assert_cmpuint(page_sample_count_changed(sample, &n_pages), ==, 0);
 	g_assert_cmpuint(n_pages, ==, (LOW_SIZE + HIGH_SIZE) / PAGE);
+	g_assert_cmpuint(page_sample_size(sample), ==, LOW_SIZE + HIGH_SIZE);
 	fixture->low[5 * PAGE + 17] = 1;
 	fixture->high[HIGH_SIZE - 1] = 1;
 	g_assert_cmpuint(page_sample_count_changed(sample, &n_pages), ==, 2);

@@ -73,15 +73,15 @@ static void measure_by_bitmap(DirtyRate *rate)
 
 static void measure_by_sampling(DirtyRate *rate)
 {
-	const GuestMemory *memory = rate->machine->memory;
-	g_autoptr(PageSample) sample = page_sample_new(memory, (unsigned)rate->sample_pages);
+	g_autoptr(PageSample) sample =
+		page_sample_new(rate->machine->memory, (unsigned)rate->sample_pages);
 	uint64_t n_changed, n_pages;
 
 	wait_for_end(rate);
 	n_changed = page_sample_count_changed(sample, &n_pages);
-	rate->n_bytes = n_pages ? (uint64_t)((double)guest_memory_size(memory) *
-					     (double)n_changed / (double)n_pages)
-				: 0;
+	if (n_pages > 0)
+		rate->n_bytes = (uint64_t)((double)page_sample_size(sample) * (double)n_changed /
+					   (double)n_pages);
 }
 
 static gpointer measure(gpointer data)
@@ -154,6 +154,7 @@ bool dirty_rate_start(DirtyRate *rate, int64_t calc_time, int64_t sample_pages,
 	}
 	rate->mode = mode;
 	rate->status = QAPI_DIRTY_RATE_STATUS_MEASURING;
+	rate->n_bytes = 0;
 	rate->start_time = g_get_monotonic_time() / G_TIME_SPAN_SECOND;
 	rate->calc_time = calc_time;
 	rate->sample_pages = sample_pages;

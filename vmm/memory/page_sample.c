@@ -11,6 +11,7 @@
 #include "vmm/memory/page_sample.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "vmm/base/rcu.h"
@@ -27,6 +28,7 @@ typedef struct SampledPage {
 struct PageSample {
 	const GuestMemory *memory;
 	GArray *pages; /* SampledPage */
+	uint64_t size; /* of what they were chosen from, bytes */
 };
 
 /* Not against who wants two pages to look the same: that guest fools itself. */
@@ -58,6 +60,18 @@ static const GuestMemoryRegion *find_region(const GuestMemory *memory, uint64_t 
 	return NULL;
 }
 
+/*
+ * Whether the page at @offset can be read through the mapping: where huge pages have run out one that
+ * the guest has not used cannot, and would end the process.
+ */
+static bool can_touch(const GuestMemoryRegion *region, uint64_t offset)
+{
+	uint64_t start = offset & ~(region->page_size - 1);
+
+	return region->page_size <= PAGE ||
+	       madvise(region->hva + start, region->page_size, MADV_POPULATE_READ) == 0;
+}
+
 /* Set *@hash to that of the page at @gpa; false where there is none (any more). */
 static bool look_at(const GuestMemory *memory, uint64_t gpa, uint64_t *hash)
 {
@@ -73,8 +87,10 @@ static bool look_at(const GuestMemory *memory, uint64_t gpa, uint64_t *hash)
 		/* Through the mapping a hole in the file would become a page of zeroes. */
 		there = region->shared && region->fd >= 0 &&
 			pread(region->fd, page, PAGE, (off_t)(region->offset + offset)) == PAGE;
-		if (!there)
+		if (!there && can_touch(region, offset))
 			memcpy(page, region->hva + offset, PAGE);
+		else if (!there)
+			memset(page, 0, PAGE);
 		there = true;
 	}
 	rcu_read_unlock();
@@ -90,6 +106,7 @@ static void choose_pages(PageSample *sample, const GuestMemoryRegion *region, un
 	uint64_t n = CLAMP((uint64_t)((double)region->size * per_gib / GIB), 1, MAX(n_pages, 1));
 	uint64_t first = 0;
 
+	sample->size += region->size;
 	for (uint64_t i = 0; i < n && n_pages > 0; i++) {
 		uint64_t next = (uint64_t)((double)n_pages * (double)(i + 1) / (double)n);
 		SampledPage page = { .gpa = region->gpa };
@@ -133,6 +150,11 @@ void page_sample_free(PageSample *sample)
 		return;
 	g_array_unref(sample->pages);
 	g_free(sample);
+}
+
+uint64_t page_sample_size(const PageSample *sample)
+{
+	return sample->size;
 }
 
 uint64_t page_sample_count_changed(const PageSample *sample, uint64_t *n_pages)

@@ -17,12 +17,15 @@ typedef struct PageSample PageSample;
 
 /*
  * Choose @per_gib pages of each GiB of @memory's RAM, at least one of each region, and remember what
- * they have. Reads no page into being that the guest has never used. Any thread; free it with
+ * they have. What the guest has never used stays unused, but for huge pages. Any thread; free it with
  * page_sample_free().
  */
 PageSample *page_sample_new(const GuestMemory *memory, unsigned per_gib);
 void page_sample_free(PageSample *sample);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PageSample, page_sample_free)
+
+/* The RAM that they stand for, bytes: all that there was, memory devices among it. */
+uint64_t page_sample_size(const PageSample *sample);
 
 /*
  * How many of the pages, of those that are still there, are not what they were: sets *@n_pages to
