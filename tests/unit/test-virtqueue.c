@@ -640,6 +640,46 @@ static void test_iov(void)
 	g_assert_cmpuint(n, ==, 0);
 }
 
+/* Whatever is cut out of bytes in whatever pieces, the others stay, in order. */
+static void test_iov_cut(void)
+{
+	static const uint8_t bytes[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8 };
+
+	for (unsigned offset = 0; offset <= 10; offset++) {
+		for (unsigned size = 0; size <= 10; size++) {
+			uint8_t copy[9], expected[9], out[9];
+			struct iovec pieces[5] = {
+				{ copy, 2 }, { copy + 2, 0 }, { copy + 2, 3 }, { copy + 5, 4 }
+			};
+			unsigned head = MIN(offset, 9), tail = MIN(offset + size, 9), n;
+
+			memcpy(copy, bytes, sizeof(copy));
+			memcpy(expected, bytes, head);
+			memcpy(expected + head, bytes + tail, 9 - tail);
+			n = iov_cut(pieces, 4, offset, size);
+			g_assert_cmpuint(n, <=, 5);
+			g_assert_cmpuint(iov_copy_from(pieces, n, 0, out, 9), ==, head + 9 - tail);
+			g_assert_cmpmem(out, head + 9 - tail, expected, head + 9 - tail);
+		}
+	}
+}
+
+static void test_iov_copy(void)
+{
+	uint8_t source[] = { 1, 2, 3, 4, 5, 6, 7, 8 }, target[8] = {};
+	const struct iovec from[] = { { source, 3 }, { source, 0 }, { source + 3, 5 } };
+	const struct iovec to[] = { { target, 1 }, { target + 1, 4 }, { target + 5, 1 } };
+	const struct iovec overlapping = { source + 1, 7 };
+
+	g_assert_cmpuint(iov_copy(to, 3, from, 3, 4), ==, 4);
+	g_assert_cmpmem(target, 8, "\1\2\3\4\0\0\0\0", 8);
+	g_assert_cmpuint(iov_copy(to, 3, from, 3, 99), ==, 6);
+	g_assert_cmpmem(target, 8, "\1\2\3\4\5\6\0\0", 8);
+	g_assert_cmpuint(iov_copy(to, 0, from, 3, 99), ==, 0);
+	g_assert_cmpuint(iov_copy(from, 1, &overlapping, 1, 3), ==, 3);
+	g_assert_cmpmem(source, 4, "\2\3\4\4", 4);
+}
+
 static void add(const char *path, void (*func)(Fixture *, gconstpointer), gconstpointer data)
 {
 	g_autofree char *full = g_strconcat("/virtqueue", path, NULL);
@@ -651,6 +691,8 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/virtqueue/iov", test_iov);
+	g_test_add_func("/virtqueue/iov-cut", test_iov_cut);
+	g_test_add_func("/virtqueue/iov-copy", test_iov_copy);
 	add("/chain", test_chain, NULL);
 	add("/in-order", test_in_order, NULL);
 	add("/wrap", test_wrap, NULL);
