@@ -293,7 +293,9 @@ vireoDevicePropsNetdev(virDomainNetDef *net,
                               vhostfd && strchr(vhostfd, ':') ? "S:vhostfds" : "S:vhostfd", vhostfd,
                               "p:queues", fd || net->driver.virtio.queues < 2 ? 0 :
                               net->driver.virtio.queues,
-                              NULL) < 0)
+                              NULL) < 0 ||
+        (net->tune.sndbuf_specified &&
+         virJSONValueObjectAdd(&props, "U:sndbuf", net->tune.sndbuf, NULL) < 0))
         return NULL;
 
     return g_steal_pointer(&props);

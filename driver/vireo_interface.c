@@ -34,6 +34,12 @@ VIR_LOG_INIT("vireo.vireo_interface");
 #define VIREO_TUN_PATH "/dev/net/tun"
 #define VIREO_VHOST_PATH "/dev/vhost-net"
 
+static const char *
+vireoInterfaceTunPath(const virDomainNetDef *net)
+{
+    return net->backend.tap ? net->backend.tap : VIREO_TUN_PATH;
+}
+
 int
 vireoInterfaceFillBridgeTable(const virDomainNetDef *net)
 {
@@ -66,7 +72,7 @@ vireoInterfaceOpenBridge(virDomainObj *vm,
     }
 
     if (virNetDevTapCreateInBridgePort(bridge, &net->ifname, &net->mac, vm->def->uuid,
-                                       VIREO_TUN_PATH, fds->fds, fds->nfds,
+                                       vireoInterfaceTunPath(net), fds->fds, fds->nfds,
                                        virDomainNetGetActualVirtPortProfile(net),
                                        virDomainNetGetActualVlan(net),
                                        virDomainNetGetActualPortOptionsIsolated(net),
@@ -86,11 +92,11 @@ vireoInterfaceOpenEthernet(virDomainNetDef *net,
     virMacAddr mac;
 
     if (net->managed_tap == VIR_TRISTATE_BOOL_NO) {
-        return virNetDevTapCreate(&net->ifname, VIREO_TUN_PATH, fds->fds, fds->nfds,
+        return virNetDevTapCreate(&net->ifname, vireoInterfaceTunPath(net), fds->fds, fds->nfds,
                                   flags | VIR_NETDEV_TAP_CREATE_ALLOW_EXISTING);
     }
 
-    if (virNetDevTapCreate(&net->ifname, VIREO_TUN_PATH, fds->fds, fds->nfds, flags) < 0)
+    if (virNetDevTapCreate(&net->ifname, vireoInterfaceTunPath(net), fds->fds, fds->nfds, flags) < 0)
         return -1;
 
     /* The host's end must not have the guest's address. */
@@ -154,6 +160,7 @@ static int
 vireoInterfaceOpenVhost(virDomainNetDef *net,
                         vireoInterfaceFDs *fds)
 {
+    const char *path = net->backend.vhost ? net->backend.vhost : VIREO_VHOST_PATH;
     size_t i;
 
     if (net->driver.virtio.name == VIR_DOMAIN_NET_DRIVER_TYPE_QEMU)
@@ -161,12 +168,12 @@ vireoInterfaceOpenVhost(virDomainNetDef *net,
 
     fds->vhostFDs = g_new0(int, fds->nfds);
     for (i = 0; i < fds->nfds; i++) {
-        int fd = open(VIREO_VHOST_PATH, O_RDWR | O_CLOEXEC);
+        int fd = open(path, O_RDWR | O_CLOEXEC);
 
         if (fd < 0 && net->driver.virtio.name == VIR_DOMAIN_NET_DRIVER_TYPE_VHOST) {
             virReportSystemError(errno,
                                  _("interface '%s' asks for vhost, and '%s' cannot be opened"),
-                                 net->info.alias, VIREO_VHOST_PATH);
+                                 net->info.alias, path);
             return -1;
         }
         if (fd < 0) {
@@ -192,6 +199,11 @@ vireoInterfaceOpenTap(virDomainObj *vm,
     if (!priv->driver->privileged && type != VIR_DOMAIN_NET_TYPE_ETHERNET) {
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s",
                        _("a bridge needs the system daemon; <interface type='user'> does not"));
+        return -1;
+    }
+    if (!priv->driver->privileged && (net->backend.tap || net->backend.vhost)) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED, "%s",
+                       _("<backend tap> and <backend vhost> are the system daemon's"));
         return -1;
     }
     /* What a network's interfaces are is known only now. */
@@ -312,7 +324,7 @@ vireoInterfaceStart(virDomainObj *vm,
     case VIR_DOMAIN_NET_TYPE_ETHERNET:
     case VIR_DOMAIN_NET_TYPE_DIRECT:
         ret = vireoInterfaceOpenTap(vm, net, type, fds);
-        virDomainAuditNetDevice(vm->def, net, VIREO_TUN_PATH, ret == 0);
+        virDomainAuditNetDevice(vm->def, net, vireoInterfaceTunPath(net), ret == 0);
         break;
     default:
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED,

@@ -242,8 +242,11 @@ vireoValidateNet(const virDomainNetDef *net,
     const vireoValidateRefusal refusals[] = {
         { net->script || net->downscript, "interface <script>" },
         { net->domain_name != NULL, "<backenddomain>" },
-        { net->tune.sndbuf_specified, "interface <tune><sndbuf>" },
-        { net->backend.tap || net->backend.vhost, "interface <backend tap> and <backend vhost>" },
+        { (net->tune.sndbuf_specified || net->backend.tap || net->backend.vhost) &&
+          (net->type == VIR_DOMAIN_NET_TYPE_USER || net->type == VIR_DOMAIN_NET_TYPE_VHOSTUSER),
+          "<sndbuf>, <backend tap> or <backend vhost> of an interface that is no tap" },
+        { net->backend.tap && net->type == VIR_DOMAIN_NET_TYPE_DIRECT,
+          "<backend tap> of a macvtap" },
         { net->teaming != NULL, "<teaming>" },
         { net->ifname_guest != NULL, "<guest dev>" },
         { net->trustGuestRxFilters == VIR_TRISTATE_BOOL_YES &&

@@ -241,6 +241,10 @@ static const testRefusal testRefusals[] = {
       "<driver queues='2'/></interface>", "of an interface of type 'user'" },
     { "net-queues", "", "", "<interface type='ethernet'><model type='virtio'/><driver queues='257'/>"
       "</interface>", "queues" },
+    { "net-sndbuf", "", "", "<interface type='user'><model type='virtio'/><tune><sndbuf>1</sndbuf></tune>"
+      "</interface>", "no tap" },
+    { "net-backend", "", "", "<interface type='direct'><source dev='e'/><backend tap='/dev/net/tun'/>"
+      "<model type='virtio'/></interface>", "<backend tap> of a macvtap" },
     { "net-rss", "", "", "<interface type='ethernet'><model type='virtio'/><driver queues='2' rss='on'/>"
       "</interface>", "rss='on'> without" },
     { "net-rss-vhost", "", "", "<interface type='ethernet'><model type='virtio'/>"

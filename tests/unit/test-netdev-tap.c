@@ -32,6 +32,8 @@
 static bool in_own_network;
 static unsigned offloads_lacking;  /* TUN_F_ bits that the kernel is not to know */
 static unsigned offloads_of_a_tap; /* as last set */
+static int limit_of_a_tap;	   /* of bytes to send, likewise */
+static unsigned n_header_sizes;	   /* that were set, one for each queue */
 
 /* In place of the C library's: a kernel that knows less than this one. */
 int ioctl(int fd, unsigned long request, ...)
@@ -50,6 +52,10 @@ int ioctl(int fd, unsigned long request, ...)
 	result = syscall(SYS_ioctl, fd, request, argument);
 	if (request == TUNSETOFFLOAD && result == 0)
 		offloads_of_a_tap = argument;
+	if (request == TUNSETVNETHDRSZ && result == 0)
+		n_header_sizes++;
+	if (request == TUNSETSNDBUF && result == 0)
+		limit_of_a_tap = *(const int *)argument;
 	return result;
 }
 
@@ -272,6 +278,7 @@ static void test_tap_queues(Fixture *fixture, gconstpointer data)
 
 	if (!can_tap())
 		return;
+	n_header_sizes = 0;
 	if (data) {
 		int fds[3];
 
@@ -285,6 +292,8 @@ static void test_tap_queues(Fixture *fixture, gconstpointer data)
 	g_assert_no_error(error);
 	attach(fixture);
 	g_assert_cmpuint(netdev_n_queues(fixture->netdev), ==, 3);
+	/* Queues of a macvtap have nothing of it in common. */
+	g_assert_cmpuint(n_header_sizes, ==, 3);
 	host = host_side("vireo5");
 
 	/* One is used at first. */
@@ -403,6 +412,21 @@ static void test_tap_without_vhost(Fixture *fixture, gconstpointer data)
 	exchange(fixture, "vireo9");
 }
 
+static void test_tap_limit(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	int limit = GPOINTER_TO_INT(data);
+
+	if (!can_tap())
+		return;
+	limit_of_a_tap = 0;
+	add(fixture, &error, "tap,id=n,ifname=vireo9,sndbuf=%d", limit);
+	g_assert_no_error(error);
+	g_assert_cmpint(limit_of_a_tap, ==, limit ? limit : G_MAXINT);
+	attach(fixture);
+	exchange(fixture, "vireo9");
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -416,6 +440,8 @@ int main(int argc, char **argv)
 	ADD_TEST("tap/mixed", NULL, test_tap_mixed);
 	ADD_TEST("tap/gone", NULL, test_tap_gone);
 	ADD_TEST("tap/without-vhost", NULL, test_tap_without_vhost);
+	ADD_TEST("tap/limit", GINT_TO_POINTER(65536), test_tap_limit);
+	ADD_TEST("tap/no-limit", GINT_TO_POINTER(0), test_tap_limit);
 	ADD_TEST("tap/offloads", NULL, test_tap_offloads);
 	ADD_TEST("tap/no-uso", GUINT_TO_POINTER(OFFLOAD_USO), test_tap_offloads);
 	ADD_TEST("tap/no-ufo", GUINT_TO_POINTER(OFFLOAD_USO | TUN_F_UFO), test_tap_offloads);

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/if_tun.h>
 #include <linux/vhost.h>
 #include <net/if.h>
@@ -170,8 +171,8 @@ static bool check_script(const char *key, const char *value, GError **error)
 static bool check_vhost(const QapiNetdevTapOptions *options, GError **error)
 {
 	bool on = options->has_vhost && options->vhost;
-	const char *alone = options->vhostfd		 ? "vhostfd"
-			    : options->vhostfds		 ? "vhostfds"
+	const char *alone = options->vhostfd				     ? "vhostfd"
+			    : options->vhostfds				     ? "vhostfds"
 			    : options->has_vhostforce && options->vhostforce ? "vhostforce"
 									     : NULL;
 
@@ -254,6 +255,30 @@ static bool tap_get_vhost(const Netdev *netdev, unsigned number, NetdevVhost *vh
 	return queue->vhost_fd >= 0;
 }
 
+/* A tap has one of each for all its queues, a macvtap one for each of them. */
+static bool set_of_queues(NetTap *tap, unsigned long request, int *value, const char *what,
+			  GError **error)
+{
+	for (unsigned i = 0; i < tap->netdev.n_queues; i++) {
+		if (ioctl(tap->queues[i].fd, request, value) < 0)
+			return error_fail_errno(error, errno, "cannot set %s of tap '%s'", what,
+						tap->name);
+	}
+	return true;
+}
+
+/* What was sent and not taken yet counts. */
+static bool limit_sending(NetTap *tap, const QapiNetdevTapOptions *options, GError **error)
+{
+	int limit = INT_MAX;
+
+	if (!options->has_sndbuf)
+		return true;
+	if (options->sndbuf > 0 && options->sndbuf < INT_MAX)
+		limit = (int)options->sndbuf;
+	return set_of_queues(tap, TUNSETSNDBUF, &limit, "'sndbuf'", error);
+}
+
 static bool tap_open(Netdev *netdev, const QapiNetdev *options, GError **error)
 {
 	NetTap *tap = (NetTap *)netdev;
@@ -267,14 +292,13 @@ static bool tap_open(Netdev *netdev, const QapiNetdev *options, GError **error)
 	if (!!own->fd + !!own->fds + !!own->ifname != 1)
 		return error_fail(error, "a tap needs one of 'ifname', 'fd' and 'fds'");
 	opened = own->ifname ? tap_open_named(tap, own, error) : tap_take_fds(tap, own, error);
-	if (!opened || !tap_find_vhost(tap, own, error))
+	if (!opened || !limit_sending(tap, own, error) || !tap_find_vhost(tap, own, error))
 		return false;
 	if (!tap->has_header)
 		return true;
 
-	if (ioctl(tap->queues[0].fd, TUNSETVNETHDRSZ, &header_size) < 0)
-		return error_fail_errno(error, errno, "cannot set the header size of tap '%s'",
-					tap->name);
+	if (!set_of_queues(tap, TUNSETVNETHDRSZ, &header_size, "the header size", error))
+		return false;
 	tap->offloads =
 		NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_TSO4 | NET_OFFLOAD_TSO6 | NET_OFFLOAD_TSO_ECN;
 	if (apply_offloads(tap, NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_UFO) == 0)
