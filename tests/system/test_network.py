@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Network cards: libvirt's networks, passt, and cards that come and go."""
 
+import contextlib
 import pathlib
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from typing import Iterator
 
 import libvirt
 
 from lib.console import Console
-from lib.guest import NETWORK_HOST, Lab, device_count, monitor_pid, network_xml, passt_xml
+from lib.guest import NETWORK, NETWORK_HOST, Lab, device_count, disk_xml, monitor_pid, network_xml, passt_xml, vhost_threads, virsh
 from lib.harness import check, command, test, wait_for
 
 OUTSIDE = "192.0.2.3"  # lives in a network name space of its own; see tests/system/inside
@@ -25,6 +27,28 @@ def address(console: Console, card: str = "eth0") -> str:
         return match[1] if match else ""
 
     return str(wait_for(f"an address on {card}", find, 40, 1))
+
+
+@contextlib.contextmanager
+def bridge(name: str, host: str) -> Iterator[None]:
+    """A bridge of the host, with an address of the host on it."""
+    command("ip", "link", "add", name, "type", "bridge")
+    try:
+        command("ip", "address", "add", host, "dev", name)
+        command("ip", "link", "set", name, "up")
+        yield
+    finally:
+        command("ip", "link", "delete", name)
+
+
+@contextlib.contextmanager
+def no_kernel_vhost() -> Iterator[None]:
+    """As on a host whose kernel passes no frames on."""
+    away = pathlib.Path("/dev/vhost-net").rename("/dev/vhost-net-away")
+    try:
+        yield
+    finally:
+        away.rename("/dev/vhost-net")
 
 
 @test(limit=120)
@@ -70,11 +94,15 @@ def passt() -> None:
             ["ip", "netns", "exec", "outside", sys.executable, "-m", "http.server", "-d", directory, "8000"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            domain, console = lab.boot(passt_xml())
+            forward = "<portForward proto='tcp'><range start='2222' to='80'/></portForward></interface>"
+            domain, console = lab.boot(passt_xml().replace("</interface>", forward))
             address(console)
             console.shell(f"ping -A -c 3 -W 5 {OUTSIDE}")
             console.shell(f"wget -q -O /tmp/data http://{OUTSIDE}:8000/data", 60)
             check(console.shell("wc -c </tmp/data") == "1048576", "the file came over whole")
+            console.shell("cd /tmp && httpd -p 80")
+            check(len(subprocess.run(["busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:2222/data"], check=True,
+                                     stdout=subprocess.PIPE, timeout=60).stdout) == 1048576, "and back by a port of the host")
             check(subprocess.run(["pgrep", "passt"], check=False, stdout=subprocess.DEVNULL).returncode == 0, "passt runs")
             domain.destroy()
             wait_for("passt ended with its domain",
@@ -98,6 +126,35 @@ def attach_and_detach() -> None:
         domain.detachDevice(xml)
         wait_for("the card left the XML", lambda: device_count(domain, "interface") == 0, 30)
         wait_for("the card left the guest", lambda: "eth0" not in console.shell("ls /sys/class/net"), 20)
+        with bridge("vbr0", "198.51.100.1/24"):
+            cards_of_the_host(domain, console)
+
+
+def cards_of_the_host(domain: "libvirt.virDomain", console: Console) -> None:
+    """At a bridge of the host, with the kernel's vhost; and a tap of its own where there is no vhost."""
+    pid = monitor_pid(domain)
+    domain.attachDevice("<interface type='bridge'><mac address='52:54:00:aa:bb:07'/><source bridge='vbr0'/>"
+                        "<model type='virtio'/></interface>")
+    wait_for("the card in the guest", lambda: "eth0" in console.shell("ls /sys/class/net"), 20)
+    check(vhost_threads(pid) == 1, "the kernel passes its frames on")
+    console.shell("ip address add 198.51.100.2/24 dev eth0; ip link set eth0 up")
+    console.shell("ping -A -s 1000 -c 5 -W 5 198.51.100.1")
+    seen = dict(line.split() for line in (line.split(" ", 1)[1] for line in virsh(
+        "domifstat", domain.name(), tap_of(domain)).splitlines()))
+    check(int(seen["rx_bytes"]) >= 5000 and int(seen["tx_bytes"]) >= 5000, f"what vhost passes on is counted: {seen}")
+    statistics = dict(line.strip().split("=", 1) for line in virsh("domstats", "--interface", domain.name()).splitlines()
+                      if "=" in line)
+    check(int(statistics["net.0.rx.bytes"]) >= 5000 and int(statistics["net.0.tx.pkts"]) >= 5,
+          f"and so by domstats: {statistics}")
+    with no_kernel_vhost():
+        domain.attachDevice("<interface type='ethernet'><mac address='52:54:00:aa:bb:08'/><target dev='mytap0'/>"
+                            "<model type='virtio'/></interface>")
+    wait_for("the other card", lambda: "eth1" in console.shell("ls /sys/class/net"), 20)
+    check(vhost_threads(pid) == 1, "not by the kernel")
+    command("ip", "address", "add", "198.51.101.1/24", "dev", "mytap0")
+    console.shell("ip address add 198.51.101.2/24 dev eth1; ip link set eth1 up")
+    console.shell("ping -A -c 3 -W 5 198.51.101.1")
+    command("busybox", "ping", "-c", "2", "-W", "5", "198.51.101.2")
 
 
 @test(limit=150)
@@ -105,7 +162,8 @@ def multiqueue() -> None:
     """Several queues, from the start and attached; the guest uses one for each of its processors."""
     queues = "<driver queues='4' rx_queue_size='512'/></interface>"
     with Lab() as lab:
-        domain, console = lab.boot(network_xml("52:54:00:aa:bb:03").replace("</interface>", queues), vcpus=2)
+        domain, console = lab.boot(disk_xml(lab.root_disk()) + network_xml("52:54:00:aa:bb:03").replace(
+            "</interface>", queues), root=True, vcpus=2)
         device = re.search(r"<target dev='(vnet\d+)'", domain.XMLDesc())
         check(device is not None, "the live XML names the tap")
         check(len(list(pathlib.Path(f"/sys/class/net/{device[1]}/queues").glob("rx-*"))) >= 2, "the tap has several queues")
@@ -113,9 +171,33 @@ def multiqueue() -> None:
         address(console)
         console.shell(f"ping -A -c 3 -W 5 {NETWORK_HOST}")
         console.shell("ip link set eth0 down; ip link set eth0 up")
-        domain.attachDevice(network_xml("52:54:00:aa:bb:04").replace("</interface>", queues))
+        hashes = ("<driver name='qemu' queues='4' rss='on' rss_hash_report='on'><host tso6='off'/></driver>"
+                  "</interface>")
+        domain.attachDevice(network_xml("52:54:00:aa:bb:04").replace("</interface>", hashes))
         wait_for("the card in the guest", lambda: "eth1" in console.shell("ls /sys/class/net"), 20)
         check(console.shell("ls -d /sys/class/net/eth1/queues/rx-* | wc -l") == "2", "and of the attached one")
+        console.shell("ip link set eth0 down; ip link set eth1 up; udhcpc -n -q -t 10 -i eth1 -s /etc/udhcpc.sh", 60)
+        queues_by_hashes(console)
+
+
+def queues_by_hashes(console: Console) -> None:
+    """The guest chooses into which queues frames come, and sees them there."""
+    features = console.shell("cat /sys/class/net/eth1/device/features")
+    check(features[57] == "1" and features[60] == "1", f"the guest uses hashes: {features}")
+    check(features[11] == "1" and features[12] == "0", "and segmentation as the XML has it")
+
+    def received() -> "list[int]":
+        return [int(count) for count in re.findall(r"rx_queue_[01]_packets: (\d+)", console.shell("ethtool -S eth1"))]
+
+    for queue in (1, 0):
+        console.shell(f"ethtool -X eth1 start {queue} equal 1")
+        check(set(re.findall(r"^ *\d+: +(.*)", console.shell("ethtool -x eth1"), re.M)) == {
+            " ".join([f"    {queue}"] * 8).strip()}, "the table")
+        before = received()
+        console.shell(f"ping -A -c 30 -W 5 {NETWORK_HOST}")
+        after = received()
+        check(after[queue] - before[queue] >= 30 and after[1 - queue] - before[1 - queue] < 20,
+              f"frames came into queue {queue}: {before}, {after}")
 
 
 @test(limit=120)
@@ -186,6 +268,34 @@ def limits_filter_and_mtu() -> None:
         check(not answers() and not answers(), "what is not of the card's address stays out")
         take_address(mac)
         wait_for("the network to answer", answers, 20)
+
+        def update(what: str, fails: bool = False) -> str:
+            with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
+                file.write(what)
+                file.flush()
+                return virsh("update-device", domain.name(), file.name, "--live", fails=fails)
+
+        slower = network_xml(mac).replace("</interface>", "<bandwidth><inbound average='2000'/></bandwidth>"
+                                          "<mtu size='1400'/></interface>")
+        update(slower)
+        check("rate 16Mbit" in command("tc", "class", "show", "dev", tap), "another limit to what goes in")
+        check("ingress" not in command("tc", "qdisc", "show", "dev", tap), "and none out")
+        check(tap not in command("ebtables", "-t", "nat", "-L"), "the filter is gone")
+        take_address("52:54:00:aa:bb:77")
+        wait_for("what it kept out to come in", answers, 20)
+        take_address(mac)
+        check("<mtu size='1300'/>" in update(slower.replace("1400", "1300"), fails=True), "the MTU is the guest's for good")
+        with bridge("vbr1", "198.51.100.1/24"):
+            update(slower.replace("type='network'", "type='bridge'").replace(f"network='{NETWORK}'", "bridge='vbr1'"))
+            check("vbr1" in command("ip", "link", "show", tap), "the tap is at the other bridge")
+            console.shell("ip address add 198.51.100.2/24 dev eth0; ping -A -c 3 -W 5 198.51.100.1")
+            check("<source bridge='vbr1'/>" in domain.XMLDesc(), "the live XML says so")
+            update(network_xml(mac).replace("</interface>", (
+                "<filterref filter='no-mac-spoofing'/><mtu size='1400'/><link state='down'/></interface>")))
+        check(console.shell("cat /sys/class/net/eth0/carrier") == "0", "the link is down")
+        virsh("domif-setlink", domain.name(), tap, "up")
+        wait_for("the network to answer again", answers, 20)
+        check(tap in command("ebtables", "-t", "nat", "-L"), "the filter is back")
         domain.destroy()
         check(tap not in command("ebtables", "-t", "nat", "-L"), "the filter went with the domain")
 

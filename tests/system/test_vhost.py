@@ -16,7 +16,7 @@ from typing import Any, Iterator
 import libvirt
 
 from lib.console import Console
-from lib.guest import NETWORK_HOST, Lab, device_count, disk_xml, monitor_pid, network_xml
+from lib.guest import NETWORK_HOST, Lab, device_count, disk_xml, monitor_pid, network_xml, vhost_threads
 from lib.harness import check, command, say, test, wait_for
 from test_network import address
 
@@ -148,12 +148,6 @@ def what_cannot_be() -> None:
                 check(what in str(error), f"the error names {what}: {error}")
             else:
                 raise AssertionError("it started")
-
-
-def vhost_threads(pid: int) -> int:
-    """How many threads of the kernel serve queues of a process."""
-    names = (path.read_text().strip() for path in pathlib.Path("/proc").glob("[0-9]*/comm"))
-    return sum(name == f"vhost-{pid}" for name in names)
 
 
 @test(limit=180)

@@ -207,6 +207,12 @@ def monitor_pid(domain: libvirt.virDomain) -> int:
     raise AssertionError(f"{domain.name()} has no process")
 
 
+def vhost_threads(pid: int) -> int:
+    """How many threads of the kernel serve queues of a process."""
+    names = (path.read_text().strip() for path in pathlib.Path("/proc").glob("[0-9]*/comm"))
+    return sum(name == f"vhost-{pid}" for name in names)
+
+
 def refused(action: Callable[[], object], mention: str, code: Optional[int] = None) -> None:
     """Checks that libvirt refuses, with an error that mentions something."""
     try:
