@@ -418,6 +418,7 @@ cli_scripts = \
 	tests/cli/test-cpu-hotplug \
 	tests/cli/test-media \
 	tests/cli/test-descriptors \
+	tests/cli/test-dirty-rate \
 	tests/cli/test-display \
 	tests/cli/test-firmware \
 	tests/cli/test-internal-error \

@@ -1,9 +1,9 @@
 /*
  * write_watch.h: which pages of a piece of memory are written, as the kernel sees it
  *
- * The memory is mapped twice: one mapping is the test's, the other is watched. The kernel tells which
- * pages were written through the latter, by the program or for it by a system call or io_uring,
- * whatever they hold.
+ * The memory is mapped twice: one mapping is the test's, the other is watched. The kernel tells
+ * which pages were written through the latter, by the program or for it by a system call or
+ * io_uring, whatever they hold.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 typedef struct WriteWatch {
-	uint64_t size;	  /* bytes */
-	int fd;		  /* of the memory, a memfd */
-	uint8_t *plain;	  /* where nobody watches */
+	uint64_t size;	/* bytes */
+	int fd;		/* of the memory, a memfd */
+	uint8_t *plain; /* where nobody watches */
 	uint8_t *watched;
 	int userfault_fd, pagemap_fd;
 } WriteWatch;

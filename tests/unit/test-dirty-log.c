@@ -262,7 +262,9 @@ static void test_shared(Fixture *fixture, gconstpointer data)
 
 static void test_growth(Fixture *fixture, gconstpointer data)
 {
-	GuestMemoryRegion region = { .gpa = 1000 * PAGE, .size = PAGE, .fd = -1, .hva = fixture->rom };
+	GuestMemoryRegion region = {
+		.gpa = 1000 * PAGE, .size = PAGE, .fd = -1, .hva = fixture->rom
+	};
 	g_autoptr(GError) error = NULL;
 	DirtyTracker *tracker = track(fixture);
 
@@ -322,8 +324,8 @@ static void test_threads(Fixture *fixture, gconstpointer data)
 		bitmap[0] = 0;
 		dirty_tracker_take(tracker, bitmap);
 		for (unsigned i = 0; i < G_N_ELEMENTS(markers); i++) {
-			uint32_t *page = (uint32_t *)(void *)(fixture->low +
-							      (size_t)markers[i].page * PAGE);
+			uint32_t *page =
+				(uint32_t *)(void *)(fixture->low + (size_t)markers[i].page * PAGE);
 
 			if (bitmap[0] & (UINT64_C(1) << markers[i].page))
 				copies[i] = __atomic_load_n(page, __ATOMIC_RELAXED);

@@ -3,8 +3,8 @@
  *
  * Who reads a dirty log wants the pages that it found protected again before reading them, but not
  * the whole slot at a time while vCPUs wait for KVM's lock: where KVM can, a log is read first and
- * cleared then in pieces (KVM API §4.117). It can also start with all pages dirty and none protected,
- * so that starting takes no time.
+ * cleared then in pieces (KVM API §4.117). It can also start with all pages dirty and none
+ * protected, so that starting takes no time.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -102,8 +102,8 @@ void kvm_set_dirty_log_mode(Kvm *kvm, int offered)
 
 	if (offered <= 0)
 		return;
-	enable.args[0] = (uint64_t)offered & (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
-					      KVM_DIRTY_LOG_INITIALLY_SET);
+	enable.args[0] = (uint64_t)offered &
+			 (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET);
 	kvm->manual_clear = kvm_ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &enable) == 0;
 }
 

@@ -27,7 +27,7 @@ struct DirtyRate {
 	int64_t sample_pages;
 	int64_t result; /* MiB/s, once measured */
 
-	GThread *thread; /* NULL: nothing is under way */
+	GThread *thread;   /* NULL: nothing is under way */
 	GSource *finished; /* attached by the thread when it is through */
 	DirtyTracker *tracker;
 

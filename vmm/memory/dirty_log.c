@@ -56,8 +56,8 @@ static void set_bits(const DirtyBitmap *bitmap, uint64_t gpa, uint64_t size)
 	uint64_t first = gpa >> DIRTY_PAGE_SHIFT, last = (gpa + (size - 1)) >> DIRTY_PAGE_SHIFT;
 
 	/*
-	 * Full barrier: what was written is out before a bit that is set already is taken for ours. Who
-	 * clears it later than we look reads the page after that.
+	 * Full barrier: what was written is out before a bit that is set already is taken for ours.
+	 * Who clears it later than we look reads the page after that.
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (size_t i = first / WORD_BITS; i <= last / WORD_BITS && i < bitmap->n_words; i++) {
@@ -317,7 +317,8 @@ static void harvest_bitmap(const DirtyLog *log, const GuestMemoryRegion *region)
 }
 
 /* Count, and add to @bitmap unless NULL, what @tracker has of @region, and clear it; lock held. */
-static uint64_t take_region(DirtyTracker *tracker, const GuestMemoryRegion *region, uint64_t *bitmap)
+static uint64_t take_region(DirtyTracker *tracker, const GuestMemoryRegion *region,
+			    uint64_t *bitmap)
 {
 	uint64_t first = first_page(region), last = last_page(region), n = 0;
 

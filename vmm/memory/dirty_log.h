@@ -42,9 +42,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DirtyTracker, dirty_tracker_free)
 size_t dirty_tracker_words(const DirtyTracker *tracker);
 
 /*
- * Take the pages of RAM that were written since the last call: returns how many, and sets their bits
- * in @bitmap, of dirty_tracker_words() (NULL: only the number is wanted). Any thread, one at a time
- * for each tracker; takes as long as KVM needs to go through the guest's page tables.
+ * Take the pages of RAM that were written since the last call: returns how many, and sets their
+ * bits in @bitmap, of dirty_tracker_words() (NULL: only the number is wanted). Any thread, one at a
+ * time for each tracker; takes as long as KVM needs to go through the guest's page tables.
  */
 uint64_t dirty_tracker_take(DirtyTracker *tracker, uint64_t *bitmap);
 
@@ -74,8 +74,8 @@ typedef struct DirtySource {
 	bool (*start)(void *opaque, GError **error);
 	void (*stop)(void *opaque);
 	/*
-	 * Set in @bitmap, of a bit for each page of @region (zeroed by the caller, rounded up to words),
-	 * what was written since the last call. False: that cannot be told. Any thread.
+	 * Set in @bitmap, of a bit for each page of @region (zeroed by the caller, rounded up to
+	 * words), what was written since the last call. False: that cannot be told. Any thread.
 	 */
 	bool (*fetch)(void *opaque, const GuestMemoryRegion *region, uint64_t *bitmap);
 } DirtySource;

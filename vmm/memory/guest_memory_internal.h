@@ -26,12 +26,12 @@ typedef struct DirtyLog {
 	GSList *trackers;    /* DirtyTracker */
 	const DirtySource *source;
 	void *source_opaque;
-	uint64_t limit; /* guest-physical, bytes */
+	uint64_t limit;	 /* guest-physical, bytes */
 	const char *gap; /* atomic; NULL: none */
 } DirtyLog;
 
 struct GuestMemory {
-	GuestMemoryHead head; /* first */
+	GuestMemoryHead head;	 /* first */
 	GuestMemoryTable *table; /* under RCU */
 	GSList *listeners;	 /* GuestMemoryListener, borrowed; main thread */
 	DirtyLog dirty;

@@ -61,8 +61,8 @@ static const GuestMemoryRegion *find_region(const GuestMemory *memory, uint64_t 
 }
 
 /*
- * Whether the page at @offset can be read through the mapping: where huge pages have run out one that
- * the guest has not used cannot, and would end the process.
+ * Whether the page at @offset can be read through the mapping: where huge pages have run out one
+ * that the guest has not used cannot, and would end the process.
  */
 static bool can_touch(const GuestMemoryRegion *region, uint64_t offset)
 {
@@ -111,7 +111,8 @@ static void choose_pages(PageSample *sample, const GuestMemoryRegion *region, un
 		uint64_t next = (uint64_t)((double)n_pages * (double)(i + 1) / (double)n);
 		SampledPage page = { .gpa = region->gpa };
 
-		page.gpa += PAGE * (first + (uint64_t)(g_rand_double(random) * (double)(next - first)));
+		page.gpa +=
+			PAGE * (first + (uint64_t)(g_rand_double(random) * (double)(next - first)));
 		if (next > first)
 			g_array_append_val(sample->pages, page);
 		first = next;

@@ -16,9 +16,9 @@
 typedef struct PageSample PageSample;
 
 /*
- * Choose @per_gib pages of each GiB of @memory's RAM, at least one of each region, and remember what
- * they have. What the guest has never used stays unused, but for huge pages. Any thread; free it with
- * page_sample_free().
+ * Choose @per_gib pages of each GiB of @memory's RAM, at least one of each region, and remember
+ * what they have. What the guest has never used stays unused, but for huge pages. Any thread; free
+ * it with page_sample_free().
  */
 PageSample *page_sample_new(const GuestMemory *memory, unsigned per_gib);
 void page_sample_free(PageSample *sample);
