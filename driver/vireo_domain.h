@@ -60,6 +60,8 @@ struct _vireoDomainObjPrivate {
     unsigned int tpmFlags;
     /* * The next power-off is a reboot that was asked for. */
     bool rebooting;
+    /* How often the monitor has said that the guest goes on */
+    unsigned int resumes;
     /* virDomainPausedReason of whoever is about to pause the guest */
     int pausedReason;
 

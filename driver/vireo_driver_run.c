@@ -329,6 +329,23 @@ vireoDomainSuspend(virDomainPtr dom)
     return ret;
 }
 
+/* Has the guest go on. It may have stopped again, for an error, by the time that this returns. */
+static int
+vireoDomainGoOn(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    unsigned int resumes = priv->resumes;
+
+    if (vireoQmpSimple(vm, "cont") < 0)
+        return -1;
+    /* What the monitor said before it answered may have been dealt with, and what came after that. */
+    if (priv->resumes == resumes)
+        vireoEventSetState(vm, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_UNPAUSED,
+                           VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
+
+    return 0;
+}
+
 int
 vireoDomainResume(virDomainPtr dom)
 {
@@ -348,9 +365,8 @@ vireoDomainResume(virDomainPtr dom)
         virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("domain is already running"));
     } else if (state != VIR_DOMAIN_PAUSED) {
         virReportError(VIR_ERR_OPERATION_INVALID, "%s", _("domain is not paused"));
-    } else if ((ret = vireoQmpSimple(vm, "cont")) == 0) {
-        vireoEventSetState(vm, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_UNPAUSED,
-                           VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
+    } else {
+        ret = vireoDomainGoOn(vm);
     }
     virDomainObjEndJob(vm);
 

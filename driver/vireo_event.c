@@ -177,11 +177,12 @@ vireoEventResume(virDomainObj *vm,
     vireoDomainObjPrivate *priv = vm->privateData;
     int reason;
 
+    priv->resumes++;
+    priv->pausedReason = VIR_DOMAIN_PAUSED_UNKNOWN;
     if (virDomainObjGetState(vm, &reason) == VIR_DOMAIN_RUNNING)
         return;
 
     priv->panicked = false;
-    priv->pausedReason = VIR_DOMAIN_PAUSED_UNKNOWN;
     vireoEventSetState(vm, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_UNPAUSED,
                        VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
 }
