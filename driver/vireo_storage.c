@@ -6,6 +6,7 @@
 
 #include <config.h>
 
+#include <fcntl.h>
 #include <sys/param.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -686,18 +687,21 @@ vireoStorageGetInfo(virDomainObj *vm,
                     virDomainDiskDef *disk,
                     virDomainBlockInfo *info)
 {
-    g_autofree char *path = g_strdup(disk->src->path);
-    bool local = virStorageSourceIsLocalStorage(disk->src);
+    g_autofree char *path = virStorageSourceIsLocalStorage(disk->src) ? g_strdup(disk->src->path) : NULL;
+    VIR_AUTOCLOSE fd = -1;
     struct stat sb;
+    off_t end;
 
     if (vireoStorageGetCapacity(vm, disk, &info->capacity) < 0)
         return -1;
 
     info->allocation = info->physical = 0;
-    if (local && stat(path, &sb) == 0) {
-        info->allocation = (unsigned long long)sb.st_blocks * DEV_BSIZE;
-        info->physical = S_ISREG(sb.st_mode) ? (unsigned long long)sb.st_size : info->allocation;
-    }
+    if (!path || (fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0 || fstat(fd, &sb) < 0 ||
+        (end = lseek(fd, 0, SEEK_END)) < 0)
+        return 0;
+    info->physical = end;
+    /* A block device has all of it. */
+    info->allocation = S_ISREG(sb.st_mode) ? (unsigned long long)sb.st_blocks * DEV_BSIZE : info->physical;
 
     return 0;
 }
