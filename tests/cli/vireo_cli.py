@@ -184,6 +184,7 @@ class Vireo:
         self.process = subprocess.Popen([VIREO, *self.arguments], cwd=directory, stdin=stdin,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         pass_fds=pass_fds, preexec_fn=preexec_fn)
+        self.unread = b''
         Vireo.running.append(self.process)
 
     @classmethod
@@ -208,11 +209,11 @@ class Vireo:
     def output(self):
         """Waits for the end; (stdout, stderr)."""
         out, err = self.process.communicate(timeout=LIMIT)
-        return out.decode(errors='replace'), err.decode(errors='replace')
+        return (self.unread + out).decode(errors='replace'), err.decode(errors='replace')
 
     def wait_output(self, text):
-        """Reads stdout up to and with @text, at most LIMIT seconds."""
-        seen = b''
+        """Reads stdout up to and with @text, at most LIMIT seconds, and leaves the rest."""
+        seen = self.unread
         end = time.monotonic() + LIMIT
         while text.encode() not in seen:
             ready, _, _ = select.select([self.process.stdout], [], [], end - time.monotonic())
@@ -220,7 +221,9 @@ class Vireo:
             if not data:
                 raise AssertionError(f"'{text}' did not come; got {seen}")
             seen += data
-        return seen.decode(errors='replace')
+        length = seen.index(text.encode()) + len(text)
+        self.unread = seen[length:]
+        return seen[:length].decode(errors='replace')
 
     def end(self, status=0):
         """Waits for the end and checks the exit status; returns stderr."""
