@@ -346,17 +346,6 @@ static void fill_config(BackEnd *back_end, VhostUserMessage *message)
 	memcpy(message->config.data, &config, MIN(message->config.size, sizeof(config)));
 }
 
-static int make_inflight(VhostUserInflight *inflight)
-{
-	int fd = memfd_create("inflight", MFD_CLOEXEC);
-
-	g_assert_cmpuint(inflight->n_queues, <=, BACK_END_QUEUES);
-	inflight->size = inflight->n_queues * inflight_bytes(inflight->queue_size);
-	inflight->offset = 0;
-	g_assert_no_errno(ftruncate(fd, (off_t)inflight->size));
-	return fd;
-}
-
 static void forget_inflight(BackEnd *back_end)
 {
 	for (unsigned i = 0; i < BACK_END_QUEUES; i++)
@@ -413,7 +402,8 @@ static bool answer_request(BackEnd *back_end, VhostUserMessage *message, int *fd
 		message->state.value = back_end->rings[index].base;
 		return true;
 	case VHOST_USER_GET_INFLIGHT_FD:
-		*fd = make_inflight(&message->inflight);
+		g_assert_cmpuint(message->inflight.n_queues, <=, BACK_END_QUEUES);
+		*fd = inflight_new(&message->inflight);
 		return true;
 	default:
 		return false;

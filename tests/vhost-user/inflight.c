@@ -7,6 +7,9 @@
 
 #include "tests/vhost-user/inflight.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #define ALIGNMENT 64u
 
 size_t inflight_bytes(unsigned n_descriptors)
@@ -14,6 +17,16 @@ size_t inflight_bytes(unsigned n_descriptors)
 	size_t bytes = sizeof(InflightRecord) + n_descriptors * sizeof(InflightDescriptor);
 
 	return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+int inflight_new(VhostUserInflight *wire)
+{
+	int fd = memfd_create("inflight", MFD_CLOEXEC);
+
+	wire->size = wire->n_queues * inflight_bytes(wire->queue_size);
+	wire->offset = 0;
+	g_assert_no_errno(ftruncate(fd, (off_t)wire->size));
+	return fd;
 }
 
 void inflight_begin(InflightRecord *record, uint16_t head)

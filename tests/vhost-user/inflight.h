@@ -10,6 +10,8 @@
 #include <glib.h>
 #include <stdint.h>
 
+#include "vmm/vhost/vhost_user_message.h"
+
 typedef struct InflightDescriptor {
 	uint8_t inflight;
 	uint8_t padding[5];
@@ -29,6 +31,9 @@ typedef struct InflightRecord {
 
 /* Bytes that the record of a queue of @n_descriptors takes. */
 size_t inflight_bytes(unsigned n_descriptors);
+
+/* A new record as @wire asks for it, whose size is set: a file, to be closed. */
+int inflight_new(VhostUserInflight *wire);
 
 /* The chain at @head was taken from the ring. */
 void inflight_begin(InflightRecord *record, uint16_t head);
