@@ -15,6 +15,7 @@ import libvirt
 from lib.console import Console
 from lib.guest import NETWORK, NETWORK_HOST, Lab, device_count, disk_xml, monitor_pid, network_xml, passt_xml, vhost_threads, virsh
 from lib.harness import check, command, test, wait_for
+from test_memory import dirty_rate
 
 OUTSIDE = "192.0.2.3"  # lives in a network name space of its own; see tests/system/inside
 
@@ -322,6 +323,11 @@ def the_host_side_goes() -> None:
         pid = monitor_pid(domain)
         address(console, "eth2")
         address(console, "eth3")
+        address(console, "eth1")
+        # The kernel is given the dirty log, and gives it back, while it has frames to deliver.
+        console.shell(f"ping -A -q -I eth1 -w 5 {NETWORK_HOST} >/tmp/pings 2>&1 & true")
+        dirty_rate(domain, "dirty-bitmap")
+        wait_for("the pings", lambda: " 0% packet loss" in console.shell("cat /tmp/pings"), 20)
         console.shell("ip link set eth0 up; ip link set eth1 up; ip address add 198.51.100.1/24 dev eth0; "
                       "ip address add 198.51.101.1/24 dev eth1")
         for number in range(2):
