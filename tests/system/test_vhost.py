@@ -18,6 +18,7 @@ import libvirt
 from lib.console import Console
 from lib.guest import NETWORK_HOST, Lab, device_count, disk_xml, monitor_pid, network_xml, vhost_threads
 from lib.harness import check, command, say, test, wait_for
+from test_memory import dirty_rate
 from test_network import address
 
 SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
@@ -220,8 +221,19 @@ def directory_of_the_host() -> None:
         domain.attachDevice(xml)
         wait_for("it is back", lambda: console.shell("mount -t virtiofs shared /mnt/shared", status=None) == "", 20, 1)
         check(console.shell("cat /mnt/shared/from-host") == "hello", "the host's file again")
+        dirty_rate(domain, "dirty-bitmap")      # virtiofsd is given the log, and gives it back
+        console.shell("echo on >/mnt/shared/served-on; sync")
+        check(pathlib.Path(directory, "served-on").read_text(encoding="ascii") == "on\n", "and serves on")
+        command("pkill", "-KILL", "-f", f"source={directory}")
+        wait_for("virtiofsd ended", lambda: not running(), 10)
+        log = pathlib.Path("/var/log/libvirt/vireo", f"{domain.name()}.log")
+        wait_for("the log tells", lambda: "the back end is gone" in log.read_text(), 10)
+        # Nobody can take over its open files: what the guest asks now waits, or fails, and all else goes on.
+        console.shell("(ls /mnt/shared/new >/dev/null 2>&1; cat /mnt/shared/from-guest >/dev/null 2>&1 && "
+                      "touch /tmp/answered) & sleep 2; test ! -e /tmp/answered")
+        console.shell("dd if=/dev/vda of=/dev/null bs=64k count=16 iflag=direct")
+        check(domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING, "the guest lives, but for its directory")
         domain.destroy()
-        wait_for("virtiofsd ended with the domain", lambda: not running(), 10)
 
 
 def connect_guest(address: "int | str", port: int) -> socket.socket:
