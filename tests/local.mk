@@ -363,6 +363,7 @@ EXTRA_DIST += \
 	tests/bench/results/startup.txt \
 	tests/clients/desktop.py \
 	tests/clients/main.py \
+	tests/clients/test_virt_install.py \
 	tests/clients/test_virt_manager.py \
 	tests/kvm-host/guest-init \
 	tests/kvm-host/guest-rc \

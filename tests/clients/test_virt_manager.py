@@ -84,7 +84,8 @@ def check_graphs(window: Widget, shell: Console) -> None:
                 f" ping -s 8000 {NETWORK_HOST} >/dev/null 2>&1 & ping=$!")
     wait_for("a busy disk in the graph", lambda: min(rates(window, "read", "write")) > 50, 40, 1)
     wait_for("a busy network in the graph", lambda: min(rates(window, "in", "out")) > 1, 40, 1)
-    check(window.look_for(" MiB of ", "label") is not None, "memory, too")
+    used = window.find(" MiB of 320 MiB", "label")
+    wait_for("what the guest uses of its memory", lambda: int(used.name().split()[0]) > 0, 30, 1)
     screenshot("2-graphs")
     shell.shell("kill $busy $ping")
     window.find("Console", "radio button").click()
@@ -128,7 +129,11 @@ def network_is_active() -> bool:
 
 def create_by_wizard(app: Application, name: str, disk: str, customize: bool = False) -> None:
     active = network_is_active()
-    app.find("New", "push button", 60).click()
+    manager = app.find("Virtual Machine Manager", "frame", 60)
+    # Who pressed before there was one has been seen to get neither a window nor a connection.
+    wait_for("a connection", lambda: (manager.look_for("QEMU/KVM", "cell") or manager.look_for("vireo", "cell")) and
+             not manager.look_for("onnect", "cell"), 60, 1)
+    app.find("New", "push button").click()
     wizard = app.find("New VM", "frame")
     wizard.find("Import existing disk image", "radio button").click()
     wizard.find("Forward", "push button").click()
