@@ -20,8 +20,13 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <string.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "vmm/base/fd.h"
@@ -412,6 +417,81 @@ static void test_tap_without_vhost(Fixture *fixture, gconstpointer data)
 	exchange(fixture, "vireo9");
 }
 
+static bool run(const char *command)
+{
+	g_auto(GStrv) arguments = g_strsplit(command, " ", 0);
+	gint status;
+
+	return g_spawn_sync(NULL, arguments, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL,
+			    NULL, NULL, NULL, NULL, &status, NULL) &&
+	       status == 0;
+}
+
+/* A node of macvtap @name in @directory, which becomes one of a mount name space's own. */
+static char *make_node(const char *name, const char *directory)
+{
+	g_autofree char *file =
+		g_strdup_printf("%s/class/net/%s/tap%u/dev", directory, name, if_nametoindex(name));
+	g_autofree char *text = NULL;
+	char *node = g_strconcat(directory, "-node", NULL);
+	unsigned major, minor;
+
+	g_assert_cmpint(unshare(CLONE_NEWNS), ==, 0);
+	g_assert_cmpint(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), ==, 0);
+	g_assert_cmpint(mount("sysfs", directory, "sysfs", 0, NULL), ==, 0);
+	g_assert_true(g_file_get_contents(file, &text, NULL, NULL));
+	g_assert_cmpint(sscanf(text, "%u:%u", &major, &minor), ==, 2);
+	g_assert_cmpint(mknod(node, S_IFCHR | 0600, makedev(major, minor)), ==, 0);
+	g_assert_cmpint(umount(directory), ==, 0);
+	return node;
+}
+
+/* Unlike a tap's, its queues have headers each of their own. */
+static void test_macvtap_queues(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *directory = g_dir_make_tmp("vireo-XXXXXX", NULL), *node = NULL;
+	struct ifreq request = {
+		.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE,
+		.ifr_name = "vireomv",
+	};
+	const struct timeval patience = { .tv_sec = 20 };
+	g_autoptr(GError) error = NULL;
+	UseQueues call = { .n = 2 };
+	autofd int host = -1;
+	uint8_t frame[60];
+	int fds[2];
+
+	(void)data;
+	if (!can_tap() || !run("ip link add vireov0 type veth peer name vireov1") ||
+	    !run("ip link add link vireov0 name vireomv type macvtap mode bridge") ||
+	    !run("ip link set vireov0 up") || !run("ip link set vireomv up")) {
+		g_test_skip("this kernel has no macvtap");
+		rmdir(directory);
+		return;
+	}
+	node = make_node("vireomv", directory);
+	for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
+		fds[i] = open(node, O_RDWR | O_CLOEXEC);
+		g_assert_cmpint(fds[i], >=, 0);
+		g_assert_cmpint(ioctl(fds[i], TUNSETIFF, &request), ==, 0);
+	}
+	unlink(node);
+	rmdir(directory);
+	add(fixture, &error, "tap,id=n,fds=%d:%d", fds[0], fds[1]);
+	g_assert_no_error(error);
+	attach(fixture);
+	call.netdev = fixture->netdev;
+	io_loop_run_sync(fixture->loop, use_queues_on_loop, &call);
+	host = host_side("vireov1");
+	g_assert_cmpint(setsockopt(host, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), ==,
+			0);
+	for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
+		make_frame(frame, 0x60 + i);
+		g_assert_cmpint(card_send_from(fixture, i, frame, sizeof(frame)), ==, 0);
+		host_expect(host, frame);
+	}
+}
+
 static void test_tap_limit(Fixture *fixture, gconstpointer data)
 {
 	g_autoptr(GError) error = NULL;
@@ -438,6 +518,7 @@ int main(int argc, char **argv)
 	ADD_TEST("tap/queues-by-name", NULL, test_tap_queues);
 	ADD_TEST("tap/queues-by-descriptors", GUINT_TO_POINTER(1), test_tap_queues);
 	ADD_TEST("tap/mixed", NULL, test_tap_mixed);
+	ADD_TEST("tap/macvtap-queues", NULL, test_macvtap_queues);
 	ADD_TEST("tap/gone", NULL, test_tap_gone);
 	ADD_TEST("tap/without-vhost", NULL, test_tap_without_vhost);
 	ADD_TEST("tap/limit", GINT_TO_POINTER(65536), test_tap_limit);
