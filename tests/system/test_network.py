@@ -211,7 +211,9 @@ def direct() -> None:
             for device in ("parent0", "parent1"):
                 command("ip", "link", "set", device, "up")
             domain, console = lab.boot("<interface type='direct' trustGuestRxFilters='yes'><mac address='52:54:00:aa:bb:05'/>"
-                                       "<source dev='parent0' mode='bridge'/><model type='virtio'/></interface>")
+                                       "<source dev='parent0' mode='bridge'/><model type='virtio'/>"
+                                       "<driver name='vhost' queues='2'/></interface>", vcpus=2)
+            check(vhost_threads(monitor_pid(domain)) == 2, "the kernel has a thread for each pair of queues")
             device = re.search(r"<target dev='(macvtap\d+)'", domain.XMLDesc())
             check(device is not None, "the live XML names the macvtap")
             console.shell("killall udhcpc; ip address add 198.51.100.2/24 dev eth0")
