@@ -32,9 +32,13 @@ class Daemon:
         say(f"killed {self.program}")
 
     def start(self) -> None:
-        log = open(f"/var/log/{self.program}.log", "ab")
-        subprocess.Popen([self.program, "-d", "-p", self.pid_file], stdin=subprocess.DEVNULL, stdout=log,
-                         stderr=log).wait(30)
+        def started() -> bool:
+            with open(f"/var/log/{self.program}.log", "ab") as log:
+                return subprocess.run([self.program, "-d", "-p", self.pid_file], stdin=subprocess.DEVNULL, stdout=log,
+                                      stderr=log, timeout=30, check=False).returncode == 0
+
+        # One that was killed may hold its locks a little longer than it can be seen to run.
+        wait_for(f"{self.program} to start", started, 10)
         say(f"started {self.program}")
 
     def restart(self, host_rebooted: bool = False) -> None:
