@@ -12,9 +12,12 @@
 #include "qapi-events.h"
 #include "vmm/base/error.h"
 
-const char *const block_error_policy_names[] = { "auto", "report", "ignore", "stop", "enospc", NULL };
+const char *const block_error_policy_names[] = {
+	"auto", "report", "ignore", "stop", "enospc", NULL
+};
 
-static QapiBlockErrorAction error_action(const BlockErrorPolicies *policies, bool is_read, int error)
+static QapiBlockErrorAction error_action(const BlockErrorPolicies *policies, bool is_read,
+					 int error)
 {
 	BlockErrorPolicy policy = is_read ? policies->read : policies->write;
 

@@ -27,8 +27,8 @@ typedef struct BlockErrorPolicies {
 } BlockErrorPolicies;
 
 /*
- * @operation of @node has failed with @error (positive errno): tells @events of it, and what is to be
- * done as @policies say. To stop is the caller's. Any thread.
+ * @operation of @node has failed with @error (positive errno): tells @events of it, and what is to
+ * be done as @policies say. To stop is the caller's. Any thread.
  */
 QapiBlockErrorAction block_error_happened(const BlockErrorPolicies *policies, const BlockNode *node,
 					  BlockOperation operation, int error,

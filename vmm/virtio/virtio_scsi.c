@@ -112,7 +112,7 @@ static void bus_tell(ScsiBus *bus, const ScsiDisk *disk, ScsiNews news)
 		return;
 	put_lun(post.event.lun, disk);
 	post.event.event = GUINT32_TO_LE(is_change ? EVENT_PARAM_CHANGE : EVENT_TRANSPORT_RESET);
-	post.event.reason = GUINT32_TO_LE(is_change ? REASON_CAPACITY_CHANGE
+	post.event.reason = GUINT32_TO_LE(is_change		    ? REASON_CAPACITY_CHANGE
 					  : news == SCSI_NEWS_ADDED ? RESET_RESCAN
 								    : RESET_REMOVED);
 	io_loop_run_sync(bus->loop, event_on_loop, &post);
@@ -277,8 +277,8 @@ static bool scsi_setup(VirtioDevice *device, GError **error)
 	if (scsi->num_queues == QUEUES_AUTO)
 		scsi->num_queues =
 			(uint16_t)CLAMP(virtio_device_services(device)->n_cpus, 1, QUEUES_MAX);
-	if (!virtio_device_add_queues(device, VIRTIO_SCSI_REQUESTS + scsi->num_queues, scsi->queue_size,
-				      error))
+	if (!virtio_device_add_queues(device, VIRTIO_SCSI_REQUESTS + scsi->num_queues,
+				      scsi->queue_size, error))
 		return false;
 	device->offered |= VIRTIO_FEATURE(F_HOTPLUG) | VIRTIO_FEATURE(F_CHANGE);
 	scsi->requests = lazy_memory_new(requests_size(scsi));
@@ -305,7 +305,8 @@ static bool scsi_loaded(void *object, GError **error)
 {
 	const VirtioScsi *scsi = object;
 
-	return (scsi->cdb_size <= VIRTIO_SCSI_CDB_MAX && scsi->sense_size <= VIRTIO_SCSI_SENSE_MAX) ||
+	return (scsi->cdb_size <= VIRTIO_SCSI_CDB_MAX &&
+		scsi->sense_size <= VIRTIO_SCSI_SENSE_MAX) ||
 	       error_fail(error, "%s has CDBs or sense data of impossible size",
 			  scsi->virtio.pci.device.path);
 }

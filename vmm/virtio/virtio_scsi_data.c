@@ -21,8 +21,8 @@
 #include "vmm/scsi/scsi_layout.h"
 #include "vmm/virtio/virtio_scsi_internal.h"
 
-#define REQUEST_FIXED	   19u /* bytes before the CDB: LUN, tag, attributes */
-#define RESPONSE_FIXED	   12u /* bytes before the sense data */
+#define REQUEST_FIXED  19u /* bytes before the CDB: LUN, tag, attributes */
+#define RESPONSE_FIXED 12u /* bytes before the sense data */
 /* §5.6.6.1 */
 enum {
 	RESPONSE_OK = 0,
@@ -40,9 +40,9 @@ enum {
 	TMF_I_T_NEXUS_RESET = 4,
 	TMF_LOGICAL_UNIT_RESET = 5,
 };
-#define TMF_SIZE	  24u
-#define AN_SIZE		  16u
-#define AN_RESPONSE_SIZE  5u
+#define TMF_SIZE	 24u
+#define AN_SIZE		 16u
+#define AN_RESPONSE_SIZE 5u
 
 /* False where it is none that there could be. */
 static bool get_lun(const uint8_t lun[8], unsigned *target, unsigned *number)
@@ -208,8 +208,8 @@ static void start_transfer(ScsiRequest *request, struct iovec *iov, unsigned n_i
 }
 
 /* Carry out @cdb, whose data for the unit is in @out and from it goes to @in. */
-static void execute(ScsiRequest *request, const uint8_t lun[8], const uint8_t *cdb, struct iovec *out,
-		    unsigned n_out, struct iovec *in, unsigned n_in)
+static void execute(ScsiRequest *request, const uint8_t lun[8], const uint8_t *cdb,
+		    struct iovec *out, unsigned n_out, struct iovec *in, unsigned n_in)
 {
 	VirtioScsi *scsi = request->scsi;
 	ScsiOutcome *outcome = &scsi->outcome;
@@ -231,10 +231,10 @@ static void execute(ScsiRequest *request, const uint8_t lun[8], const uint8_t *c
 		return;
 	}
 	if (request->disk)
-		scsi_disk_execute(request->disk, cdb, parameters,
-				  (unsigned)iov_copy_from(out, n_out, 0, parameters,
-							  sizeof(parameters)),
-				  outcome);
+		scsi_disk_execute(
+			request->disk, cdb, parameters,
+			(unsigned)iov_copy_from(out, n_out, 0, parameters, sizeof(parameters)),
+			outcome);
 	else
 		scsi_bus_execute_without_unit(&scsi->bus, target, cdb, outcome);
 	if (outcome->on_medium) {

@@ -27,9 +27,9 @@ struct ScsiRequest {
 	VirtioScsi *scsi;
 	VirtioQueue *queue;
 	VirtqueueElement *element;
-	ScsiDisk *disk;		    /* while it is busy with it */
-	struct iovec response_one;  /* where the response goes, if it is in one piece */
-	struct iovec *response;	    /* &response_one, or allocated */
+	ScsiDisk *disk;		   /* while it is busy with it */
+	struct iovec response_one; /* where the response goes, if it is in one piece */
+	struct iovec *response;	   /* &response_one, or allocated */
 	unsigned n_response;
 	uint64_t data_size; /* bytes of either direction that the driver has room for */
 	ScsiFunction function;
