@@ -6,6 +6,9 @@
 
 #include <config.h>
 
+#include <glib/gstdio.h>
+#include <unistd.h>
+
 #include "domain_audit.h"
 #include "domain_cgroup.h"
 #include "domain_driver.h"
@@ -282,21 +285,110 @@ vireoCgroupRemoveIOThread(virDomainObj *vm,
     virResetLastError();
 }
 
+/* Finds the cgroup of the domain's own threads that run no vCPU; @own: if that is not the domain's. */
+static virCgroup *
+vireoCgroupForHelpers(virDomainObj *vm,
+                      virCgroup **own)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    if (!vireoCgroupNeedsThreads(vm->def))
+        return priv->cgroup;
+    if (virCgroupNewThread(priv->cgroup, VIR_CGROUP_THREAD_EMULATOR, 0, true, own) < 0)
+        return NULL;
+
+    return *own;
+}
+
+/* The directory of the child @name of @cgroup, or NULL: there are hierarchies by controller (v1),
+ * in which a child would be limited by itself. */
+static char *
+vireoCgroupChildPath(virCgroup *cgroup,
+                     const char *name)
+{
+    g_autofree char *path = NULL;
+    g_autofree char *controllers = NULL;
+    int i;
+
+    for (i = 0; i < VIR_CGROUP_CONTROLLER_LAST && !virCgroupHasController(cgroup, i); i++);
+    if (i == VIR_CGROUP_CONTROLLER_LAST)
+        return NULL;
+    if (virCgroupPathOfController(cgroup, i, "", &path) < 0) {
+        virResetLastError();
+        return NULL;
+    }
+    controllers = g_build_filename(path, "cgroup.controllers", NULL);
+
+    return virFileExists(controllers) ? g_build_filename(path, name, NULL) : NULL;
+}
+
+static int
+vireoCgroupWrite(const char *dir,
+                 const char *file,
+                 const char *text)
+{
+    g_autofree char *path = g_build_filename(dir, file, NULL);
+
+    if (virFileWriteStr(path, text, 0) == 0)
+        return 0;
+
+    virReportSystemError(errno, _("cannot write '%s' to '%s'"), text, path);
+    return -1;
+}
+
 int
 vireoCgroupAddHelper(virDomainObj *vm,
+                     const char *name,
                      pid_t pid)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    g_autoptr(virCgroup) cgroup = NULL;
+    g_autoptr(virCgroup) own = NULL;
+    virCgroup *cgroup;
+    g_autofree char *path = NULL;
+    g_autofree char *number = g_strdup_printf("%lld", (long long)pid);
 
     if (!priv->cgroup)
         return 0;
-    if (!vireoCgroupNeedsThreads(vm->def))
-        return virCgroupAddProcess(priv->cgroup, pid);
-
-    if (virCgroupNewThread(priv->cgroup, VIR_CGROUP_THREAD_EMULATOR, 0, true, &cgroup) < 0)
+    if (!(cgroup = vireoCgroupForHelpers(vm, &own)))
         return -1;
-    return virCgroupAddProcess(cgroup, pid);
+    if (!(path = vireoCgroupChildPath(cgroup, name)))
+        return virCgroupAddProcess(cgroup, pid);
+
+    if (g_mkdir(path, 0755) < 0) {
+        /* one that served the domain before */
+        if (errno == EEXIST)
+            return vireoCgroupWrite(path, "cgroup.procs", number);
+        virReportSystemError(errno, _("cannot make the cgroup '%s'"), path);
+        return -1;
+    }
+    /* Threaded, as its siblings are or may become: processes and threads of the domain are together. */
+    if (vireoCgroupWrite(path, "cgroup.type", "threaded") < 0 ||
+        vireoCgroupWrite(path, "cgroup.procs", number) < 0) {
+        rmdir(path);
+        return -1;
+    }
+
+    return 0;
+}
+
+void
+vireoCgroupRemoveHelper(virDomainObj *vm,
+                        const char *name)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+    g_autoptr(virCgroup) own = NULL;
+    virCgroup *cgroup;
+    g_autofree char *path = NULL;
+    size_t tries;
+
+    if (!priv->cgroup || !(cgroup = vireoCgroupForHelpers(vm, &own)) ||
+        !(path = vireoCgroupChildPath(cgroup, name)))
+        return;
+
+    for (tries = 0; rmdir(path) < 0 && errno == EBUSY && tries < VIREO_CGROUP_TRIES; tries++)
+        g_usleep(VIREO_CGROUP_WAIT_US);
+    if (virFileExists(path))
+        VIR_WARN("the cgroup '%s' could not be removed", path);
 }
 
 static bool

@@ -78,15 +78,22 @@ vireoCgroupRemoveIOThread(virDomainObj *vm,
                           unsigned int id);
 
 /**
- * vireoCgroupAddHelper:
+ * vireoCgroupAddHelper, vireoCgroupRemoveHelper:
+ * @name: what is said of it in its cgroup's name
  * @pid: a process that serves @vm beside its own
  *
- * Moves it to where the domain's own threads are that run no vCPU. Returns 0, or -1 with
- * an error reported.
+ * Move it to a cgroup of its own where the domain's own threads are that run no vCPU, so that it is
+ * pinned and limited with those and accounted with the domain; and remove that cgroup once the process
+ * has ended. Where cgroups are by controller (v1) it joins those threads. Add returns 0, or -1 with
+ * an error reported; Remove logs failures.
  */
 int
 vireoCgroupAddHelper(virDomainObj *vm,
+                     const char *name,
                      pid_t pid);
+void
+vireoCgroupRemoveHelper(virDomainObj *vm,
+                        const char *name);
 
 /**
  * vireoCgroupAllowDisk, vireoCgroupDenyDisk:

@@ -36,6 +36,7 @@ VIR_LOG_INIT("vireo.vireo_storage");
 
 #define VIREO_STORAGE_DAEMON "qemu-storage-daemon"
 #define VIREO_STORAGE_SOCKET "storage.sock"
+#define VIREO_STORAGE_CGROUP "storage"
 
 /* As long as chains that libvirt follows by itself. */
 #define VIREO_STORAGE_MAX_DEPTH 200
@@ -418,7 +419,7 @@ vireoStorageLaunch(virDomainObj *vm)
         return -1;
     }
     if (virCommandHandshakeWait(cmd) < 0 ||
-        vireoCgroupAddHelper(vm, priv->storagePid) < 0 ||
+        vireoCgroupAddHelper(vm, VIREO_STORAGE_CGROUP, priv->storagePid) < 0 ||
         virCommandHandshakeNotify(cmd) < 0)
         return -1;
 
@@ -549,6 +550,8 @@ vireoStorageStop(virDomainObj *vm)
     if (priv->storagePid > 0 && vireoProcessKill(vm->def->name, pidfile, priv->storagePid, false) < 0)
         VIR_WARN("the storage daemon of domain %s is left: %s", vm->def->name,
                  virGetLastErrorMessage());
+    if (priv->storagePid > 0)
+        vireoCgroupRemoveHelper(vm, VIREO_STORAGE_CGROUP);
     priv->storagePid = 0;
     unlink(pidfile);
     virErrorRestore(&saved);

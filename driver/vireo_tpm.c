@@ -36,6 +36,7 @@
 
 VIR_LOG_INIT("vireo.vireo_tpm");
 
+#define VIREO_TPM_CGROUP "tpm"
 #define VIREO_TPM_UNDEFINE_FLAGS (VIR_DOMAIN_UNDEFINE_TPM | VIR_DOMAIN_UNDEFINE_KEEP_TPM)
 
 void
@@ -429,7 +430,7 @@ vireoTpmJoin(virDomainObj *vm)
     if (virPidFileReadPathIfLocked(pidfile, &pid) < 0 || pid <= 0)
         return 0;
 
-    return vireoCgroupAddHelper(vm, pid);
+    return vireoCgroupAddHelper(vm, VIREO_TPM_CGROUP, pid);
 }
 
 void

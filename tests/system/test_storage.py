@@ -3,13 +3,14 @@
 
 import base64
 import os
+import pathlib
 import signal
 import subprocess
 
 import libvirt
 
 from lib.daemon import daemon
-from lib.guest import Lab, device_count, refused
+from lib.guest import Lab, device_count, refused, virsh
 from lib.harness import check, command, say, test, wait_for
 from lib.images import (MIB, another_daemon, chain, create, guest_sum, guest_write, holds, pattern_sum, qcow2_xml,
                         storage_daemon)
@@ -38,11 +39,14 @@ def backing_chain() -> None:
         check(domain.blockStats("vda")[3] == MIB, f"what was written is counted: {domain.blockStats('vda')}")
         info = domain.blockInfo("vda")
         check(info[0] == 16 * MIB and info[1] < 8 * MIB, f"sizes {info}")
-        domain.blockResize("vda", 20 * MIB, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+        virsh("blockresize", domain.name(), "vda", "20M")
+        check(domain.blockInfo("vda")[0] == 20 * MIB, "it is larger when virsh says so")
         wait_for("a larger disk", lambda: console.shell("cat /sys/block/vda/size") == str(20 << 11), 20)
 
         # The daemon of libvirt's comes back, that of the images stays.
         pid = storage_daemon(domain)
+        group = pathlib.Path(f"/proc/{pid}/cgroup").read_text("ascii").strip().removeprefix("0::")
+        check(group.endswith("/storage"), f"a cgroup of its own: {group}")
         name = domain.name()
         daemon.restart()
         lab.reconnect()
@@ -74,6 +78,7 @@ def backing_chain() -> None:
         pid = storage_daemon(domain)
         domain.destroy()
         check(not os.path.exists(f"/proc/{pid}"), "the storage daemon has ended")
+        check(not os.path.exists(f"/sys/fs/cgroup{group}"), "and its cgroup is gone")
         check(domain.blockInfo("vda")[0] == 20 * MIB, "the size that the file tells")
         for path, byte, offset in ((top, 0x33, "5M"), (top, 0x44, "7M"), (top, 0x11, "1M"), (middle, 0x22, "3M")):
             check(holds(path, byte, offset), f"{byte} at {offset} of {path}")
@@ -83,34 +88,37 @@ def backing_chain() -> None:
 
 @test(limit=180)
 def formats_volumes_and_hotplug() -> None:
+    """Volumes and what is behind them by virsh; images of each format that a guest reads and writes."""
     with Lab() as lab:
-        pool = lab.connection.storagePoolCreateXML(
-            f"<pool type='dir'><name>{lab.prefix}</name><target><path>{lab.directory}</path></target></pool>")
+        virsh("pool-create-as", lab.prefix, "dir", "--target", lab.directory)
         try:
-            base = pool.createXML("<volume><name>base.qcow2</name><capacity unit='MiB'>16</capacity>"
-                                  "<target><format type='qcow2'/></target></volume>")
-            command("qemu-io", "-f", "qcow2", "-c", "write -P 0x55 1M 1M", base.path())
-            pool.createXML("<volume><name>top.qcow2</name><capacity unit='MiB'>16</capacity>"
-                           "<target><format type='qcow2'/></target><backingStore>"
-                           f"<path>{base.path()}</path><format type='qcow2'/></backingStore></volume>")
+            virsh("vol-create-as", lab.prefix, "base.qcow2", "16M", "--format", "qcow2")
+            base = virsh("vol-path", "--pool", lab.prefix, "base.qcow2").strip()
+            command("qemu-io", "-f", "qcow2", "-c", "write -P 0x55 1M 1M", base)
+            virsh("vol-create-as", lab.prefix, "top.qcow2", "16M", "--format", "qcow2", "--backing-vol", "base.qcow2",
+                  "--backing-vol-format", "qcow2")
             domain, console = lab.boot(
                 f"<disk type='volume'><driver type='qcow2'/><source pool='{lab.prefix}' volume='top.qcow2'/>"
                 "<target dev='vda' bus='virtio'/></disk>")
             check(guest_sum(console, 1) == pattern_sum(0x55), "a volume with what is behind it")
+            check("16777216" in virsh("domblkinfo", domain.name(), "vda"), "its size")
 
             for kind in ("vmdk", "vdi", "vpc", "qcow2"):
                 image = create(f"{lab.directory}/disk.{kind}", kind=kind, pattern=0x66)
-                xml = qcow2_xml(image, "vdb", kind=kind)
-                domain.attachDevice(xml)
+                virsh("attach-disk", domain.name(), image, "vdb", "--targetbus", "virtio", "--driver", "qemu",
+                      "--subdriver", kind)
                 console.shell("until [ -b /dev/vdb ]; do sleep 0.1; done")
                 digest = console.shell("dd if=/dev/vdb bs=1M skip=1 count=1 2>/dev/null | md5sum | cut -c1-32")
                 check(digest == pattern_sum(0x66), f"what a {kind} image holds")
-                domain.detachDevice(xml)
+                console.shell("tr '\\0' '\\167' </dev/zero | dd of=/dev/vdb bs=1M seek=3 count=1 iflag=fullblock "
+                              "oflag=direct conv=fsync 2>/dev/null")
+                virsh("detach-disk", domain.name(), "vdb")
                 wait_for("the disk to go", lambda: device_count(domain, "disk") == 1, 30)
                 command("qemu-img", "check", image) if kind != "vpc" else say("vpc has no check")
+                check(holds(image, 0x77, "3M", kind) and holds(image, 0x66, "1M", kind), f"the guest's, in {kind}")
             domain.destroy()
         finally:
-            pool.destroy()
+            virsh("pool-destroy", lab.prefix)
 
 
 @test(limit=120)
