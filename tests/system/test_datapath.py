@@ -5,12 +5,13 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
 from lib.guest import Lab, disk_xml
 from lib.harness import check, command, say, test, wait_for
-from lib.monitor import Monitor, QmpError, root_disk
+from lib.monitor import BINARY, Monitor, QmpError, root_disk
 
 RING_PACKED = 34  # virtio 1.2 §6
 
@@ -63,6 +64,42 @@ def queues_on_threads(monitor: Monitor) -> None:
     qmp.execute("qom-set", path="/objects/io0", property="poll-max-ns", value=0)
 
 
+PROBES = ("qmp_command", "virtio_kick", "virtio_request", "virtio_completion", "virtio_interrupt")
+REQUEST_BYTES = 16 + 4096 + 1  # virtio 1.2 §5.2.6: header, data, status
+
+
+def seen_by_perf(monitor: Monitor, directory: str) -> None:
+    """The distribution's perf finds the static probes of the binary as it is, and what they are about."""
+    binary = shutil.which(BINARY)
+    assert binary
+    if not os.path.exists("/sys/kernel/tracing/uprobe_events"):
+        command("mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing")
+    with contextlib.ExitStack() as stack:
+        command("perf", "buildid-cache", "--add", binary)
+        stack.callback(command, "perf", "buildid-cache", "--remove", binary)
+        for probe in PROBES:
+            command("perf", "probe", "-q", f"sdt_vireo:{probe}")
+            stack.callback(command, "perf", "probe", "-q", "--del", f"sdt_vireo:{probe}")
+        events = [word for probe in PROBES for word in ("-e", f"sdt_vireo:{probe}")]
+        started, done = pathlib.Path(f"{directory}/started"), pathlib.Path(f"{directory}/done")
+        record = stack.enter_context(subprocess.Popen(
+            ["perf", "record", "-q", "-o", f"{directory}/perf.data", *events, "-p", str(monitor.shell.process.pid), "--",
+             "sh", "-c", f"touch {started}; while [ ! -e {done} ]; do sleep 0.1; done"]))
+        stack.callback(done.touch)
+        wait_for("perf", started.exists, 30)
+        monitor.shell.shell("dd if=/dev/vda of=/dev/null bs=4k count=50 iflag=direct 2>/dev/null", 60)
+        monitor.qmp.execute("query-status")
+        done.touch()
+        check(record.wait(60) == 0, "perf recorded")
+        lines = command("perf", "script", "-i", f"{directory}/perf.data", "-F", "event,trace").splitlines()
+    counts = {probe: sum(f"sdt_vireo:{probe}:" in line for line in lines) for probe in PROBES}
+    reads = sum("virtio_request:" in line and f"arg4={REQUEST_BYTES}" in line for line in lines)
+    say(f"perf counted {counts}, {reads} of them reads of a page")
+    check(reads >= 50 <= counts["virtio_completion"] and counts["virtio_kick"] >= 25 <= counts["virtio_interrupt"],
+          f"the guest's reads: {counts}")
+    check(counts["qmp_command"] >= 1, f"the command: {counts}")
+
+
 @test(limit=150)
 def packed_rings_on_a_polling_iothread() -> None:
     """Disk and card over packed rings; the disk with a queue for each processor."""
@@ -88,6 +125,7 @@ def packed_rings_on_a_polling_iothread() -> None:
             shell.shell("ping -A -c 2 -W 5 192.0.2.3")
 
             queues_on_threads(monitor)
+            seen_by_perf(monitor, directory)
             shell.shell(f"rm /root/b && {copy}")
             try:
                 qmp.execute("qom-set", path="/objects/io0", property="poll-max-ns", value=-1)

@@ -16,7 +16,7 @@ from typing import Any, Iterator
 import libvirt
 
 from lib.console import Console
-from lib.guest import NETWORK_HOST, Lab, device_count, disk_xml, monitor_pid, network_xml, vhost_threads
+from lib.guest import NETWORK_HOST, Lab, device_count, disk_xml, domstats, monitor_pid, network_xml, vhost_threads
 from lib.harness import check, command, say, test, wait_for
 from test_memory import dirty_rate
 from test_network import address
@@ -166,6 +166,10 @@ def kernel_serves_a_card() -> None:
                               stdout=subprocess.PIPE, timeout=60).stdout
         check(console.shell("sha256sum </tmp/data").split()[0] == hashlib.sha256(data).hexdigest(),
               "a file came over TCP whole")
+        stats = domstats(domain.name(), "--interface")
+        check(int(stats["net.0.tx.bytes"]) >= 32 * 65536 and not any(
+            name.startswith(("net.0.queue.0.", "net.0.queue.1.")) for name in stats),
+            f"what the kernel does is counted by the card's device on the host alone: {stats}")
         domain.suspend()
         domain.resume()
         console.shell(f"ping -A -c 2 -W 5 {NETWORK_HOST}")
