@@ -373,6 +373,7 @@ EXTRA_DIST += \
 	tests/system/lib/agent.py \
 	tests/system/lib/console.py \
 	tests/system/lib/daemon.py \
+	tests/system/lib/failing.py \
 	tests/system/lib/guest.py \
 	tests/system/lib/harness.py \
 	tests/system/lib/images.py \

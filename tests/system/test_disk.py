@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Disks: what is written stays, and disks come and go while the guest runs."""
 
+import contextlib
 import hashlib
+import signal
+import subprocess
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 
 import libvirt
 
+from lib.console import Console
 from lib.daemon import daemon
-from lib.guest import Lab, device_count, disk_xml, domstats, network_xml, refused, wait_for_state
+from lib.failing import FailingDevice
+from lib.guest import URI, Lab, device_count, disk_xml, domstats, network_xml, refused, virsh, wait_for_state
 from lib.harness import check, command, test, wait_for
 from lib.images import qcow2_xml
 
@@ -156,6 +162,58 @@ def limited_speed() -> None:
               "a limit of the group is everybody's")
 
 
+@contextlib.contextmanager
+def events_of(name: str) -> "Iterator[subprocess.Popen[str]]":
+    """virsh, which writes down what I/O errors it hears of until it is interrupted."""
+    with subprocess.Popen(["virsh", "-c", URI, "event", name, "--event", "io-error-reason", "--loop"],
+                          stdout=subprocess.PIPE, text=True) as events:
+        try:
+            yield events
+        finally:
+            events.kill()
+
+
+def stops_for_error(lab: Lab, domain: libvirt.virDomain, console: Console, target: str, bus: str,
+                    seen: str) -> None:
+    """A logical volume, as virt-install describes it, fails: the guest waits until the host is mended. There the
+    disk is called @seen."""
+    name = domain.name()
+    path = f"{lab.directory}/{target}.xml"
+
+    def stopped() -> bool:
+        return virsh("domstate", name, "--reason").strip() == "paused (I/O error)"
+
+    with FailingDevice(lab.directory, f"{lab.prefix}-{target}", 4) as device, events_of(name) as events:
+        with open(path, "w", encoding="ascii") as file:
+            file.write("<disk type='block' device='disk'><driver name='qemu' type='raw' cache='none' io='native' "
+                       f"discard='unmap' error_policy='stop'/><source dev='{device.path}'/>"
+                       f"<target dev='{target}' bus='{bus}'/></disk>")
+        virsh("attach-device", name, path)
+        console.shell(f"until [ -b /dev/{seen} ]; do sleep 0.1; done; head -c 1048576 /dev/urandom >/sent")
+        alias = ET.fromstring(domain.XMLDesc()).find(f"./devices/disk/target[@dev='{target}']/../alias")
+        assert alias is not None
+        for what in (f"dd if=/sent of=/dev/{seen} bs=64k oflag=direct",
+                     f"dd if=/dev/{seen} of=/got bs=64k count=16 iflag=direct"):
+            device.fail(True)
+            console.shell("rm -f /status")
+            console.send(f"{what} 2>/dev/null; echo $? >/status\n")
+            wait_for("the guest to be stopped", stopped)
+            check(virsh("domblkerror", name).split(":")[0] == target, "for which disk")
+            # It does not help to go on yet.
+            virsh("resume", name)
+            wait_for("another stop", stopped)
+            device.fail(False)
+            virsh("resume", name)
+            console.shell("[ $(cat /status) = 0 ]")
+            check("No errors" in virsh("domblkerror", name), "no error is left")
+        console.shell("cmp /sent /got")
+        events.send_signal(signal.SIGINT)
+        told = events.communicate(timeout=30)[0]
+        check(told.count(f"{device.path} ({alias.get('name')}) pause") >= 4, f"the events say which: {told}")
+        virsh("detach-device", name, path)
+        wait_for("the disk to go", lambda: device.path not in domain.XMLDesc())
+
+
 def medium_xml(path: str, kind: str = "raw") -> str:
     source = f"<driver name='qemu' type='{kind}'/><source file='{path}'/>" if path else ""
     return f"<disk type='file' device='cdrom'>{source}<target dev='sdb' bus='scsi'/></disk>"
@@ -163,7 +221,8 @@ def medium_xml(path: str, kind: str = "raw") -> str:
 
 @test(limit=240)
 def scsi() -> None:
-    """Disks on a SCSI controller come and go; a CD is changed, ejected by either side, and locked by the guest."""
+    """Disks on a SCSI controller come and go; a CD is changed, ejected by either side, and locked by the guest;
+    a disk whose host fails."""
     with Lab() as lab:
         paths = [lab.empty_disk(2), lab.empty_disk(1), lab.empty_disk(4), lab.empty_disk(8)]
         for number, path in enumerate(paths):
@@ -225,3 +284,5 @@ def scsi() -> None:
         check(console.shell("head -n 1 /dev/sdb") == "medium 2", "what is on it")
         domain.detachDevice(extra)
         wait_for("one disk", lambda: console.shell("ls /sys/block | grep -c '^sd'") == "1")
+        stops_for_error(lab, domain, console, "sdd", "scsi", "sdb")
+        stops_for_error(lab, domain, console, "vdb", "virtio", "vdb")
