@@ -379,6 +379,7 @@ EXTRA_DIST += \
 	tests/system/lib/images.py \
 	tests/system/lib/monitor.py \
 	tests/system/lib/servers.py \
+	tests/system/lib/smbios.py \
 	tests/system/lib/tiny.py \
 	tests/system/test_agent.py \
 	tests/system/test_apparmor.py \

@@ -7,8 +7,8 @@ import uuid
 import xml.etree.ElementTree as ET
 
 import libvirt
-from lib import tiny
-from lib.guest import Lab, URI, disk_xml, domain_xml, refused
+from lib import smbios, tiny
+from lib.guest import Lab, URI, disk_xml, domain_xml, refused, wait_for_state
 from lib.harness import Skipped, check, command, test, wait_for
 
 FEATURES = 1  # leaves of CPUID
@@ -44,6 +44,11 @@ def named_model() -> None:
         domain = lab.connection.createXML(with_cpu(lab, NAMED))
         console = lab.console(domain)
         console.login()
+        tables = smbios.read(console)
+        # By itself there is nothing of a board.
+        kinds = [structure.kind for structure in tables]
+        check(kinds == [0, 1, 3, 4, 16, 17, 19, 32, 127], f"SMBIOS structures: {kinds}")
+        check(tables[1].text(4) == "Vireo" and tables[1].text(5) == "q35", f"the system: {tables[1]}")
         info = dict(line.split(":", 1) for line in console.shell("cat /proc/cpuinfo").split("\n") if ":" in line)
         info = {key.strip(): value.strip() for key, value in info.items()}
         check(info["model name"] == "kvm64 virtual CPU", "the name of the model")
@@ -61,16 +66,21 @@ def named_model() -> None:
 
 @test(limit=120)
 def what_windows_asks_for() -> None:
-    """Hyper-V's leaves are where a guest looks first, and Linux still finds KVM behind them; a generation"""
+    """Hyper-V's leaves are where a guest looks first, Linux still finds KVM behind them; a generation, a panic"""
     generation = uuid.uuid4()
     with Lab() as lab:
-        xml = with_cpu(lab, "<cpu mode='host-passthrough'/>", disk_xml(lab.root_disk()), root=True)
+        xml = with_cpu(lab, "<cpu mode='host-passthrough'/>", disk_xml(lab.root_disk()) + "<panic model='isa'/>",
+                       root=True)
         xml = xml.replace("<features><acpi/><apic/></features>", HYPERV)
+        xml = xml.replace("</os>", "<smbios mode='host'/></os><on_crash>preserve</on_crash>")
         xml = xml.replace("<memory", f"<genid>{generation}</genid><memory", 1)
         xml = xml.replace("</features>", "</features><clock offset='utc'><timer name='hypervclock'/></clock>", 1)
         domain = lab.connection.createXML(xml)
         console = lab.console(domain)
         console.login()
+        check(console.shell("cat /sys/class/dmi/id/product_name") ==
+              pathlib.Path("/sys/class/dmi/id/product_name").read_text("ascii").strip(), "the host's name in SMBIOS")
+        check(console.shell("cat /sys/class/dmi/id/product_uuid") == domain.UUIDString(), "not its UUID")
         console.shell("insmod $(grep /cpuid.ko /lib/modules/extra)")
         for leaf, name in ((0x40000000, "Microsoft Hv"), (0x40000100, "KVMKVMKVM")):
             said = console.shell(f"dd if=/dev/cpu/0/cpuid bs=16 skip={leaf // 16} count=1 2>/dev/null | tail -c 12")
@@ -79,6 +89,12 @@ def what_windows_asks_for() -> None:
         # The device of the generation, and what begins where its method ADDR says.
         check("VM_GEN_COUNTER" in console.shell("cat /sys/bus/acpi/devices/VIRE0001:00/modalias"), "its device")
         check(console.shell("devmem 0xfed50000 32").lower() == f"0x{str(generation)[:8]}", "the generation")
+
+        # The kernel's own panic reaches libvirt.
+        console.shell("for module in $(grep /pvpanic /lib/modules/extra); do insmod $module; done")
+        console.send("echo c >/proc/sysrq-trigger\n")
+        console.expect("sysrq triggered crash")
+        check(wait_for_state(domain, libvirt.VIR_DOMAIN_CRASHED) == libvirt.VIR_DOMAIN_CRASHED_PANICKED, "it has panicked")
 
 
 @test(limit=90)
@@ -95,6 +111,8 @@ def host_model() -> None:
         domain = lab.connection.createXML(with_cpu(lab, "<cpu mode='host-model'/>"), libvirt.VIR_DOMAIN_START_PAUSED)
         live = ET.fromstring(domain.XMLDesc()).find("cpu")
         check(live.get("mode") == "custom" and live.findtext("model") == model, "the live model is the host's")
+        said = cpuid(lab, "<cpu mode='host-passthrough'/>", "<hyperv mode='passthrough'/>")
+        check(struct.pack("<3I", *said[HYPERVISOR][1:]) == b"Microsoft Hv", "<hyperv mode='passthrough'>")
 
         path = f"{lab.directory}/cpu.xml"
         with open(path, "w", encoding="utf-8") as file:

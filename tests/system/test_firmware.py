@@ -2,10 +2,12 @@
 """Firmware: UEFI with its variables, a BIOS, and what is wrong with their files."""
 
 import os
+import uuid
 import xml.etree.ElementTree as ET
 
 import libvirt
 
+from lib import smbios
 from lib.guest import Lab, disk_xml
 from lib.harness import check, test, wait_for
 from lib.tiny import master_boot_record
@@ -15,6 +17,13 @@ SEABIOS = "/usr/share/seabios/bios-256k.bin"
 NVRAM = "/var/lib/libvirt/vireo/nvram"
 TYPE = "<type arch='x86_64' machine='q35'>hvm</type>"
 EFI = f"<os firmware='efi'>{TYPE}<boot dev='hd'/></os>"
+SYSINFO = """<sysinfo type='smbios'>
+  <bios><entry name='vendor'>Maker, Inc.</entry><entry name='date'>01/02/2003</entry><entry name='release'>1.2</entry></bios>
+  <system><entry name='manufacturer'>Us &amp; Co.</entry><entry name='serial'>S-1</entry></system>
+  <baseBoard><entry name='product'>Board</entry></baseBoard><baseBoard><entry name='product'>Riser</entry></baseBoard>
+  <chassis><entry name='asset'>Tag</entry></chassis>
+  <oemStrings><entry>first</entry><entry>second, with a comma</entry></oemStrings>
+</sysinfo>"""
 VARIABLE = "/sys/firmware/efi/efivars/VireoTest-5b1c2f9e-6d3a-4c1f-9a52-3c1e0f7d8b64"
 
 
@@ -75,11 +84,24 @@ def efi_boots_a_disk() -> None:
 def bios_boots_a_disk() -> None:
     """A domain that names neither kernel nor firmware boots its disk's master boot record."""
     with Lab() as lab:
-        domain = lab.start(disk_xml(lab.boot_disk()), boot=f"<os>{TYPE}</os>")
+        domain = lab.start(disk_xml(lab.boot_disk()), boot=f"<os>{TYPE}<smbios mode='sysinfo'/></os>", head=SYSINFO)
         console = lab.console(domain)
         console.expect("GRUB for pc", 60)
         console.login()
         console.shell("test -e /sys/firmware/efi", status=1)
+        tables = smbios.read(console)
+        boards = [structure.text(5) for structure in tables if structure.kind == 2]
+        check(boards == ["Board", "Riser"], f"each board: {boards}")
+        said = {structure.kind: structure for structure in tables if structure.kind != 2}
+        check({0, 1, 3, 4, 11, 16, 17, 19, 32, 127} <= set(said), f"structures: {sorted(said)}")
+        check((said[0].text(4), said[0].text(8), said[0].data[0x14:0x16]) == ("Maker, Inc.", "01/02/2003", b"\1\2"),
+              f"the firmware: {said[0]}")
+        check((said[1].text(4), said[1].text(7)) == ("Us & Co.", "S-1"), f"the system: {said[1]}")
+        check(said[1].data[8:24] == uuid.UUID(domain.UUIDString()).bytes_le, f"its UUID: {said[1]}")
+        check(said[3].text(8) == "Tag", f"the chassis: {said[3]}")
+        check(said[11].strings == ["first", "second, with a comma"], f"the maker's own: {said[11]}")
+        check(int.from_bytes(said[17].data[12:14], "little") == 160, f"the memory's size: {said[17]}")
+        check(console.shell("cat /sys/class/dmi/id/board_name") == "Board", "as the kernel shows it")
         check("seabios" in (ET.fromstring(domain.XMLDesc()).findtext("./os/loader") or ""),
               "the live XML says what boots")
 
