@@ -198,7 +198,6 @@ def check_made(lab: Lab, app: Application, name: str, disk: str) -> "tuple[libvi
     """The guest that the wizard was told of runs, and its screen and keyboard work."""
     wait_for("the new guest", lambda: name in [domain.name() for domain in lab.connection.listAllDomains()], 90, 1)
     domain = lab.connection.lookupByName(name)
-    window = app.find(f"{name} on", "frame", 90)
     check(domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING, "it runs")
     tree = ET.fromstring(domain.XMLDesc())
     say(ET.tostring(tree, encoding="unicode"))
@@ -211,6 +210,9 @@ def check_made(lab: Lab, app: Application, name: str, disk: str) -> "tuple[libvi
     wait_for_viewer(domain)
     shell = lab.console(domain)
     shell.login(120)
+    # By now: the window in which it was customized, with the same title, has closed.
+    wait_for("the other window to close", lambda: not app.look_for("Begin Installation", "push button"), 30, 1)
+    window = app.find(f"{name} on", "frame", 30)
     check_typing(window, shell, "made")
     return domain, window
 
