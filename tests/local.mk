@@ -22,7 +22,7 @@ TESTS += $(unit_tests) $(device_tests) $(unit_scripts)
 EXTRA_DIST += $(unit_scripts)
 
 # Rules of the whole tree, and the manual
-unit_scripts += tests/unit/test-layers tests/unit/test-man tests/unit/test-probes
+unit_scripts += tests/unit/test-dsdt tests/unit/test-layers tests/unit/test-man tests/unit/test-probes
 
 # Fuzzers exist only with --enable-fuzzers, by make fuzzers. Like a test, one is a line in fuzz_tests and its three
 # variables; LDFLAGS are FUZZ_LDFLAGS.

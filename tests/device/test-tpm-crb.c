@@ -21,6 +21,7 @@
 #define BASE	   UINT64_C(0xfed40000)
 #define BUFFER	   (BASE + 0x80)
 #define BUFFER_MAX 0xf80u
+#define PRESENCE   UINT64_C(0xfed45000)
 
 #define LOC_STATE 0x00
 #define LOC_CTRL  0x08
@@ -227,6 +228,9 @@ static void test_registers(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	g_assert_cmphex(fake_read(fixture->fake, BUFFER - 4, 8), ==, 0x1122334400000000);
 	fake_write(fixture->fake, BASE + 0xffc, 0xa1a2a3a4, 4);
 	g_assert_cmphex(get(fixture, 0xffc), ==, 0xa1a2a3a4);
+	fake_write(fixture->fake, PRESENCE + 0x3ff, 0xb1b2, 2);
+	g_assert_cmphex(fake_read(fixture->fake, PRESENCE + 0x3ff, 1), ==, 0xb2);
+	g_assert_cmphex(fake_read(fixture->fake, PRESENCE + 0x400, 1), ==, 0xff);
 
 	put(fixture, LOC_CTRL, 1);
 	g_assert_cmphex(get(fixture, LOC_STATE), ==, 0x83);
@@ -318,6 +322,7 @@ static void test_reset(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
 	uint32_t flags;
 
+	fake_write(fixture->fake, PRESENCE + 0x105, 0x11223344, 4);
 	/* Nothing was done to it, so it is as it would be after another start. */
 	tpm_crb_type.reset(fixture->device);
 	g_assert_cmphex(run(fixture, get_random, sizeof(get_random)), ==, 0);
@@ -327,6 +332,8 @@ static void test_reset(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	tpm_crb_type.reset(fixture->device);
 	g_assert_cmphex(get(fixture, CTRL_STS), ==, STS_IDLE);
 	g_assert_cmphex(fake_read(fixture->fake, BUFFER, 8), ==, 0);
+	/* What the system has left to the firmware of its next start. */
+	g_assert_cmphex(fake_read(fixture->fake, PRESENCE + 0x105, 4), ==, 0x11223344);
 	g_assert_cmphex(run(fixture, get_random, sizeof(get_random)), ==, 0);
 	g_assert_cmpuint(fake_swtpm_count(fixture->swtpm, SWTPM_INIT, NULL), ==, 2);
 	g_assert_cmpuint(fake_swtpm_count(fixture->swtpm, SWTPM_STOP, NULL), ==, 2);

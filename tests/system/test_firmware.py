@@ -8,11 +8,12 @@ import xml.etree.ElementTree as ET
 import libvirt
 
 from lib import smbios
-from lib.guest import Lab, disk_xml
+from lib.guest import Lab, disk_xml, virsh
 from lib.harness import check, test, wait_for
 from lib.tiny import master_boot_record
 from test_tpm import TPM
 
+OVMF = "/usr/share/OVMF/OVMF"
 SEABIOS = "/usr/share/seabios/bios-256k.bin"
 NVRAM = "/var/lib/libvirt/vireo/nvram"
 TYPE = "<type arch='x86_64' machine='q35'>hvm</type>"
@@ -41,12 +42,11 @@ def refused(domain: libvirt.virDomain, *words: str, flags: int = 0) -> None:
 def efi_boots_a_disk() -> None:
     """UEFI boots a disk, measures into the TPM, keeps a variable, and a processor that comes while it runs."""
     with Lab() as lab:
-        domain = lab.start(disk_xml(lab.boot_disk()) + TPM, boot=EFI, memory=512, vcpus=2,
+        path = os.path.join(lab.directory, "variables.fd")
+        domain = lab.start(disk_xml(lab.boot_disk()) + TPM, memory=512, vcpus=2,
+                           boot=f"<os>{TYPE}<loader readonly='yes' type='pflash'>{OVMF}_CODE_4M.fd</loader>"
+                                f"<nvram template='{OVMF}_VARS_4M.fd'>{path}</nvram></os>",
                            body="<vcpus><vcpu id='0' enabled='yes' hotpluggable='no'/></vcpus>")
-        live = ET.fromstring(domain.XMLDesc())
-        path = live.findtext("./os/nvram")
-        check(path == f"{NVRAM}/{domain.name()}_VARS.fd", "the variables have a file of the domain's own")
-        check(live.find("./os/loader").get("type") == "pflash", "the live XML says what boots")  # type: ignore[union-attr]
         console = lab.console(domain)
         console.expect("GRUB for efi", 120)
         console.login()
@@ -56,9 +56,6 @@ def efi_boots_a_disk() -> None:
         console.shell(f"printf '\\007\\000\\000\\000lasting' >{VARIABLE}")
         with open(path, "rb") as file:
             check("VireoTest".encode("utf-16-le") in file.read(), "the variable is in the file at once")
-        # The definition still asks for a kind of firmware and names no files.
-        inactive = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-        check(inactive.find("./os").get("firmware") == "efi", "the definition is unchanged")  # type: ignore[union-attr]
         domain.setVcpus(2)
         wait_for("another processor", lambda: console.shell("ls -d /sys/devices/system/cpu/cpu[0-9] | wc -l") == "2")
         console.shell("echo 1 >/sys/devices/system/cpu/cpu1/online")
@@ -69,13 +66,26 @@ def efi_boots_a_disk() -> None:
         check(console.shell("cat /sys/devices/system/cpu/online") == "0-1", "the firmware passes on both")
         console.shell("mount -t efivarfs none /sys/firmware/efi/efivars")
         check(console.shell(f"tail -c 7 {VARIABLE}") == "lasting", "the variable is there after a reboot")
-        domain.destroy()
-        try:
-            domain.undefine()
-            raise AssertionError("variables went without being asked for")
-        except libvirt.libvirtError as error:
-            check("nvram" in str(error), "undefine asks what to do with the variables")
-        domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
+
+
+@test(paused=True)
+def efi_is_chosen() -> None:
+    """Who asks for UEFI gets firmware and variables of the domain's own, which stay or go with it as they are told."""
+    with Lab() as lab:
+        domain = lab.define(boot=EFI)
+        virsh("start", "--paused", domain.name())
+        live = ET.fromstring(virsh("dumpxml", domain.name()))
+        path = f"{NVRAM}/{domain.name()}_VARS.fd"
+        check(live.findtext("./os/nvram") == path, "the variables have a file of the domain's own")
+        check(live.find("./os/loader").get("type") == "pflash", "the live XML says what boots")  # type: ignore[union-attr]
+        # The definition still asks for a kind of firmware and names no files.
+        inactive = ET.fromstring(virsh("dumpxml", "--inactive", domain.name()))
+        check(inactive.find("./os").get("firmware") == "efi", "the definition is unchanged")  # type: ignore[union-attr]
+        check(inactive.find("./os/loader") is None, "nor does it say which file")
+        virsh("destroy", domain.name())
+        said = virsh("undefine", domain.name(), fails=True)
+        check("nvram" in said, f"undefine asks what to do with the variables: {said}")
+        virsh("undefine", "--keep-nvram", domain.name())
         check(os.path.exists(path), "they are kept when asked")
         os.unlink(path)
 

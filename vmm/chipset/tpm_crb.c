@@ -69,6 +69,11 @@ typedef struct TpmCrb {
 	char *tpmdev; /* property */
 	Tpm *tpm;
 	IoRegion region;
+	/*
+	 * What system and firmware leave each other (ACPI's _DSM, TCG Physical Presence Interface):
+	 * memory that a reset leaves alone.
+	 */
+	IoRegion presence;
 	GCond done; /* executing is false */
 
 	/* Under device.lock. */
@@ -79,6 +84,7 @@ typedef struct TpmCrb {
 	bool executing;
 	uint32_t serial; /* of the last command */
 	uint8_t buffer[BUFFER_SIZE];
+	uint8_t presence_memory[ACPI_TPM_PPI_SIZE];
 } TpmCrb;
 
 static TpmCrb *tpm_crb_of(Device *device)
@@ -225,6 +231,33 @@ static const IoRegionOps tpm_crb_ops = {
 	.write = tpm_crb_write,
 };
 
+static uint64_t presence_read(void *opaque, uint64_t offset, unsigned size)
+{
+	TpmCrb *crb = opaque;
+	uint64_t value = 0;
+
+	g_mutex_lock(&crb->device.lock);
+	for (unsigned i = 0; i < size; i++)
+		value |= (uint64_t)crb->presence_memory[offset + i] << 8 * i;
+	g_mutex_unlock(&crb->device.lock);
+	return value;
+}
+
+static void presence_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	TpmCrb *crb = opaque;
+
+	g_mutex_lock(&crb->device.lock);
+	for (unsigned i = 0; i < size; i++)
+		crb->presence_memory[offset + i] = (uint8_t)(value >> 8 * i);
+	g_mutex_unlock(&crb->device.lock);
+}
+
+static const IoRegionOps presence_ops = {
+	.read = presence_read,
+	.write = presence_write,
+};
+
 static void on_complete(void *opaque, uint32_t serial, const uint8_t *response, size_t size)
 {
 	TpmCrb *crb = opaque;
@@ -303,6 +336,11 @@ static bool tpm_crb_realize(Device *device, GError **error)
 	};
 	/* It is below 4 GiB, where there always are addresses. */
 	address_space_map(device->services->mmio, &crb->region, ACPI_TPM_BASE);
+	crb->presence = (IoRegion){ .name = "tpm-presence",
+				    .size = ACPI_TPM_PPI_SIZE,
+				    .ops = &presence_ops,
+				    .opaque = crb };
+	address_space_map(device->services->mmio, &crb->presence, ACPI_TPM_PPI_BASE);
 	tpm_crb_reset(device);
 	return true;
 }
@@ -311,6 +349,7 @@ static void tpm_crb_unrealize(Device *device)
 {
 	TpmCrb *crb = tpm_crb_of(device);
 
+	address_space_unmap(device->services->mmio, &crb->presence);
 	address_space_unmap(device->services->mmio, &crb->region);
 	rcu_synchronize();
 	tpm_detach(crb->tpm);
@@ -340,6 +379,7 @@ static const StateTable tpm_crb_state = {
 			STATE_FIELD(TpmCrb, fatal, STATE_BOOL),
 			STATE_FIELD(TpmCrb, cancel, STATE_BOOL),
 			STATE_RAW(TpmCrb, buffer),
+			STATE_RAW(TpmCrb, presence_memory),
 			STATE_END,
 		},
 };

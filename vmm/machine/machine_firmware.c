@@ -254,6 +254,19 @@ static bool set_console(Machine *machine, Device *fw_cfg, GError **error)
 	       fw_cfg_set_file(fw_cfg, "etc/sercon-port", &port, sizeof(port), error);
 }
 
+static bool set_tpm_files(Device *fw_cfg, GError **error)
+{
+	/* QEMU's docs/specs/tpm: a TPM 2.0, version 1.30 of the interface. */
+	const struct __attribute__((packed)) {
+		uint32_t presence;
+		uint8_t tpm_version, presence_version;
+	} config = { GUINT32_TO_LE(ACPI_TPM_PPI_BASE), 2, 1 };
+	g_autofree uint8_t *log = g_malloc0(ACPI_TPM_LOG_SIZE);
+
+	return fw_cfg_set_file(fw_cfg, ACPI_FILE_TPM_LOG, log, ACPI_TPM_LOG_SIZE, error) &&
+	       fw_cfg_set_file(fw_cfg, ACPI_FILE_TPM_CONFIG, &config, sizeof(config), error);
+}
+
 static bool set_acpi_files(Device *fw_cfg, const AcpiFiles *files, GError **error)
 {
 	const struct {
@@ -266,12 +279,8 @@ static bool set_acpi_files(Device *fw_cfg, const AcpiFiles *files, GError **erro
 		{ ACPI_FILE_LOADER, files->loader },
 	};
 
-	if (files->tpm_log) {
-		g_autofree uint8_t *log = g_malloc0(ACPI_TPM_LOG_SIZE);
-
-		if (!fw_cfg_set_file(fw_cfg, ACPI_FILE_TPM_LOG, log, ACPI_TPM_LOG_SIZE, error))
-			return false;
-	}
+	if (files->tpm_log && !set_tpm_files(fw_cfg, error))
+		return false;
 	for (unsigned i = 0; i < G_N_ELEMENTS(all); i++) {
 		if (!fw_cfg_set_file(fw_cfg, all[i].name, all[i].bytes->data, all[i].bytes->len,
 				     error))

@@ -64,6 +64,8 @@ typedef struct AcpiFiles {
 /* Where a BIOS writes down what it measures; UEFI has a log of its own. */
 #define ACPI_FILE_TPM_LOG "etc/tpm/log"
 #define ACPI_TPM_LOG_SIZE 0x10000u
+/* Where the memory at ACPI_TPM_PPI_BASE is, for firmware that carries out what is left there. */
+#define ACPI_FILE_TPM_CONFIG "etc/tpm/config"
 
 /*
  * Build all tables and put them into the ACPI area of @memory; *@rsdp is the guest-physical

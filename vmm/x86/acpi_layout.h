@@ -41,4 +41,8 @@
 #define ACPI_TPM_BASE 0xfed40000
 #define ACPI_TPM_SIZE 0x1000
 
+/* Where system and firmware leave each other word of the TPM (TCG Physical Presence Interface). */
+#define ACPI_TPM_PPI_BASE 0xfed45000
+#define ACPI_TPM_PPI_SIZE 0x400
+
 #endif

@@ -67,6 +67,118 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIREO ", "VIREOQ35", 1)
 			{
 				Return (STAF (ACPI_INFO_TPM))
 			}
+
+			/*
+			 * TCG PC Client Physical Presence Interface 1.3, over the memory that QEMU's
+			 * docs/specs/tpm has: a byte for each operation, which firmware fills in, then
+			 * what is asked of it and what it answers.
+			 */
+			OperationRegion (PPIM, SystemMemory, ACPI_TPM_PPI_BASE, ACPI_TPM_PPI_SIZE)
+			Field (PPIM, ByteAcc, NoLock, Preserve)
+			{
+				Offset (0x105),
+				RESP, 32,	/* the answer to the last operation carried out */
+				RQST, 32,	/* the operation that is to be carried out next */
+				RQPM, 32,	/* and its parameter */
+				LAST, 32	/* the last operation carried out */
+			}
+
+			/* What firmware says of operation Arg0; 0: it has no such thing. */
+			Method (OPER, 1, Serialized)
+			{
+				If (Arg0 >= 0x100)
+				{
+					Return (0)
+				}
+				OperationRegion (PPIO, SystemMemory, ACPI_TPM_PPI_BASE + Arg0, 1)
+				Field (PPIO, ByteAcc, NoLock, Preserve)
+				{
+					FLGS, 8
+				}
+				Return (FLGS & 7)
+			}
+
+			/* Leave operation Arg0 with parameter Arg1 to the next boot; as functions 2 and 7. */
+			Method (SUBM, 2, Serialized)
+			{
+				Local0 = OPER (Arg0)
+				If (Local0 == 0)
+				{
+					Return (1)	/* not implemented */
+				}
+				If (Local0 == 2)
+				{
+					Return (3)	/* blocked by firmware's settings */
+				}
+				RQST = Arg0
+				RQPM = Arg1
+				Return (0)
+			}
+
+			Method (_DSM, 4, Serialized)
+			{
+				If (Arg0 != ToUUID ("3dddfaa6-361b-4eb4-a424-8d10089d1653"))
+				{
+					Return (Buffer () { 0 })
+				}
+				Switch (ToInteger (Arg2))
+				{
+					Case (0)	/* the functions that there are */
+					{
+						Return (Buffer () { 0xFF, 0x01 })
+					}
+					Case (1)
+					{
+						Return ("1.3")
+					}
+					Case (2)
+					{
+						Return (SUBM (DerefOf (Arg3 [0]), 0))
+					}
+					Case (3)
+					{
+						If (ToInteger (Arg1) == 1)
+						{
+							Local0 = Package () { 0, 0 }
+							Local0 [1] = RQST
+							Return (Local0)
+						}
+						Local0 = Package () { 0, 0, 0 }
+						Local0 [1] = RQST
+						Local0 [2] = RQPM
+						Return (Local0)
+					}
+					Case (4)
+					{
+						Return (2)	/* reboot */
+					}
+					Case (5)
+					{
+						Local0 = Package () { 0, 0, 0 }
+						Local0 [1] = LAST
+						Local0 [2] = RESP
+						Return (Local0)
+					}
+					Case (6)
+					{
+						Return (3)	/* no choice of languages */
+					}
+					Case (7)
+					{
+						Local0 = 0
+						If (ToInteger (Arg1) >= 2)
+						{
+							Local0 = DerefOf (Arg3 [1])
+						}
+						Return (SUBM (DerefOf (Arg3 [0]), Local0))
+					}
+					Case (8)
+					{
+						Return (OPER (DerefOf (Arg3 [0])))
+					}
+				}
+				Return (Buffer () { 0 })
+			}
 		}
 
 		Device (PCI0)
