@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """virt-install and its kin as their users run them, to Vireo by its name and in QEMU's place."""
 
+import contextlib
 import os
 import pathlib
 import shutil
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from typing import Optional
 
 import libvirt
@@ -27,6 +29,16 @@ def install(lab: Lab, uri: str, *more: str) -> libvirt.virDomain:
     command("virt-install", "--connect", uri, "--name", name, "--memory", "256", "--vcpus", "1", "--osinfo",
             "debian11", "--check", "all=off", "--noautoconsole", *more)
     return lab.connection.lookupByName(name)
+
+
+@contextlib.contextmanager
+def loop_device(path: str) -> "Iterator[str]":
+    """The file as a block device."""
+    device = command("losetup", "--find", "--show", path).strip()
+    try:
+        yield device
+    finally:
+        command("losetup", "--detach", device)
 
 
 def seed(lab: Lab) -> str:
@@ -68,14 +80,18 @@ def models(domain: libvirt.virDomain, path: str) -> "list[str]":
 @test(limit=150)
 def virt_install_for_qemu() -> None:
     """virt-install's own choices for QEMU, --cloud-init; virt-xml and virt-clone of the result"""
-    with Lab() as lab:
-        domain = install(lab, QEMU_URI, "--import", "--disk", lab.root_disk(), "--network", f"network={NETWORK}",
+    # For a block device virt-install asks QEMU for Linux AIO.
+    with Lab() as lab, loop_device(lab.root_disk()) as device:
+        domain = install(lab, QEMU_URI, "--import", "--disk", device, "--network", f"network={NETWORK}",
                          "--graphics", "none", "--cloud-init", seed(lab), "--boot",
                          f"kernel={KIT}/vmlinux,initrd={KIT}/initrd,kernel_args={ARGUMENTS}")
         console = lab.console(domain)
         console.login()
         check("qemu-xhci" in models(domain, "controller"), "virt-install's USB controller")
         check(models(domain, "disk[@device='disk']/target") == ["virtio"], "a virtio disk")
+        driver = ET.fromstring(domain.XMLDesc()).find("./devices/disk[@device='disk']/driver")
+        check(driver is not None and driver.get("io") == "native" and driver.get("cache") == "none",
+              "virt-install's own choice for a block device")
         console.shell("test $(cat /sys/block/vda/size) -gt 0")
         check_seed(lab, domain, console)
         # Inactive from here on: clones are made of domains that are off.
