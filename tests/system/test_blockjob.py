@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import xml.etree.ElementTree as ET
-from typing import Callable
+from typing import Callable, Optional
 
 import libvirt
 
@@ -40,8 +40,11 @@ class Events:
         while True:
             libvirt.virEventRunDefaultImpl()
 
-    def expect(self, kind: int, status: int) -> None:
+    def expect(self, kind: int, status: int, after: "Optional[tuple[int, int]]" = None) -> None:
+        """The next event is this; or it is the one after @after, which may have come before anybody listened."""
         event = self.queue.get(timeout=60)
+        if event == after:
+            event = self.queue.get(timeout=60)
         check(event == (kind, status), f"event {event}, not {(kind, status)}")
 
 
@@ -84,6 +87,8 @@ COPY = libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COPY
 COMMIT = libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT
 ACTIVE = libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT
 PIVOT = libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT
+# Bytes a second: a copy is not ready before the daemon is restarted, however slow the host.
+SLOW = 1 << 17
 
 
 @test(limit=240)
@@ -165,7 +170,7 @@ def copy_and_restarts() -> None:
         raw = create(f"{lab.directory}/raw.img", "1M", kind="raw")
         domain, console = lab.boot(qcow2_xml(paths[0]) + disk_xml(raw, "vdb"))
         events = Events()
-        slow = {libvirt.VIR_DOMAIN_BLOCK_COPY_BANDWIDTH: 1 << 19}
+        slow = {libvirt.VIR_DOMAIN_BLOCK_COPY_BANDWIDTH: SLOW}
         copy_of_raw(lab, domain, console, raw)
         refused(lambda: domain.blockCopy("vda", copy_xml(paths[2]), {}, 0), "exists already")
         refused(lambda: domain.blockJobAbort("vda", 0), "no block job")
@@ -174,7 +179,7 @@ def copy_and_restarts() -> None:
         full = f"{lab.directory}/full.qcow2"
         domain.blockCopy("vda", copy_xml(full), slow, 0)
         info = domain.blockJobInfo("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES)
-        check(info["type"] == COPY and info["cur"] < info["end"] and info["bandwidth"] == 1 << 19, f"progress {info}")
+        check(info["type"] == COPY and info["bandwidth"] == SLOW, f"a copy {info}")
         refused(lambda: domain.blockPull("vda", 0, 0), "block job already")
         refused(lambda: domain.blockJobAbort("vda", PIVOT), "not ready")
         name = domain.name()
@@ -184,13 +189,11 @@ def copy_and_restarts() -> None:
         domain = lab.connection.lookupByName(name)
         console = lab.console(domain)
         console.login()
-        before = domain.blockJobInfo("vda")["cur"]
-        wait_for("progress", lambda: domain.blockJobInfo("vda")["cur"] > before, 20)
+        check(domain.blockJobInfo("vda")["type"] == COPY, "the copy is known again")
         domain.blockJobSetSpeed("vda", 0)
-        events.expect(COPY, READY)
         until_ready(domain)
         domain.blockJobAbort("vda", 0)
-        events.expect(COPY, CANCELED)
+        events.expect(COPY, CANCELED, (COPY, READY))
         check(not domain.blockJobInfo("vda") and chain(domain) == paths, "as it was before")
         check("<mirror" not in domain.XMLDesc(), "no copy any more")
 

@@ -59,15 +59,25 @@ void kvm_unmap_device_memory(Kvm *kvm, IoRegion *region)
 	g_mutex_unlock(&kvm->slot_lock);
 }
 
+static bool take_log(Kvm *kvm, const IoRegion *region, uint64_t *bitmap)
+{
+	return kvm_take_dirty_log(kvm, KVM_FIRST_DEVICE_SLOT + (uint32_t)region->slot,
+				  region->size >> DIRTY_PAGE_SHIFT, bitmap);
+}
+
 void kvm_log_device_memory(Kvm *kvm, IoRegion *region)
 {
-	if (region->slot != NO_SLOT)
-		set_slot(kvm, region, region->slot, region->size);
+	g_autofree uint64_t *bitmap = NULL;
+
+	if (region->slot == NO_SLOT || !set_slot(kvm, region, region->slot, region->size) ||
+	    !region->log_dirty)
+		return;
+	/* A log may begin with all pages in it (KVM_DIRTY_LOG_INITIALLY_SET). */
+	bitmap = g_new0(uint64_t, ((region->size >> DIRTY_PAGE_SHIFT) + 63) / 64);
+	take_log(kvm, region, bitmap);
 }
 
 bool kvm_fetch_device_memory_dirty(Kvm *kvm, IoRegion *region, uint64_t *bitmap)
 {
-	return region->slot != NO_SLOT &&
-	       kvm_take_dirty_log(kvm, KVM_FIRST_DEVICE_SLOT + (uint32_t)region->slot,
-				  region->size >> DIRTY_PAGE_SHIFT, bitmap);
+	return region->slot != NO_SLOT && take_log(kvm, region, bitmap);
 }
