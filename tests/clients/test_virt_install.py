@@ -30,7 +30,7 @@ def cloud_init_does_as_it_is_told() -> None:
         command("qemu-img", "create", "-q", "-f", "qcow2", "-b", lab.stock_disk(), "-F", "raw", layer)
         data.write_text(USER_DATA.format(name=name), encoding="ascii")
         command("virt-install", "--connect", URI, "--name", name, "--osinfo", "debian11", "--memory", "640", "--import",
-                "--disk", f"{layer},bus=virtio", "--network", f"network={NETWORK},model=virtio", "--graphics", "none",
+                "--disk", f"{layer},driver.type=qcow2,bus=virtio", "--network", f"network={NETWORK},model=virtio", "--graphics", "none",
                 "--cloud-init", f"user-data={data}", "--noautoconsole", "--check", "all=off")
         console = lab.console(lab.connection.lookupByName(name))
         console.log_in("root", "vireo", 400)
