@@ -159,20 +159,25 @@ def watchdog() -> None:
     """A guest that feeds its watchdog runs; one that stops that is paused as its XML says, and clients are told."""
     with Lab() as lab:
         told: list[int] = []
+        domain, console = lab.boot("<watchdog model='i6300esb' action='pause'/>", screen=True, memory=320)
+        # A client that does not listen for half a minute is cut off.
         libvirt.virEventRegisterDefaultImpl()
         connection = libvirt.open(URI)
         connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_WATCHDOG,
                                           lambda _connection, _domain, action, _opaque: told.append(action), None)
-        domain, console = lab.boot("<watchdog model='i6300esb' action='pause'/>", screen=True, memory=320)
+
+        def listen(seconds: float) -> None:
+            timer = libvirt.virEventAddTimeout(100, lambda *_: None, None)
+            end = time.monotonic() + seconds
+            while not told and time.monotonic() < end:
+                libvirt.virEventRunDefaultImpl()
+            libvirt.virEventRemoveTimeout(timer)
+
         console.shell("watchdog -T 6 -t 1 /dev/watchdog")
-        console.shell("sleep 10", 60)
+        listen(10)
         check(domain.isActive() and not told, "a guest that feeds it runs")
         console.shell("killall -KILL watchdog")
-        timer = libvirt.virEventAddTimeout(100, lambda *_: None, None)
-        end = time.monotonic() + 60 * PATIENCE
-        while not told and time.monotonic() < end:
-            libvirt.virEventRunDefaultImpl()
-        libvirt.virEventRemoveTimeout(timer)
+        listen(60 * PATIENCE)
         check(told == [libvirt.VIR_DOMAIN_EVENT_WATCHDOG_PAUSE], f"told {told}")
         wait_for("the domain to be paused", lambda: domain.state() ==
                  [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_WATCHDOG])
