@@ -405,8 +405,9 @@ static bool set_logging(void *opaque, bool logging, GError **error)
 		/* To stop is for each, whatever the others do. */
 		if (set_carrier_log(self, i, &log, logging ? error : NULL) || !logging)
 			continue;
-		while (i > 0)
-			set_carrier_log(self, --i, &none, NULL);
+		/* This one may have taken a part of it, which must not outlive the log. */
+		for (unsigned told = 0; told <= i; told++)
+			set_carrier_log(self, told, &none, NULL);
 		good = false;
 	}
 	g_mutex_unlock(&self->device->pci.device.lock);
