@@ -154,14 +154,18 @@ bool dirty_rate_start(DirtyRate *rate, int64_t calc_time, int64_t sample_pages,
 	}
 	rate->mode = mode;
 	rate->status = QAPI_DIRTY_RATE_STATUS_MEASURING;
-	rate->n_bytes = 0;
 	rate->start_time = g_get_monotonic_time() / G_TIME_SPAN_SECOND;
 	rate->calc_time = calc_time;
 	rate->sample_pages = sample_pages;
 	rate->finished = g_idle_source_new();
 	g_source_set_callback(rate->finished, take_result, rate, NULL);
-	rate->thread = g_thread_new("dirty-rate", measure, rate);
-	return true;
+	rate->thread = g_thread_try_new("dirty-rate", measure, rate, error);
+	if (rate->thread)
+		return true;
+	rate->status = QAPI_DIRTY_RATE_STATUS_UNSTARTED;
+	g_clear_pointer(&rate->finished, g_source_unref);
+	g_clear_pointer(&rate->tracker, dirty_tracker_free);
+	return false;
 }
 
 QapiDirtyRateInfo *dirty_rate_describe(const DirtyRate *rate)
