@@ -13,6 +13,7 @@
 
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
+#include "vmm/memory/dirty_log.h"
 #include "vmm/vhost/vhost_kernel.h"
 
 #define PATIENCE_MS 30000
@@ -26,6 +27,7 @@ typedef struct FakeKernel {
 	unsigned n_vrings; /* 0: stopped */
 	unsigned n_regions;
 	bool refuses;
+	bool logs; /* it has a log, or a part of what it was told of one */
 } FakeKernel;
 
 static FakeKernel *kernels[QUEUES];
@@ -63,6 +65,19 @@ static bool kernel_set_memory(Vhost *vhost, const VhostMemory *memory, G_GNUC_UN
 	return true;
 }
 
+/* Refused half-way: with the log, but not for all rings. */
+static bool kernel_set_log(Vhost *vhost, G_GNUC_UNUSED uint64_t features, const VhostLog *log,
+			   G_GNUC_UNUSED const VhostVring *vrings, G_GNUC_UNUSED unsigned n_vrings,
+			   GError **error)
+{
+	FakeKernel *kernel = (FakeKernel *)vhost;
+
+	kernel->logs = log->size > 0;
+	if (kernel->logs && kernel->refuses)
+		return error_fail(error, "the kernel does not want to");
+	return true;
+}
+
 static void kernel_free(Vhost *vhost)
 {
 	g_assert_cmpuint(((FakeKernel *)vhost)->n_vrings, ==, 0);
@@ -74,6 +89,7 @@ static const VhostOps kernel_ops = {
 	.start = kernel_start,
 	.stop = kernel_stop,
 	.set_memory = kernel_set_memory,
+	.set_log = kernel_set_log,
 	.free = kernel_free,
 };
 
@@ -82,6 +98,7 @@ Vhost *vhost_kernel_new_net(int fd, int tap, G_GNUC_UNUSED GError **error)
 	FakeKernel *kernel = g_new0(FakeKernel, 1);
 
 	kernel->vhost.ops = &kernel_ops;
+	kernel->vhost.can_log = true;
 	kernel->vhost.features = VIRTIO_FEATURE(VIRTIO_F_VERSION_1) | F_MRG_RXBUF |
 				 VIRTIO_FEATURE(VIRTIO_F_EVENT_IDX) |
 				 VIRTIO_FEATURE(VIRTIO_F_INDIRECT_DESC);
@@ -203,6 +220,34 @@ static void test_queues_and_link(Fixture *fixture, gconstpointer data)
 		wait_until(fixture, runs, kernels[i]);
 }
 
+/* None goes on marking in a log that another would not have: it is gone by then. */
+static void test_log_refused(Fixture *fixture, gconstpointer data)
+{
+	GuestMemory *memory = fixture->fake->services.memory;
+	g_autoptr(GError) error = NULL;
+	DirtyTracker *tracker;
+
+	(void)data;
+	fake_machine_unwatch(fixture->fake);
+	use_vhost(fixture, ",mq=on");
+	virtio_driver_start(&fixture->driver, F_ALL);
+	for (unsigned i = 0; i < QUEUES; i++)
+		wait_until(fixture, runs, kernels[i]);
+	kernels[1]->refuses = true;
+	g_assert_null(dirty_tracker_new(memory, &error));
+	g_assert_nonnull(error);
+	for (unsigned i = 0; i < QUEUES; i++)
+		g_assert_false(kernels[i]->logs);
+	kernels[1]->refuses = false;
+	tracker = dirty_tracker_new(memory, NULL);
+	g_assert_nonnull(tracker);
+	for (unsigned i = 0; i < QUEUES; i++)
+		g_assert_true(kernels[i]->logs);
+	dirty_tracker_free(tracker);
+	for (unsigned i = 0; i < QUEUES; i++)
+		g_assert_false(kernels[i]->logs);
+}
+
 /* What the properties say no to is not offered, whatever kernel and netdev can do. */
 static void test_offered(Fixture *fixture, gconstpointer data)
 {
@@ -223,6 +268,7 @@ int main(int argc, char **argv)
 	net_fixture_add("vhost/error", test_error, NULL);
 	net_fixture_add("vhost/refused", test_refused, NULL);
 	net_fixture_add("vhost/queues-and-link", test_queues_and_link, "mq=off");
+	net_fixture_add("vhost/log-refused", test_log_refused, "mq=off");
 	net_fixture_add("vhost/offered", test_offered, NULL);
 	return g_test_run();
 }
