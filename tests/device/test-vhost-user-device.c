@@ -139,6 +139,65 @@ static void test_disk(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(back_end_count(fixture->back_end, VHOST_USER_RESET_DEVICE), >, 0);
 }
 
+static void write_common(VirtioDriver *driver, unsigned offset, uint64_t value, unsigned size)
+{
+	fake_write(driver->fake, driver->common + offset, value, size);
+}
+
+/* §3.1.1: queues come before DRIVER_OK, but what a driver does after it is not for us to choose. */
+static void test_late_queue(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data;
+	/* One in which no queue has been before. */
+	fake_machine_remove(fixture->fake, fixture->device);
+	fixture->device = fake_machine_add(fixture->fake, &vhost_user_device_type.pci.device, DISK);
+	virtio_driver_probe(driver, fixture->fake, fixture->device);
+	virtio_driver_negotiate(driver, UINT64_MAX);
+	virtio_driver_enable_queue(driver, 0, 0);
+	virtio_driver_set_status(driver, virtio_driver_status(driver) | VIRTIO_STATUS_DRIVER_OK);
+	fake_machine_iterate(fixture->fake);
+	check_write(fixture, 0, 1, 0x21);
+	virtio_driver_enable_queue(driver, 1, 0);
+	fake_machine_iterate(fixture->fake);
+	check_write(fixture, 1, 2, 0x22);
+	check_write(fixture, 0, 3, 0x23);
+	g_assert_false(virtio_driver_status(driver) & VIRTIO_STATUS_NEEDS_RESET);
+}
+
+/* A size that a packed ring may have, and then the ring is a split one: nobody is bothered with it. */
+static void test_odd_size(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint64_t packed = BIT(VIRTIO_F_RING_PACKED);
+
+	(void)data;
+	fake_machine_remove(fixture->fake, fixture->device);
+	back_end_free(fixture->back_end);
+	fake_machine_iterate(fixture->fake);
+	fixture->back_end = back_end_new(fixture->path, fixture->disk, DISK_SIZE, FEATURES | packed,
+					 PROTOCOL | CONFIG);
+	fixture->device = fake_machine_add(fixture->fake, &vhost_user_device_type.pci.device,
+					   DISK ",packed=on");
+	virtio_driver_probe(driver, fixture->fake, fixture->device);
+	g_assert_cmphex(virtio_driver_offered(driver) & packed, ==, packed);
+	virtio_driver_set_status(driver, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
+	write_common(driver, COMMON_DRIVER_FEATURE_SELECT, 1, 4);
+	write_common(driver, COMMON_DRIVER_FEATURE, 5, 4); /* and VERSION_1 */
+	write_common(driver, COMMON_QUEUE_SELECT, 0, 2);
+	write_common(driver, COMMON_QUEUE_SIZE, 3, 2);
+	write_common(driver, COMMON_DRIVER_FEATURE, 1, 4);
+	virtio_driver_set_status(driver, virtio_driver_status(driver) | VIRTIO_STATUS_FEATURES_OK);
+	virtio_driver_enable_queue(driver, 0, 0);
+	virtio_driver_set_status(driver, virtio_driver_status(driver) | VIRTIO_STATUS_DRIVER_OK);
+	g_assert_true(virtio_driver_wait_needs_reset(driver));
+	g_assert_cmpuint(back_end_count(fixture->back_end, VHOST_USER_SET_VRING_NUM), ==, 0);
+	virtio_driver_start(driver, UINT64_MAX & ~packed);
+	fake_machine_iterate(fixture->fake);
+	check_write(fixture, 0, 1, 0x25);
+}
+
 static bool config_is_told(gpointer data)
 {
 	return virtio_driver_read_config(&((Fixture *)data)->driver, 0, 4) == 77;
@@ -315,6 +374,8 @@ int main(int argc, char **argv)
 		bool started;
 	} tests[] = {
 		{ "disk", test_disk, true },
+		{ "late-queue", test_late_queue, true },
+		{ "odd-size", test_odd_size, true },
 		{ "config", test_config, true },
 		{ "reconnect", test_reconnect, true },
 		{ "lies", test_lies, true },

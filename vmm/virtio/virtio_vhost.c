@@ -46,9 +46,10 @@ static uint16_t read_index(const void *area)
 	return __atomic_load_n((const uint16_t *)area + 1, __ATOMIC_ACQUIRE);
 }
 
-/* Set the positions of @ring to those of @base, if they can be; false if not. */
+/* Set the positions of @ring to those of @base, if they can be; false, as they were, if not. */
 static bool take_base(Virtqueue *ring, const VhostVring *vring, uint32_t base)
 {
+	uint16_t old_available = ring->next_available, old_used = ring->next_used;
 	uint32_t available = base, used;
 
 	if (ring->packed) {
@@ -61,7 +62,11 @@ static bool take_base(Virtqueue *ring, const VhostVring *vring, uint32_t base)
 		return false;
 	ring->next_available = available;
 	ring->next_used = used;
-	return virtqueue_state_is_good(ring);
+	if (virtqueue_state_is_good(ring))
+		return true;
+	ring->next_available = old_available;
+	ring->next_used = old_used;
+	return false;
 }
 
 /*
@@ -110,6 +115,11 @@ static bool describe_vring(VirtioVhost *self, unsigned index)
 	VhostVring *vring = &self->vrings[index];
 
 	queue->ring.packed = virtio_device_has_feature(self->device, VIRTIO_F_RING_PACKED);
+	/* The size may be from when the driver still wanted packed rings. */
+	if (!virtqueue_state_is_good(&queue->ring)) {
+		virtio_queue_set_broken(queue, "the queue size or its positions are out of range");
+		return false;
+	}
 	if (!find_areas(queue, vring))
 		return false;
 	vring->index = index % self->queues_each;
@@ -133,6 +143,7 @@ static int enabled_vrings(VirtioVhost *self, unsigned carrier, VhostVring *vring
 	int n = 0;
 
 	for (unsigned i = first; i < first + self->queues_each; i++) {
+		self->vrings[i].size = 0;
 		if (!is_served(self, i))
 			continue;
 		if (!describe_vring(self, i))
@@ -142,13 +153,22 @@ static int enabled_vrings(VirtioVhost *self, unsigned carrier, VhostVring *vring
 	return n;
 }
 
+/*
+ * Whether queue @index was among those that were started last: the driver may have enabled more of
+ * them since.
+ */
+static bool is_started(const VirtioVhost *self, unsigned index)
+{
+	return self->vrings[index].size > 0;
+}
+
 /* The vrings of @carrier as they were started, in @vrings; returns how many. */
 static unsigned started_vrings(VirtioVhost *self, unsigned carrier, VhostVring *vrings)
 {
 	unsigned first = carrier * self->queues_each, n = 0;
 
 	for (unsigned i = first; i < first + self->queues_each; i++) {
-		if (is_served(self, i))
+		if (is_started(self, i))
 			vrings[n++] = self->vrings[i];
 	}
 	return n;
@@ -246,7 +266,7 @@ static bool is_drained(VirtioVhost *self, unsigned carrier)
 	for (unsigned i = first; i < first + self->queues_each; i++) {
 		const Virtqueue *ring = &self->device->queues[i].ring;
 
-		if (is_served(self, i) && !ring->packed &&
+		if (is_started(self, i) && !ring->packed &&
 		    read_index(self->vrings[i].driver_area) !=
 			    read_index(self->vrings[i].device_area))
 			return false;
