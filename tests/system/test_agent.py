@@ -13,7 +13,7 @@ import libvirt_qemu
 from lib.agent import CHANNEL, boot_with_agent, channel_state, start_agent, wait_for_channel
 from lib.daemon import daemon
 from lib.guest import Lab, disk_xml, network_xml, refused, wait_for_state
-from lib.harness import check, test, wait_for
+from lib.harness import PATIENCE, check, test, wait_for
 
 
 class Events:
@@ -123,10 +123,10 @@ def agent_that_hangs() -> None:
         sleeper.start()
         time.sleep(2)
         console.shell("kill -KILL $(cat /run/qga.pid); rm -f /run/qga.pid")
-        sleeper.join(20)
+        sleeper.join(20 * PATIENCE)
         check(not sleeper.is_alive(), "the command has ended")
         wait_for_channel(domain, "disconnected")
-        check(events.states.get(timeout=20) == libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED,
+        check(events.states.get(timeout=20 * PATIENCE) == libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED,
               "clients are told")
 
         # Something else that talks: an endless line, and then answers nobody asked for.

@@ -15,7 +15,7 @@ import libvirt
 from lib.console import Console
 from lib.daemon import daemon
 from lib.guest import URI, Lab, disk_xml, refused
-from lib.harness import check, command, test, wait_for
+from lib.harness import PATIENCE, check, command, test, wait_for
 from lib.images import (another_daemon, chain, create, guest_sum, guest_write, holds, pattern_sum, qcow2_xml,
                         storage_daemon)
 
@@ -42,9 +42,9 @@ class Events:
 
     def expect(self, kind: int, status: int, after: "Optional[tuple[int, int]]" = None) -> None:
         """The next event is this; or it is the one after @after, which may have come before anybody listened."""
-        event = self.queue.get(timeout=60)
+        event = self.queue.get(timeout=60 * PATIENCE)
         if event == after:
-            event = self.queue.get(timeout=60)
+            event = self.queue.get(timeout=60 * PATIENCE)
         check(event == (kind, status), f"event {event}, not {(kind, status)}")
 
 

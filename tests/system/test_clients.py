@@ -52,7 +52,7 @@ def check_seed(lab: Lab, domain: libvirt.virDomain, console: Console) -> None:
     """The guest finds the data of --cloud-init where cloud-init's NoCloud looks for it."""
     check(models(domain, "disk[@device='cdrom']/target") == ["scsi"], "the CD is on the bus that there is")
     console.shell("while read -r module; do insmod $module; done </lib/modules/scsi")
-    console.shell("tries=0; until [ -b /dev/sr0 ] || [ $((tries += 1)) = 50 ]; do sleep 0.1; done")
+    console.shell("tries=0; until [ -b /dev/sr0 ] || [ $((tries += 1)) = 600 ]; do sleep 0.1; done")
     # Compared there, for other messages come between: the volume identifier (ECMA-119 8.4.7).
     console.shell("dd if=/dev/sr0 bs=1 skip=32808 count=6 2>/dev/null | grep -qi cidata")
     console.shell("mount -t iso9660 /dev/sr0 /mnt")

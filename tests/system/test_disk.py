@@ -15,7 +15,7 @@ from lib.console import Console
 from lib.daemon import daemon
 from lib.failing import FailingDevice
 from lib.guest import URI, Lab, device_count, disk_xml, domstats, network_xml, refused, virsh, wait_for_state
-from lib.harness import check, command, test, wait_for
+from lib.harness import PATIENCE, check, command, test, wait_for
 from lib.images import qcow2_xml
 
 
@@ -208,7 +208,7 @@ def stops_for_error(lab: Lab, domain: libvirt.virDomain, console: Console, targe
             check("No errors" in virsh("domblkerror", name), "no error is left")
         console.shell("cmp /sent /got")
         events.send_signal(signal.SIGINT)
-        told = events.communicate(timeout=30)[0]
+        told = events.communicate(timeout=30 * PATIENCE)[0]
         check(told.count(f"{device.path} ({alias.get('name')}) pause") >= 4, f"the events say which: {told}")
         virsh("detach-device", name, path)
         wait_for("the disk to go", lambda: device.path not in domain.XMLDesc())

@@ -69,9 +69,11 @@ def rates_of_writing(domain: libvirt.virDomain, console: Console) -> None:
     console.shell("(while :; do dd if=/dev/urandom bs=1M count=32 conv=notrunc of=/mnt/written; done) "
                   ">/dev/null 2>&1 & echo $! >/tmp/writer")
     wait_for("the writer", lambda: int(console.shell("stat -c %s /mnt/written").strip()) == 32 << 20, 30)
-    writing = {mode: dirty_rate(domain, mode) for mode in modes}
-    say(f"idle: {idle} MiB/s, writing: {writing}")
-    check(all(writing[mode] > idle[mode] for mode in modes), f"the guest is seen to write: {idle}, {writing}")
+    say(f"idle: {idle} MiB/s")
+    for mode in modes:
+        # A guest on a busy host writes little in two seconds, and samples are few.
+        wait_for(f"the guest to be seen to write by {mode}",
+                 lambda: dirty_rate(domain, mode) > idle[mode], 40)  # pylint: disable=cell-var-from-loop
     console.shell("kill $(cat /tmp/writer)")
     said = virsh("domdirtyrate-calc", domain.name(), "--seconds", "1", "--mode", "dirty-ring", fails=True)
     check("mode dirty-ring" in said, f"refused by its name: {said}")

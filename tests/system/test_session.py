@@ -11,7 +11,7 @@ import tempfile
 
 from lib.console import Console
 from lib.guest import URI, disk_xml, domain_xml, passt_xml
-from lib.harness import Skipped, check, command, say, test, wait_for
+from lib.harness import PATIENCE, Skipped, check, command, say, test, wait_for
 
 SESSION = "vireo:///session"
 
@@ -61,7 +61,7 @@ class Session:
         """The daemon, as its unit starts it."""
         with tempfile.TemporaryFile() as log:
             subprocess.run([*self.prefix, "virtvireod", "-d"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                           timeout=60, check=True)
+                           timeout=60 * PATIENCE, check=True)
         say("the user's daemon is there")
 
     def daemon(self) -> int:

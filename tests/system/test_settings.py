@@ -173,8 +173,8 @@ def watchdog() -> None:
                 libvirt.virEventRunDefaultImpl()
             libvirt.virEventRemoveTimeout(timer)
 
-        console.shell("watchdog -T 6 -t 1 /dev/watchdog")
-        listen(10)
+        console.shell("watchdog -T 16 -t 1 /dev/watchdog")
+        listen(20)
         check(domain.isActive() and not told, "a guest that feeds it runs")
         console.shell("killall -KILL watchdog")
         listen(60 * PATIENCE)

@@ -17,7 +17,7 @@ import libvirt
 
 from lib.console import Console
 from lib.guest import NETWORK_HOST, Lab, device_count, disk_xml, domstats, monitor_pid, network_xml, vhost_threads
-from lib.harness import check, command, say, test, wait_for
+from lib.harness import PATIENCE, check, command, say, test, wait_for
 from test_memory import dirty_rate
 from test_network import address
 
@@ -163,7 +163,7 @@ def kernel_serves_a_card() -> None:
         console.shell(f"ping -A -c 3 -W 5 {NETWORK_HOST}")
         console.shell("dd if=/dev/urandom of=/tmp/data bs=64k count=32; cd /tmp && httpd -p 80")
         data = subprocess.run(["busybox", "wget", "-q", "-O", "-", f"http://{guest}/data"], check=True,
-                              stdout=subprocess.PIPE, timeout=60).stdout
+                              stdout=subprocess.PIPE, timeout=60 * PATIENCE).stdout
         check(console.shell("sha256sum </tmp/data").split()[0] == hashlib.sha256(data).hexdigest(),
               "a file came over TCP whole")
         stats = domstats(domain.name(), "--interface")
@@ -244,11 +244,11 @@ def connect_guest(address: "int | str", port: int) -> socket.socket:
     """A connection to a port of a guest: by its address, or by the unix socket that leads to it."""
     if isinstance(address, int):
         connection = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
-        connection.settimeout(20)
+        connection.settimeout(20 * PATIENCE)
         connection.connect((address, port))
         return connection
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(20)
+    connection.settimeout(20 * PATIENCE)
     connection.connect(address)
     connection.sendall(f"CONNECT {port}\n".encode())
     answer = b""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from .guest import URI, Lab
-from .harness import say, wait_for
+from .harness import PATIENCE, say, wait_for
 
 
 class Daemon:
@@ -35,7 +35,7 @@ class Daemon:
         def started() -> bool:
             with open(f"/var/log/{self.program}.log", "ab") as log:
                 return subprocess.run([self.program, "-d", "-p", self.pid_file], stdin=subprocess.DEVNULL, stdout=log,
-                                      stderr=log, timeout=30, check=False).returncode == 0
+                                      stderr=log, timeout=30 * PATIENCE, check=False).returncode == 0
 
         # One that was killed may hold its locks a little longer than it can be seen to run.
         wait_for(f"{self.program} to start", started, 10)
