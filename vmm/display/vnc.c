@@ -319,13 +319,17 @@ static void connection_closed(VncConnection *connection)
 	qapi_event_vnc_disconnected(server->events, us, them);
 }
 
-/* Carry out what waits in the ring. The connection may be gone afterwards. */
+/*
+ * Carry out what waits in the ring, and no more: who acts without a pause must not keep the thread
+ * from everybody else. For what comes meanwhile the source is ready again. The connection may be
+ * gone afterwards.
+ */
 static gboolean carry_out(gpointer data)
 {
 	VncConnection *connection = data;
 	VncAction action;
 
-	while (vnc_take_action(connection, &action)) {
+	for (unsigned n = 0; n < VNC_ACTIONS && vnc_take_action(connection, &action); n++) {
 		switch (action.kind) {
 		case VNC_ACTION_READY:
 			connection_ready(connection, action.down);
@@ -426,11 +430,16 @@ static gboolean accept_client(int fd, GIOCondition condition, gpointer data)
 {
 	VncServer *server = data;
 	g_autoptr(GError) error = NULL;
-	int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	int client = socket_accept(fd, &server->spare_fd);
+	bool admitted = client >= 0 && admit(server, client, true, &error);
 
 	(void)condition;
-	if (client >= 0 && !admit(server, client, true, &error))
-		g_message("-vnc: %s", error->message);
+	if (client == -EMFILE)
+		error_fail(&error, "no descriptor is left");
+	/* Once: who is turned away again and again must not fill the log. */
+	if (error && !server->turns_away)
+		g_message("-vnc: a client was turned away: %s", error->message);
+	server->turns_away = error || (server->turns_away && !admitted);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -454,6 +463,7 @@ VncServer *vnc_server_new(json_object *options, Display *display, Clipboard *cli
 	g_autoptr(VncServer) server = g_new0(VncServer, 1);
 
 	server->listen_fd = -1;
+	server->spare_fd = socket_new_spare();
 	server->display = display;
 	server->clipboard = clipboard;
 	server->name = g_strdup(name);
@@ -474,7 +484,7 @@ VncServer *vnc_server_new(json_object *options, Display *display, Clipboard *cli
 		return NULL;
 	server->surface = display_console_surface(server->console);
 	server->listen_fd = vnc_listen(&server->options, error);
-	if (server->listen_fd < 0)
+	if (server->listen_fd < 0 || !fd_set_nonblocking(server->listen_fd, true, error))
 		return NULL;
 	server->accept_source = g_unix_fd_add(server->listen_fd, G_IO_IN, accept_client, server);
 	return g_steal_pointer(&server);
@@ -506,6 +516,7 @@ void vnc_server_free(VncServer *server)
 	if (server->listen_fd >= 0)
 		socket_unlink(server->listen_fd);
 	fd_close(&server->listen_fd);
+	fd_close(&server->spare_fd);
 	vnc_options_clear(&server->options);
 	explicit_bzero(server->password, sizeof(server->password));
 	g_mutex_clear(&server->lock);

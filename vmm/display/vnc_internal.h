@@ -85,7 +85,8 @@ struct VncServer {
 	VncTls *tls; /* NULL: in the clear */
 	char *name;
 	const QmpEventSink *events;
-	int listen_fd;
+	int listen_fd, spare_fd; /* socket_accept()'s */
+	bool turns_away;	 /* whom it did not admit last, and the log has it */
 	guint accept_source, timer;
 	unsigned interval; /* of the timer, ms */
 	DisplaySurface *surface;

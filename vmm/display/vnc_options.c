@@ -99,15 +99,14 @@ void vnc_address_of(int fd, bool peer, char **host, char **service,
 	struct sockaddr_storage address = { 0 };
 	socklen_t size = sizeof(address);
 	char node[NI_MAXHOST] = "", port[NI_MAXSERV] = "";
+	const char *name = port;
 	int result = peer ? getpeername(fd, (struct sockaddr *)&address, &size)
 			  : getsockname(fd, (struct sockaddr *)&address, &size);
 
 	*family = QAPI_NETWORK_ADDRESS_FAMILY_UNKNOWN;
 	if (result == 0 && address.ss_family == AF_UNIX) {
-		const struct sockaddr_un *local = (const struct sockaddr_un *)&address;
-
 		*family = QAPI_NETWORK_ADDRESS_FAMILY_UNIX;
-		g_strlcpy(port, local->sun_path, sizeof(port));
+		name = ((const struct sockaddr_un *)&address)->sun_path;
 	} else if (result == 0 &&
 		   getnameinfo((struct sockaddr *)&address, size, node, sizeof(node), port,
 			       sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
@@ -115,5 +114,5 @@ void vnc_address_of(int fd, bool peer, char **host, char **service,
 							: QAPI_NETWORK_ADDRESS_FAMILY_IPV4;
 	}
 	*host = g_strdup(node);
-	*service = g_strdup(port);
+	*service = g_strdup(name);
 }
