@@ -703,6 +703,19 @@ static void test_log(void)
 	block_vhost_log_close(&log);
 }
 
+/* A back end that cuts off what it was given would take our end of it, too. */
+static void test_area_is_sealed(void)
+{
+	g_autoptr(GError) error = NULL;
+	BlockVhostArea *area = block_vhost_area_new(1, &error);
+
+	g_assert_no_error(error);
+	g_assert_cmpint(ftruncate(area->fd, 0), ==, -1);
+	g_assert_cmpint(errno, ==, EPERM);
+	memset(area->base, 1, area->size);
+	block_vhost_area_free(area);
+}
+
 #define ADD(path, func) g_test_add("/block-vhost/" path, Fixture, NULL, set_up, func, tear_down)
 
 int main(int argc, char **argv)
@@ -737,5 +750,6 @@ int main(int argc, char **argv)
 	ADD("memory-changes", test_memory_changes);
 	g_test_add_func("/block-vhost/traits", test_traits);
 	g_test_add_func("/block-vhost/log", test_log);
+	g_test_add_func("/block-vhost/area-is-sealed", test_area_is_sealed);
 	return g_test_run();
 }

@@ -9,6 +9,7 @@
 #include "vmm/memory/guest_memory.h"
 #include "vmm/memory/memory_backend.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <stdlib.h>
@@ -187,6 +188,9 @@ static void test_backend_kinds(void)
 	second = mmap(NULL, config.size, PROT_READ, MAP_SHARED, memfd->fd, 0);
 	g_assert_true(second != MAP_FAILED);
 	g_assert_cmphex(second[config.size - 1], ==, 0x5a);
+	/* Another process that has it can take nothing of it away: we would not survive a look. */
+	g_assert_cmpint(ftruncate(memfd->fd, 0), ==, -1);
+	g_assert_cmpint(errno, ==, EPERM);
 	munmap(second, config.size);
 }
 

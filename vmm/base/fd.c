@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 void fd_close(int *fd)
 {
@@ -42,6 +43,16 @@ int fd_new_event(GError **error)
 int fd_new_blocking_event(GError **error)
 {
 	return new_event(0, error);
+}
+
+int fd_new_memory(const char *name, unsigned flags, uint64_t size)
+{
+	autofd int fd = memfd_create(name, flags | MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -1;
+	return fd_steal(&fd);
 }
 
 void fd_event_signal(int fd)

@@ -32,6 +32,13 @@ int fd_new_event(GError **error);
 /* The same, but reads block: for io_loop_watch_event(). */
 int fd_new_blocking_event(GError **error);
 
+/*
+ * Make a memory file of @size bytes, close-on-exec, of huge pages and the like where @flags (MFD_*)
+ * say so. Its size is sealed: whoever is given it can take none of it from under a mapping of ours.
+ * -1 with errno where the host has none.
+ */
+int fd_new_memory(const char *name, unsigned flags, uint64_t size);
+
 /* Add one to eventfd @fd: wakes whoever waits on it. Never blocks. Any thread. */
 void fd_event_signal(int fd);
 

@@ -66,8 +66,8 @@ BlockVhostArea *block_vhost_area_new(unsigned n_places, GError **error)
 
 	area->n_places = n_places;
 	area->size = n_places * place_bytes();
-	area->fd = memfd_create("vireo-vhost", MFD_CLOEXEC);
-	if (area->fd < 0 || ftruncate(area->fd, (off_t)area->size) < 0)
+	area->fd = fd_new_memory("vireo-vhost", 0, area->size);
+	if (area->fd < 0)
 		goto fail;
 	base = mmap(NULL, area->size, PROT_READ | PROT_WRITE, MAP_SHARED, area->fd, 0);
 	if (base == MAP_FAILED)

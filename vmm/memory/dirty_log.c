@@ -101,10 +101,8 @@ static DirtyBitmap *bitmap_new(size_t n_words, GError **error)
 	void *words;
 
 	bitmap->n_words = n_words;
-	bitmap->fd = memfd_create("vireo-dirty-log", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	/* Who is given it must not be able to take it from under us. */
-	if (bitmap->fd < 0 || ftruncate(bitmap->fd, (off_t)size) < 0 ||
-	    fcntl(bitmap->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+	bitmap->fd = fd_new_memory("vireo-dirty-log", 0, size);
+	if (bitmap->fd < 0)
 		goto fail;
 	words = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bitmap->fd, 0);
 	if (words == MAP_FAILED)

@@ -53,9 +53,18 @@ static bool memory_backend_check_host(const MemoryBackend *backend, GError **err
 	return true;
 }
 
+static bool memory_backend_is_whole(const MemoryBackend *backend, GError **error)
+{
+	return backend->config.size % backend->page_size == 0 ||
+	       error_fail(error,
+			  "memory backend '%s': size is no multiple of the page size (%" PRIu64
+			  " KiB)",
+			  backend->config.id, backend->page_size >> 10);
+}
+
 static bool memory_backend_open_memfd(MemoryBackend *backend, GError **error)
 {
-	unsigned flags = MFD_CLOEXEC;
+	unsigned flags = 0;
 
 	if (backend->config.hugetlb_size) {
 		if (backend->config.hugetlb_size & (backend->config.hugetlb_size - 1))
@@ -65,7 +74,9 @@ static bool memory_backend_open_memfd(MemoryBackend *backend, GError **error)
 			 (unsigned)__builtin_ctzll(backend->config.hugetlb_size) << MFD_HUGE_SHIFT;
 		backend->page_size = backend->config.hugetlb_size;
 	}
-	backend->fd = memfd_create(backend->config.id, flags);
+	if (!memory_backend_is_whole(backend, error))
+		return false;
+	backend->fd = fd_new_memory(backend->config.id, flags, backend->config.size);
 	if (backend->fd < 0)
 		return memory_backend_fail_errno(backend, errno, "memfd_create", error);
 	return true;
@@ -269,14 +280,8 @@ static bool memory_backend_open(MemoryBackend *backend, GError **error)
 		return false;
 	if (config->kind == MEMORY_BACKEND_FILE && !memory_backend_open_file(backend, error))
 		return false;
-	if (config->size % backend->page_size)
-		return error_fail(error,
-				  "memory backend '%s': size is no multiple of the page size (%" PRIu64
-				  " KiB)",
-				  config->id, backend->page_size >> 10);
-	if (config->kind == MEMORY_BACKEND_MEMFD &&
-	    ftruncate(backend->fd, (off_t)config->size) < 0)
-		return memory_backend_fail_errno(backend, errno, "ftruncate", error);
+	if (!memory_backend_is_whole(backend, error))
+		return false;
 	if (!memory_backend_map(backend, error))
 		return false;
 	if (!memory_backend_bind(backend, error))
