@@ -463,6 +463,30 @@ static void test_interrupt_events(Fixture *fixture, gconstpointer data)
 	g_assert_true(publish(fixture));
 }
 
+/* The driver sees what is used without being told, until it wants to be, some laps later. */
+static void test_interrupt_laps(Fixture *fixture, gconstpointer data)
+{
+	const unsigned period = 2 * RING_SIZE;
+
+	(void)data;
+	start(fixture, true, false);
+	set_driver_event(fixture, RING_SIZE - 1, EVENT_DESCRIPTOR);
+	use(fixture, 1);
+	g_assert_true(publish(fixture));
+	for (unsigned n = period; n < period + 3; n++) {
+		for (unsigned i = 0; i < n; i++) {
+			uint32_t id, length;
+
+			use(fixture, 1);
+			virtqueue_publish_quietly(&fixture->queue);
+			g_assert_true(virtio_ring_take_used(&fixture->ring, &id, &length));
+			fixture->ring.lengths[0] = 1;
+		}
+		g_assert_true(virtqueue_wants_interrupt(&fixture->queue));
+		g_assert_false(virtqueue_wants_interrupt(&fixture->queue));
+	}
+}
+
 static void test_notification(Fixture *fixture, gconstpointer data)
 {
 	uint16_t descriptor, flags;
@@ -645,6 +669,7 @@ int main(int argc, char **argv)
 	add("/bad/areas", test_bad_areas, NULL);
 	add("/interrupt/flags", test_interrupt_flags, NULL);
 	add("/interrupt/events", test_interrupt_events, NULL);
+	add("/interrupt/laps", test_interrupt_laps, NULL);
 	add("/notification/flags", test_notification, NULL);
 	add("/notification/events", test_notification_events, NULL);
 	add("/unpop", test_unpop, NULL);

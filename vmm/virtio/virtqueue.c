@@ -207,6 +207,7 @@ bool virtqueue_map(Virtqueue *queue, bool event_idx, bool indirect)
 	queue->published_used = queue->next_used;
 	queue->seen_available = queue->next_available;
 	queue->signalled_valid = false;
+	queue->unsignalled = 0;
 	queue->batching = false;
 	if (!queue->pool)
 		queue->pool = pool_new(queue->maximum_size, queue->packed);
@@ -449,6 +450,9 @@ void virtqueue_publish_quietly(Virtqueue *queue)
 	if (!queue->ops || queue->broken || queue->published_used == queue->next_used)
 		return;
 	queue->ops->publish(queue);
+	queue->unsignalled += queue->next_used - queue->published_used +
+			      (queue->next_used < queue->published_used ? queue->period : 0);
+	queue->unsignalled = MIN(queue->unsignalled, queue->period);
 	queue->published_used = queue->next_used;
 	virtqueue_count(&queue->counters.batches, 1);
 	queue->batching = false;
@@ -457,9 +461,10 @@ void virtqueue_publish_quietly(Virtqueue *queue)
 bool virtqueue_wants_interrupt(Virtqueue *queue)
 {
 	uint16_t old = queue->signalled_used;
-	bool old_is_valid = queue->signalled_valid;
+	/* A lap later positions do not tell any more what has been passed. */
+	bool old_is_valid = queue->signalled_valid && queue->unsignalled < queue->period;
 
-	if (!queue->ops || queue->broken || (old_is_valid && old == queue->published_used))
+	if (!queue->ops || queue->broken || (queue->signalled_valid && queue->unsignalled == 0))
 		return false;
 	/*
 	 * Full barrier: what was used must be out before we look whether the driver wants to hear
@@ -468,6 +473,7 @@ bool virtqueue_wants_interrupt(Virtqueue *queue)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	queue->signalled_used = queue->published_used;
 	queue->signalled_valid = true;
+	queue->unsignalled = 0;
 	return queue->ops->wants_interrupt(queue, old, old_is_valid);
 }
 

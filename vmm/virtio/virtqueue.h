@@ -108,6 +108,7 @@ struct Virtqueue {
 	uint16_t unpublished_flags; /* packed: of the first used descriptor that is not published */
 	uint16_t published_used;    /* next_used as last published */
 	uint16_t signalled_used;    /* and at the last publish that decided about a notification */
+	uint32_t unsignalled;	    /* by how much it has moved on since; a lap is enough */
 	bool signalled_valid;
 	uint16_t batch; /* in order: where the used entry of what was pushed last is */
 	bool batching;	/* and the next may replace it: all before it was used to the full */
