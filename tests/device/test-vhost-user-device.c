@@ -198,6 +198,29 @@ static void test_odd_size(Fixture *fixture, gconstpointer data)
 	check_write(fixture, 0, 1, 0x25);
 }
 
+/* A queue comes back larger: the back end has a record that has room for it. */
+static void test_larger_queue(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint64_t status;
+
+	(void)data;
+	virtio_driver_negotiate(driver, UINT64_MAX);
+	virtio_driver_enable_queue(driver, 0, 8);
+	virtio_driver_set_status(driver, virtio_driver_status(driver) | VIRTIO_STATUS_DRIVER_OK);
+	fake_machine_iterate(fixture->fake);
+	check_write(fixture, 0, 1, 0x41);
+	write_common(driver, COMMON_QUEUE_SELECT, 0, 2);
+	write_common(driver, COMMON_QUEUE_RESET, 1, 2);
+	fake_machine_iterate(fixture->fake);
+	virtio_driver_enable_queue(driver, 0, 128);
+	fake_machine_iterate(fixture->fake);
+	status = offer_write(fixture, 0, 100, 2, 0x42);
+	g_assert_cmpuint(virtio_driver_wait(driver, 0, NULL), ==, 100);
+	g_assert_cmpuint(virtio_driver_ram(driver, status)[0], ==, 0);
+	g_assert_cmpuint(fixture->disk[2 * SECTOR], ==, 0x42);
+}
+
 static bool config_is_told(gpointer data)
 {
 	return virtio_driver_read_config(&((Fixture *)data)->driver, 0, 4) == 77;
@@ -376,6 +399,7 @@ int main(int argc, char **argv)
 		{ "disk", test_disk, true },
 		{ "late-queue", test_late_queue, true },
 		{ "odd-size", test_odd_size, true },
+		{ "larger-queue", test_larger_queue, true },
 		{ "config", test_config, true },
 		{ "reconnect", test_reconnect, true },
 		{ "lies", test_lies, true },

@@ -33,6 +33,7 @@ void inflight_begin(InflightRecord *record, uint16_t head)
 {
 	uint64_t counter = 0;
 
+	g_assert_cmpuint(head, <, record->n_descriptors);
 	for (unsigned i = 0; i < record->n_descriptors; i++)
 		counter = MAX(counter, record->descriptors[i].counter);
 	record->descriptors[head].counter = counter + 1;

@@ -374,9 +374,13 @@ static bool enable_vring(VhostUser *user, unsigned index, bool enable, GError **
 	       tell_state(user, VHOST_USER_SET_VRING_ENABLE, index, enable, error);
 }
 
-/* Have a record of requests in flight that outlives the back end. */
-static bool share_inflight(VhostUser *user, unsigned queue_size, GError **error)
+/*
+ * Have a record of requests in flight that outlives the back end. It has room for the largest queue
+ * that there can be: a driver may give one of them another size without a reset of the device.
+ */
+static bool share_inflight(VhostUser *user, GError **error)
 {
+	unsigned queue_size = user->options.queue_size;
 	VhostUserMessage message = {
 		.header = { .request = VHOST_USER_GET_INFLIGHT_FD,
 			    .size = sizeof(message.inflight) },
@@ -389,6 +393,7 @@ static bool share_inflight(VhostUser *user, unsigned queue_size, GError **error)
 		if (!ask(user, &message, sizeof(message.inflight), &user->inflight_fd, error))
 			return false;
 		if (user->inflight_fd < 0 || message.inflight.size == 0) {
+			fd_close(&user->inflight_fd);
 			vhost_user_cut_off(user, "it has no record of what is in flight");
 			return error_fail(error, "the back end has no record of what is in flight");
 		}
@@ -461,14 +466,11 @@ static bool user_start(Vhost *vhost, uint64_t features, const VhostMemory *memor
 		       const VhostVring *vrings, unsigned n_vrings, GError **error)
 {
 	VhostUser *user = vhost_user(vhost);
-	unsigned queue_size = 0;
 
-	for (unsigned i = 0; i < n_vrings; i++)
-		queue_size = MAX(queue_size, vrings[i].size);
 	begin(user);
 	if (!set_features(user, features, &memory->log, error) ||
 	    !tell_status(user, STATUS_FEATURES_OK, error) ||
-	    !share_inflight(user, queue_size, error) || !user_set_memory(vhost, memory, error))
+	    !share_inflight(user, error) || !user_set_memory(vhost, memory, error))
 		return false;
 	for (unsigned i = 0; i < n_vrings; i++) {
 		if (!start_vring(user, &vrings[i], memory->log.size > 0, error))

@@ -18,7 +18,8 @@ typedef struct VhostUser VhostUser;
 #define VHOST_USER_TIME_LIMIT_MS 5000u
 
 typedef struct VhostUserOptions {
-	unsigned n_vrings; /* that the device has */
+	unsigned n_vrings;   /* that the device has */
+	unsigned queue_size; /* descriptors of one at most: with INFLIGHT_SHMFD */
 	/* What a back end counts as one queue: 1, or 2 for network cards; 0: it is not asked. */
 	unsigned vrings_in_unit;
 	uint64_t protocol;	/* protocol features that are made use of, beside the common ones */

@@ -171,6 +171,7 @@ static bool connect_back_end(VhostUserBlk *blk, GError **error)
 {
 	const VhostUserOptions options = {
 		.n_vrings = blk->num_queues,
+		.queue_size = blk->queue_size,
 		.vrings_in_unit = 1,
 		.protocol = VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_CONFIG) |
 			    VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |

@@ -161,6 +161,7 @@ static bool connect_back_end(VhostUserDevice *any, GError **error)
 {
 	VhostUserOptions options = {
 		.n_vrings = any->num_queues,
+		.queue_size = any->queue_size,
 		.protocol = VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD),
 	};
 
