@@ -574,6 +574,39 @@ static void test_refused(Fixture *fixture, gconstpointer data)
 	}
 }
 
+/* A guest that connects and gives up, over and over, piles up nothing while the host is busy. */
+static void test_flood(Fixture *fixture, gconstpointer data)
+{
+	const unsigned n_connections = 1024;
+	VirtioDriver *driver = &fixture->driver;
+	uint32_t id, length;
+
+	(void)data;
+	give_buffers(fixture);
+	for (uint32_t port = 1; port <= n_connections + 1; port++) {
+		static const unsigned ops[] = { VSOCK_OP_REQUEST, VSOCK_OP_RST };
+
+		/* Not by waiting, in which the main thread would connect. */
+		for (unsigned i = 0; i < G_N_ELEMENTS(ops); i++) {
+			VsockHeader header = header_for(fixture, ops[i], port, 99);
+
+			send_raw(fixture, &header, NULL, 0);
+			virtio_driver_settle(fixture->loop);
+			g_assert_true(virtio_ring_take_used(&driver->rings[TX], &id, &length));
+		}
+		g_assert_cmpint(virtio_ring_has_used(&driver->rings[RX]), ==,
+				port > n_connections);
+	}
+	g_assert_cmpuint(expect(fixture, VSOCK_OP_RST, NULL).destination_port, ==,
+			 n_connections + 1);
+	/* There is room again; nobody is there to connect to. */
+	fake_machine_iterate(fixture->fake);
+	send_op(fixture, VSOCK_OP_REQUEST, 1, 99);
+	fake_machine_iterate(fixture->fake);
+	expect(fixture, VSOCK_OP_RST, NULL);
+	expect_nothing(fixture);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -589,6 +622,7 @@ int main(int argc, char **argv)
 		{ "bad-packets", test_bad_packets },
 		{ "small-buffer", test_small_buffer },
 		{ "no-buffers", test_no_buffers },
+		{ "flood", test_flood },
 		{ "pause", test_pause },
 		{ "state", test_state },
 		{ "refused", test_refused },

@@ -200,15 +200,25 @@ static ConnectRequest *next_request(VirtioVsock *vsock)
 	return request;
 }
 
+static unsigned n_to_connect(VirtioVsock *vsock)
+{
+	unsigned n;
+
+	g_mutex_lock(&vsock->connect_lock);
+	n = vsock->to_connect.length;
+	g_mutex_unlock(&vsock->connect_lock);
+	return n;
+}
+
 /* Main thread. */
 static gboolean connect_hosts(gpointer data)
 {
 	VirtioVsock *vsock = data;
-	ConnectRequest *request;
 
 	g_source_set_ready_time(vsock->connect_source, -1);
-	while ((request = next_request(vsock)))
-		connect_host(request);
+	/* Those that come meanwhile have it dispatched again: a guest may ask faster than this. */
+	for (unsigned n = n_to_connect(vsock); n > 0; n--)
+		connect_host(next_request(vsock));
 	return G_SOURCE_CONTINUE;
 }
 
@@ -354,7 +364,9 @@ static void guest_connects(VirtioVsock *vsock, const VsockHeader *header)
 {
 	VsockConnection *connection;
 
-	if (g_hash_table_size(vsock->all) >= CONNECTIONS_MAX) {
+	/* One that was given up may still wait for the main thread. */
+	if (g_hash_table_size(vsock->all) >= CONNECTIONS_MAX ||
+	    n_to_connect(vsock) >= CONNECTIONS_MAX) {
 		refuse(vsock, header);
 		return;
 	}
