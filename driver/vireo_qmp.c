@@ -462,36 +462,30 @@ vireoQmpSetRequestedSize(virDomainObj *vm,
     return vireoQmpCommand(vm, "qom-set", &args, NULL);
 }
 
-int
-vireoQmpGetMemoryDevices(virDomainObj *vm)
+static int
+vireoQmpTakeMemoryDevice(virJSONValue *device,
+                         void *opaque)
 {
-    g_autoptr(virJSONValue) result = NULL;
+    virDomainDef *def = opaque;
+    virJSONValue *data = virJSONValueObjectGetObject(device, "data");
+    unsigned long long size;
     size_t i;
-    size_t j;
 
-    if (vireoQmpCommand(vm, "query-memory-devices", NULL, &result) < 0)
+    if (!data || virJSONValueObjectGetNumberUlong(data, "size", &size) < 0)
         return -1;
-    if (!virJSONValueIsArray(result))
-        return vireoQmpReportShape("query-memory-devices");
 
-    for (i = 0; i < virJSONValueArraySize(result); i++) {
-        virJSONValue *device = virJSONValueArrayGet(result, i);
-        virJSONValue *data;
-        const char *id;
-        unsigned long long size;
-
-        if (!virJSONValueIsObject(device) ||
-            !(data = virJSONValueObjectGetObject(device, "data")) ||
-            virJSONValueObjectGetNumberUlong(data, "size", &size) < 0)
-            return vireoQmpReportShape("query-memory-devices");
-        id = virJSONValueObjectGetString(data, "id");
-        for (j = 0; j < vm->def->nmems; j++) {
-            if (STREQ_NULLABLE(vm->def->mems[j]->info.alias, id))
-                vm->def->mems[j]->currentsize = size / 1024;
-        }
+    for (i = 0; i < def->nmems; i++) {
+        if (STREQ_NULLABLE(def->mems[i]->info.alias, virJSONValueObjectGetString(data, "id")))
+            def->mems[i]->currentsize = size / 1024;
     }
 
     return 0;
+}
+
+int
+vireoQmpGetMemoryDevices(virDomainObj *vm)
+{
+    return vireoQmpForEach(vm, "query-memory-devices", vireoQmpTakeMemoryDevice, vm->def);
 }
 
 int
