@@ -33,6 +33,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_blockdev_network.c \
 	driver/vireo_overlay.c \
 	driver/vireo_blockjob.c \
+	driver/vireo_blockjob_status.c \
 	driver/vireo_capabilities.c \
 	driver/vireo_cgroup.c \
 	driver/vireo_chain.c \

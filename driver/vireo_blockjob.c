@@ -2,21 +2,23 @@
  * vireo_blockjob.c: block jobs of disks, which the storage daemon serves meanwhile
  *
  * The storage daemon changes the graph of its nodes when a job succeeds; the chain
- * in the definition follows when the job has concluded, and the nodes, labels
- * and, if asked for, files of images that have dropped out of it go.
+ * in the definition follows when the job has concluded, and is saved before the job is
+ * dismissed; then the nodes, labels and, if asked for, files of images that have
+ * dropped out of it go.
+ *
+ * What mirrors, a copy or an active commit, has to be told to finalize: until then the guest's
+ * requests wait, and both images hold the same. That the other one is current is saved
+ * between the two.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 
 #include <config.h>
 
-#include <unistd.h>
-
 #include "domain_event.h"
 #include "viralloc.h"
 #include "virerror.h"
 #include "virlog.h"
-#include "virxml.h"
 
 #include "vireo_blockdev.h"
 #include "vireo_blockjob.h"
@@ -35,80 +37,6 @@ VIR_LOG_INIT("vireo.vireo_blockjob");
 /* How often, and at what distance, one looks whether jobs stand still. */
 #define VIREO_BLOCKJOB_TRIES 100
 #define VIREO_BLOCKJOB_WAIT_US (10 * 1000)
-
-void
-vireoBlockJobFree(void *opaque)
-{
-    vireoBlockJob *job = opaque;
-
-    g_free(job->disk);
-    g_free(job);
-}
-
-void
-vireoBlockJobsFormat(virBuffer *buf,
-                     GHashTable *jobs)
-{
-    g_auto(virBuffer) children = VIR_BUFFER_INIT_CHILD(buf);
-    GHashTableIter iter;
-    void *value;
-
-    g_hash_table_iter_init(&iter, jobs);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const vireoBlockJob *job = value;
-
-        virBufferAddLit(&children, "<job");
-        virBufferEscapeString(&children, " disk='%s'", job->disk);
-        virBufferAsprintf(&children, " type='%d' top='%u' base='%u'", job->type, job->top, job->base);
-        if (job->deleteImages)
-            virBufferAddLit(&children, " delete='yes'");
-        if (job->existing)
-            virBufferAddLit(&children, " existing='yes'");
-        virBufferAddLit(&children, "/>\n");
-    }
-    virXMLFormatElement(buf, "blockjobs", NULL, &children);
-}
-
-static int
-vireoBlockJobParse(xmlNodePtr node,
-                   vireoBlockJob *job)
-{
-    virTristateBool deleteImages = VIR_TRISTATE_BOOL_ABSENT;
-    virTristateBool existing = VIR_TRISTATE_BOOL_ABSENT;
-
-    if (!(job->disk = virXMLPropStringRequired(node, "disk")) ||
-        virXMLPropInt(node, "type", 10, VIR_XML_PROP_REQUIRED, &job->type, 0) < 0 ||
-        virXMLPropUInt(node, "top", 10, VIR_XML_PROP_REQUIRED, &job->top) < 0 ||
-        virXMLPropUInt(node, "base", 10, VIR_XML_PROP_REQUIRED, &job->base) < 0 ||
-        virXMLPropTristateBool(node, "delete", VIR_XML_PROP_NONE, &deleteImages) < 0 ||
-        virXMLPropTristateBool(node, "existing", VIR_XML_PROP_NONE, &existing) < 0)
-        return -1;
-    job->deleteImages = deleteImages == VIR_TRISTATE_BOOL_YES;
-    job->existing = existing == VIR_TRISTATE_BOOL_YES;
-
-    return 0;
-}
-
-int
-vireoBlockJobsParse(xmlXPathContextPtr ctxt,
-                    GHashTable *jobs)
-{
-    g_autofree xmlNodePtr *nodes = NULL;
-    int n = virXPathNodeSet("./blockjobs/job", ctxt, &nodes);
-    int i;
-
-    for (i = 0; i < n; i++) {
-        vireoBlockJob *job = g_new0(vireoBlockJob, 1);
-
-        if (vireoBlockJobParse(nodes[i], job) < 0) {
-            vireoBlockJobFree(job);
-            return -1;
-        }
-        g_hash_table_replace(jobs, job->disk, job);
-    }
-
-    return n < 0 ? -1 : 0;
-}
 
 vireoBlockJob *
 vireoBlockJobFind(virDomainObj *vm,
@@ -146,6 +74,13 @@ static char *
 vireoBlockJobID(const char *disk)
 {
     return g_strdup_printf(VIREO_BLOCKJOB_PREFIX "%s", disk);
+}
+
+static bool
+vireoBlockJobMirrors(const vireoBlockJob *job)
+{
+    return job->type == VIR_DOMAIN_BLOCK_JOB_TYPE_COPY ||
+        job->type == VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT;
 }
 
 static void
@@ -187,6 +122,7 @@ vireoBlockJobStart(virDomainObj *vm,
     if (virJSONValueObjectAdd(args,
                               "s:job-id", id,
                               "s:device", node,
+                              "b:auto-finalize", !vireoBlockJobMirrors(job),
                               "b:auto-dismiss", false,
                               NULL) < 0) {
         vireoBlockJobFree(job);
@@ -351,11 +287,13 @@ vireoBlockJobFindIn(virJSONValue *list,
     return NULL;
 }
 
-/* Brings the definition in line with what a job that succeeded has done. */
-static void
+/* Brings the definition in line with what a job that succeeded has done. Returns the images from which on
+ * to before @end none is of use any more; unref when they are removed. */
+static virStorageSource *
 vireoBlockJobApply(virDomainObj *vm,
                    virDomainDiskDef *disk,
-                   const vireoBlockJob *job)
+                   const vireoBlockJob *job,
+                   virStorageSource **end)
 {
     virStorageSource *top = vireoChainFind(disk->src, job->top);
     virStorageSource *base = job->base != 0 ? vireoChainFind(disk->src, job->base) : NULL;
@@ -363,24 +301,21 @@ vireoBlockJobApply(virDomainObj *vm,
     if (!top || (job->base != 0 && !base)) {
         VIR_WARN("the images of the block job of disk %s of domain %s are not in its chain", disk->dst,
                  vm->def->name);
-        return;
+        return NULL;
     }
 
+    *end = base;
     switch ((virDomainBlockJobType)job->type) {
     case VIR_DOMAIN_BLOCK_JOB_TYPE_PULL:
-        vireoChainCut(vm, disk, top, base, false);
-        break;
+        return vireoChainCut(vm, disk, top, base);
     case VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT:
-        vireoChainCut(vm, disk, vireoChainOverlay(disk, top), base, job->deleteImages);
-        break;
+        return vireoChainCut(vm, disk, vireoChainOverlay(disk, top), base);
     case VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT:
-        vireoChainPivot(vm, disk, virObjectRef(base), base, job->deleteImages);
-        break;
+        return vireoChainPivot(vm, disk, virObjectRef(base), base);
     case VIR_DOMAIN_BLOCK_JOB_TYPE_COPY:
-        vireoChainPivot(vm, disk, virObjectRef(disk->mirror), base, false);
-        break;
+        return vireoChainPivot(vm, disk, virObjectRef(disk->mirror), base);
     default:
-        break;
+        return NULL;
     }
 }
 
@@ -392,62 +327,135 @@ vireoBlockJobFinish(virDomainObj *vm,
                     const char *error)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    bool mirrors = job->type == VIR_DOMAIN_BLOCK_JOB_TYPE_COPY ||
-        job->type == VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT;
+    g_autofree char *id = vireoBlockJobID(disk->dst);
+    g_autoptr(virStorageSource) removed = NULL;
+    virStorageSource *end = NULL;
+    bool deleteImages = false;
     int type = job->type;
     int status = VIR_DOMAIN_BLOCK_JOB_COMPLETED;
 
-    if (mirrors && disk->mirrorState == VIR_DOMAIN_DISK_MIRROR_STATE_ABORT)
+    if (vireoBlockJobMirrors(job) && disk->mirrorState == VIR_DOMAIN_DISK_MIRROR_STATE_ABORT)
         status = VIR_DOMAIN_BLOCK_JOB_CANCELED;
     else if (error)
         status = strstr(error, "cancel") ? VIR_DOMAIN_BLOCK_JOB_CANCELED : VIR_DOMAIN_BLOCK_JOB_FAILED;
     if (status == VIR_DOMAIN_BLOCK_JOB_FAILED)
         VIR_WARN("the block job of disk %s of domain %s failed: %s", disk->dst, vm->def->name, error);
 
-    if (status == VIR_DOMAIN_BLOCK_JOB_COMPLETED)
-        vireoBlockJobApply(vm, disk, job);
-    else if (job->type == VIR_DOMAIN_BLOCK_JOB_TYPE_COPY && disk->mirror)
-        vireoChainRemoveImage(vm, disk->mirror);
+    if (status == VIR_DOMAIN_BLOCK_JOB_COMPLETED) {
+        deleteImages = job->deleteImages;
+        removed = vireoBlockJobApply(vm, disk, job, &end);
+    } else if (job->type == VIR_DOMAIN_BLOCK_JOB_TYPE_COPY && disk->mirror) {
+        removed = virObjectRef(disk->mirror);
+        end = removed->backingStore;
+    }
 
     vireoBlockJobClearMirror(disk);
     g_hash_table_remove(priv->blockJobs, disk->dst);
     vireoDomainSaveStatus(vm);
+    /* Who dismisses it first leaves nobody who knows of it, should the libvirt daemon end in between. */
+    vireoStorageDel(vm, "job-dismiss", "id", id);
+    vireoChainRemoveImages(vm, removed, end, deleteImages);
     vireoHandoverReturn(vm, disk);
     vireoBlockJobSendEvent(vm, disk, type, status);
 }
 
-/* Looks whether a job has concluded, and deals with that. */
+/* What the storage daemon says of a job: @status is NULL if it has none such, @error if it did not fail. */
+static int
+vireoBlockJobAsk(virDomainObj *vm,
+                 const char *id,
+                 char **status,
+                 char **error)
+{
+    g_autoptr(virJSONValue) list = NULL;
+    virJSONValue *found;
+
+    if (vireoStorageCommand(vm, "query-jobs", NULL, &list) < 0)
+        return -1;
+    if ((found = vireoBlockJobFindIn(list, "id", id))) {
+        *status = g_strdup(virJSONValueObjectGetString(found, "status"));
+        *error = g_strdup(virJSONValueObjectGetString(found, "error"));
+    }
+
+    return 0;
+}
+
+/* What a job that the storage daemon has lost failed with. NULL: it did not, for it has made the other image
+ * current, or would have with nothing written in between. */
+static const char *
+vireoBlockJobLostError(const vireoBlockJob *job)
+{
+    return job->pivoting ? NULL : "the storage daemon does not know it any more";
+}
+
+/* The other image is current from now on, if it is to be, and the guest's requests go on. */
+static int
+vireoBlockJobFinalize(virDomainObj *vm,
+                      virDomainDiskDef *disk,
+                      vireoBlockJob *job,
+                      const char *id)
+{
+    g_autoptr(virJSONValue) args = NULL;
+
+    if (virJSONValueObjectAdd(&args, "s:id", id, NULL) < 0)
+        return -1;
+
+    job->pivoting = disk->mirrorState == VIR_DOMAIN_DISK_MIRROR_STATE_PIVOT;
+    vireoDomainSaveStatus(vm);
+    return vireoStorageCommand(vm, "job-finalize", &args, NULL);
+}
+
+/* Has a job that mirrors end as the definition says. */
+static int
+vireoBlockJobEnd(virDomainObj *vm,
+                 virDomainDiskDef *disk,
+                 vireoBlockJob *job,
+                 const char *id)
+{
+    bool pivot = disk->mirrorState == VIR_DOMAIN_DISK_MIRROR_STATE_PIVOT;
+    g_autoptr(virJSONValue) args = NULL;
+
+    if (virJSONValueObjectAdd(&args, "s:device", id, NULL) < 0)
+        return -1;
+
+    job->told = true;
+    return vireoStorageCommand(vm, pivot ? "block-job-complete" : "block-job-cancel", &args, NULL);
+}
+
+/* Looks how far a job is, and deals with that. Returns 1 if it is over, 0 if it goes on, or -1 with an
+ * error reported. */
 static int
 vireoBlockJobCheck(virDomainObj *vm,
                    virDomainDiskDef *disk,
                    vireoBlockJob *job)
 {
     g_autofree char *id = vireoBlockJobID(disk->dst);
+    g_autofree char *status = NULL;
     g_autofree char *error = NULL;
-    g_autoptr(virJSONValue) list = NULL;
-    g_autoptr(virJSONValue) args = NULL;
-    virJSONValue *found;
-    const char *status;
 
-    if (vireoStorageCommand(vm, "query-jobs", NULL, &list) < 0)
+    if (vireoBlockJobAsk(vm, id, &status, &error) < 0)
         return -1;
-
-    if (!(found = vireoBlockJobFindIn(list, "id", id))) {
-        error = g_strdup("the storage daemon does not know it any more");
-    } else {
-        status = virJSONValueObjectGetString(found, "status");
-        if (STREQ_NULLABLE(status, "ready") && disk->mirror &&
-            disk->mirrorState == VIR_DOMAIN_DISK_MIRROR_STATE_NONE)
-            disk->mirrorState = VIR_DOMAIN_DISK_MIRROR_STATE_READY;
-        if (STRNEQ_NULLABLE(status, "concluded"))
-            return 0;
-        error = g_strdup(virJSONValueObjectGetString(found, "error"));
-        if (virJSONValueObjectAdd(&args, "s:id", id, NULL) < 0 ||
-            vireoStorageCommand(vm, "job-dismiss", &args, NULL) < 0)
+    if (STREQ_NULLABLE(status, "pending")) {
+        g_clear_pointer(&status, g_free);
+        if (vireoBlockJobFinalize(vm, disk, job, id) < 0 ||
+            vireoBlockJobAsk(vm, id, &status, &error) < 0)
             return -1;
     }
 
-    vireoBlockJobFinish(vm, disk, job, error);
+    if (!status) {
+        vireoBlockJobFinish(vm, disk, job, vireoBlockJobLostError(job));
+        return 1;
+    }
+    if (STREQ(status, "concluded")) {
+        vireoBlockJobFinish(vm, disk, job, error);
+        return 1;
+    }
+    if (STREQ(status, "ready") && disk->mirror && disk->mirrorState == VIR_DOMAIN_DISK_MIRROR_STATE_NONE)
+        disk->mirrorState = VIR_DOMAIN_DISK_MIRROR_STATE_READY;
+    /* The daemon before may have ended before it said so; to say it twice does no harm. */
+    if (!job->told && (disk->mirrorState == VIR_DOMAIN_DISK_MIRROR_STATE_PIVOT ||
+                       disk->mirrorState == VIR_DOMAIN_DISK_MIRROR_STATE_ABORT))
+        return vireoBlockJobEnd(vm, disk, job, id);
+
     return 0;
 }
 
@@ -457,20 +465,24 @@ vireoBlockJobWait(virDomainObj *vm,
                   vireoBlockJob *job)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
+    int rc = 0;
 
-    job->awaited = true;
-    while (!job->concluded) {
-        if (virDomainObjWait(vm) < 0)
+    while (rc == 0) {
+        if (!job->changed && virDomainObjWait(vm) < 0)
             return -1;
         if (!priv->storage) {
-            job->awaited = false;
             virReportError(VIR_ERR_OPERATION_FAILED,
                            _("the storage daemon of domain '%s' has ended"), vm->def->name);
-            return -1;
+            rc = -1;
+        } else if (job->changed) {
+            job->changed = false;
+            rc = vireoBlockJobCheck(vm, disk, job);
         }
     }
+    if (rc < 0)
+        job->awaited = false;
 
-    return vireoBlockJobCheck(vm, disk, job);
+    return rc < 0 ? -1 : 0;
 }
 
 int
@@ -481,7 +493,6 @@ vireoBlockJobAbort(virDomainObj *vm,
 {
     virDomainDiskDef *disk = virDomainDiskByTarget(vm->def, job->disk);
     g_autofree char *id = vireoBlockJobID(job->disk);
-    g_autoptr(virJSONValue) args = NULL;
     int oldState = disk->mirrorState;
 
     if (pivot && oldState != VIR_DOMAIN_DISK_MIRROR_STATE_READY) {
@@ -489,16 +500,16 @@ vireoBlockJobAbort(virDomainObj *vm,
                        disk->dst);
         return -1;
     }
-    if (virJSONValueObjectAdd(&args, "s:device", id, NULL) < 0)
-        return -1;
 
     if (disk->mirror)
         disk->mirrorState = pivot ? VIR_DOMAIN_DISK_MIRROR_STATE_PIVOT :
             VIR_DOMAIN_DISK_MIRROR_STATE_ABORT;
     job->awaited = !async;
-    if (vireoStorageCommand(vm, pivot ? "block-job-complete" : "block-job-cancel", &args, NULL) < 0) {
+    vireoDomainSaveStatus(vm);
+    if (vireoBlockJobEnd(vm, disk, job, id) < 0) {
         disk->mirrorState = oldState;
-        job->awaited = false;
+        job->awaited = job->told = false;
+        vireoDomainSaveStatus(vm);
         return -1;
     }
 
@@ -558,6 +569,64 @@ vireoBlockJobGetInfo(virDomainObj *vm,
     return 1;
 }
 
+static int
+vireoBlockJobsCheck(virDomainObj *vm)
+{
+    size_t i;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        virDomainDiskDef *disk = vm->def->disks[i];
+        vireoBlockJob *job = vireoBlockJobFind(vm, disk);
+
+        if (job && !job->awaited && vireoBlockJobCheck(vm, disk, job) < 0)
+            return -1;
+    }
+
+    return 0;
+}
+
+/* Jobs that were dealt with by a daemon which ended before it could say so. */
+static int
+vireoBlockJobsDismiss(virDomainObj *vm)
+{
+    g_autoptr(virJSONValue) list = NULL;
+    size_t i;
+
+    if (vireoStorageCommand(vm, "query-jobs", NULL, &list) < 0)
+        return -1;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        g_autofree char *id = vireoBlockJobID(vm->def->disks[i]->dst);
+
+        if (!vireoBlockJobFind(vm, vm->def->disks[i]) && vireoBlockJobFindIn(list, "id", id))
+            vireoStorageDel(vm, "job-dismiss", "id", id);
+    }
+
+    return 0;
+}
+
+int
+vireoBlockJobReconnect(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    return !priv->storage ? 0 : vireoBlockJobsCheck(vm) < 0 ? -1 : vireoBlockJobsDismiss(vm);
+}
+
+void
+vireoBlockJobsLost(virDomainObj *vm)
+{
+    size_t i;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        virDomainDiskDef *disk = vm->def->disks[i];
+        vireoBlockJob *job = vireoBlockJobFind(vm, disk);
+
+        if (job)
+            vireoBlockJobFinish(vm, disk, job, vireoBlockJobLostError(job));
+    }
+}
+
 static void
 vireoBlockJobCheckThread(void *opaque)
 {
@@ -565,10 +634,21 @@ vireoBlockJobCheckThread(void *opaque)
 
     virObjectLock(vm);
     if (vireoDomainBeginActiveJob(vm, VIR_JOB_MODIFY) == 0) {
-        vireoBlockJobReconnect(vm);
+        if (vireoBlockJobsCheck(vm) < 0)
+            VIR_WARN("a block job of domain %s is not dealt with: %s", vm->def->name,
+                     virGetLastErrorMessage());
         virDomainObjEndJob(vm);
     }
     virDomainObjEndAPI(&vm);
+}
+
+/* Whether the storage daemon goes on with a job only when it is told to. */
+static bool
+vireoBlockJobWaits(const vireoBlockJob *job,
+                   const char *status)
+{
+    return STREQ_NULLABLE(status, "concluded") ||
+        (vireoBlockJobMirrors(job) && STREQ_NULLABLE(status, "pending"));
 }
 
 void
@@ -592,8 +672,8 @@ vireoBlockJobHandleEvent(virDomainObj *vm,
         vireoDomainSaveStatus(vm);
         vireoBlockJobSendEvent(vm, disk, job->type, VIR_DOMAIN_BLOCK_JOB_READY);
     } else if (STREQ(name, "JOB_STATUS_CHANGE") &&
-               STREQ_NULLABLE(virJSONValueObjectGetString(data, "status"), "concluded")) {
-        job->concluded = true;
+               vireoBlockJobWaits(job, virJSONValueObjectGetString(data, "status"))) {
+        job->changed = true;
         if (job->awaited) {
             virDomainObjBroadcast(vm);
             return;
@@ -606,23 +686,8 @@ vireoBlockJobHandleEvent(virDomainObj *vm,
     }
 }
 
-int
-vireoBlockJobReconnect(virDomainObj *vm)
-{
-    size_t i;
-
-    for (i = 0; i < vm->def->ndisks; i++) {
-        virDomainDiskDef *disk = vm->def->disks[i];
-        vireoBlockJob *job = vireoBlockJobFind(vm, disk);
-
-        if (job && !job->awaited && vireoBlockJobCheck(vm, disk, job) < 0)
-            return -1;
-    }
-
-    return 0;
-}
-
-/* Sends @command for each job of the domain. Returns how many there were, or -1 with an error reported. */
+/* Sends @command for each job of the domain, and deals with those that are past taking it. Returns how
+ * many took it, or -1 with an error reported. */
 static int
 vireoBlockJobsTell(virDomainObj *vm,
                    const char *command)
@@ -631,16 +696,19 @@ vireoBlockJobsTell(virDomainObj *vm,
     size_t i;
 
     for (i = 0; i < vm->def->ndisks; i++) {
-        g_autofree char *id = NULL;
+        virDomainDiskDef *disk = vm->def->disks[i];
+        vireoBlockJob *job = vireoBlockJobFind(vm, disk);
+        g_autofree char *id = vireoBlockJobID(disk->dst);
         g_autoptr(virJSONValue) args = NULL;
 
-        if (!vireoBlockJobFind(vm, vm->def->disks[i]))
+        if (!job)
             continue;
-        id = vireoBlockJobID(vm->def->disks[i]->dst);
-        if (virJSONValueObjectAdd(&args, "s:id", id, NULL) < 0 ||
-            vireoStorageCommand(vm, command, &args, NULL) < 0)
+        if (virJSONValueObjectAdd(&args, "s:id", id, NULL) < 0)
             return -1;
-        n++;
+        if (vireoStorageCommand(vm, command, &args, NULL) == 0)
+            n++;
+        else if (vireoBlockJobCheck(vm, disk, job) != 1)
+            return -1;
     }
 
     return n;
@@ -681,7 +749,7 @@ vireoBlockJobsHold(virDomainObj *vm)
         if (held != 0)
             return held < 0 ? -1 : 0;
         /* one may have come to its end before it heard of it */
-        if (vireoBlockJobReconnect(vm) < 0)
+        if (vireoBlockJobsCheck(vm) < 0)
             return -1;
         g_usleep(VIREO_BLOCKJOB_WAIT_US);
     }

@@ -3,7 +3,9 @@
  *
  * A disk has at most one. A job goes on without the libvirt daemon, is found again
  * by its successor, and waits in the storage daemon until its end has been dealt
- * with.
+ * with. Of a copy or an active commit that also holds for the moment in which the guest's
+ * requests go to the other image: they wait until the status says so. Whoever ends in it,
+ * the image that the status names has all that the guest was told is written.
  *
  * The functions take a domain that is active, locked and in a job; its lock is
  * given up while the storage daemon works. Unless said otherwise they return 0, or
@@ -25,8 +27,11 @@ struct _vireoBlockJob {
     bool deleteImages;        /* that are of no use any more */
     bool existing;            /* a copy's target is not ours to remove */
 
+    bool pivoting;            /* the storage daemon has gone on in the other image, or is about to */
+
     bool awaited;             /* somebody waits for the end, and will deal with it */
-    bool concluded;
+    bool told;                /* by this daemon, to end */
+    bool changed;             /* the storage daemon waits for this one */
 };
 
 void
@@ -135,11 +140,19 @@ vireoBlockJobHandleEvent(virDomainObj *vm,
 /**
  * vireoBlockJobReconnect:
  *
- * Deals with what jobs did while nobody watched; those of a storage daemon that
- * has ended have failed.
+ * Deals with what jobs did while nobody watched.
  */
 int
 vireoBlockJobReconnect(virDomainObj *vm);
+
+/**
+ * vireoBlockJobsLost:
+ *
+ * The storage daemon has ended, and its jobs with it: they have failed, but for those that were
+ * pivoting, which are done.
+ */
+void
+vireoBlockJobsLost(virDomainObj *vm);
 
 /**
  * vireoBlockJobsHold, vireoBlockJobsRelease:

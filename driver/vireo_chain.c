@@ -46,21 +46,30 @@ vireoChainOverlay(virDomainDiskDef *disk,
     return NULL;
 }
 
-int
-vireoChainAllowWrite(virDomainObj *vm,
-                     virStorageSource *src)
+/* @flags: of virSecurityManagerSetImageLabel() */
+static int
+vireoChainAllow(virDomainObj *vm,
+                virStorageSource *src,
+                unsigned int flags)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
     bool readonly = src->readonly;
     int ret = -1;
 
     src->readonly = false;
-    if (virSecurityManagerSetImageLabel(priv->driver->securityManager, vm->def, src,
-                                        VIR_SECURITY_DOMAIN_IMAGE_PARENT_CHAIN_TOP) == 0)
+    if (virSecurityManagerSetImageLabel(priv->driver->securityManager, vm->def, src, flags) == 0)
         ret = vireoCgroupAllowImage(vm, src, false);
     src->readonly = readonly;
 
     return ret;
+}
+
+int
+vireoChainAllowWrite(virDomainObj *vm,
+                     virStorageSource *src)
+{
+    /* Whose it was has been noted when it came to the domain, if at all; it is given back once. */
+    return vireoChainAllow(vm, src, 0);
 }
 
 static void
@@ -83,7 +92,7 @@ vireoChainAddImage(virDomainObj *vm,
     vireoDomainObjPrivate *priv = vm->privateData;
 
     src->id = ++priv->lastImage;
-    if (vireoChainAllowWrite(vm, src) == 0 &&
+    if (vireoChainAllow(vm, src, VIR_SECURITY_DOMAIN_IMAGE_PARENT_CHAIN_TOP) == 0 &&
         vireoStorageAddImage(vm, disk, src, true) == 0)
         return 0;
 
@@ -110,8 +119,7 @@ vireoChainRemoveImage(virDomainObj *vm,
     virErrorRestore(&saved);
 }
 
-/* The images from @src to before @end, which no chain has any more. */
-static void
+void
 vireoChainRemoveImages(virDomainObj *vm,
                        virStorageSource *src,
                        const virStorageSource *end,
@@ -150,18 +158,18 @@ vireoChainUpdateConfig(virDomainObj *vm,
                  virGetLastErrorMessage());
 }
 
-void
+virStorageSource *
 vireoChainCut(virDomainObj *vm,
               virDomainDiskDef *disk,
               virStorageSource *above,
-              virStorageSource *base,
-              bool deleteImages)
+              virStorageSource *base)
 {
-    g_autoptr(virStorageSource) removed = g_steal_pointer(&above->backingStore);
+    virStorageSource *removed = g_steal_pointer(&above->backingStore);
 
     above->backingStore = base ? virObjectRef(base) : virStorageSourceNew();
     vireoChainUpdateConfig(vm, disk, disk->src);
-    vireoChainRemoveImages(vm, removed, base, deleteImages);
+
+    return removed;
 }
 
 void
@@ -178,14 +186,13 @@ vireoChainPush(virDomainObj *vm,
     vireoChainUpdateConfig(vm, disk, before);
 }
 
-void
+virStorageSource *
 vireoChainPivot(virDomainObj *vm,
                 virDomainDiskDef *disk,
                 virStorageSource *src,
-                virStorageSource *base,
-                bool deleteImages)
+                virStorageSource *base)
 {
-    g_autoptr(virStorageSource) before = disk->src;
+    virStorageSource *before = disk->src;
 
     src->readonly = before->readonly;
     if (src != base) {
@@ -194,5 +201,6 @@ vireoChainPivot(virDomainObj *vm,
     }
     disk->src = src;
     vireoChainUpdateConfig(vm, disk, before);
-    vireoChainRemoveImages(vm, before, base, deleteImages);
+
+    return before;
 }

@@ -23,7 +23,7 @@ vireoChainOverlay(virDomainDiskDef *disk,
 
 /**
  * vireoChainAllowWrite:
- * @src: an image that has only been read
+ * @src: an image of a chain, which has only been read
  *
  * Lets the domain's processes write to it. Returns 0, or -1 with an error reported.
  */
@@ -54,19 +54,32 @@ vireoChainRemoveImage(virDomainObj *vm,
                       virStorageSource *src);
 
 /**
+ * vireoChainRemoveImages:
+ * @src: the first of images that no chain has any more
+ * @end: the one behind the last of them, or NULL
+ * @deleteImages: remove files, too
+ *
+ * The same to all of them.
+ */
+void
+vireoChainRemoveImages(virDomainObj *vm,
+                       virStorageSource *src,
+                       const virStorageSource *end,
+                       bool deleteImages);
+
+/**
  * vireoChainCut:
  * @above: an image of the chain of @disk
  * @base: one behind it; NULL: none
- * @deleteImages: remove files, too
  *
  * Takes out what is between them, which the storage daemon has done already.
+ * Returns the first of that; unref when it is removed.
  */
-void
+virStorageSource *
 vireoChainCut(virDomainObj *vm,
               virDomainDiskDef *disk,
               virStorageSource *above,
-              virStorageSource *base,
-              bool deleteImages);
+              virStorageSource *base);
 
 /**
  * vireoChainPush:
@@ -84,14 +97,12 @@ vireoChainPush(virDomainObj *vm,
  * vireoChainPivot:
  * @src: consumed: what the disk is from now on
  * @base: the image of the old chain from which on it stays; NULL: none does
- * @deleteImages: remove files of images that do not
  *
  * The storage daemon has done so already. The definition for the next start follows if it had the
- * same image.
+ * same image. Returns the old chain; unref when what does not stay is removed.
  */
-void
+virStorageSource *
 vireoChainPivot(virDomainObj *vm,
                 virDomainDiskDef *disk,
                 virStorageSource *src,
-                virStorageSource *base,
-                bool deleteImages);
+                virStorageSource *base);

@@ -12,6 +12,7 @@
 
 #include "vireo_alias.h"
 #include "vireo_blockdev.h"
+#include "vireo_blockjob.h"
 #include "vireo_chain.h"
 #include "vireo_device_props.h"
 #include "vireo_event.h"
@@ -331,4 +332,15 @@ vireoHandoverReturn(virDomainObj *vm,
     }
     vireoStorageStopIfIdle(vm);
     virErrorRestore(&saved);
+}
+
+void
+vireoHandoverReturnAll(virDomainObj *vm)
+{
+    size_t i;
+
+    for (i = 0; i < vm->def->ndisks; i++) {
+        if (!vireoBlockJobFind(vm, vm->def->disks[i]))
+            vireoHandoverReturn(vm, vm->def->disks[i]);
+    }
 }

@@ -91,6 +91,10 @@ void
 vireoHandoverReturn(virDomainObj *vm,
                     virDomainDiskDef *disk);
 
+/* The same for all disks that have been taken for a block job which has not begun, or is over. */
+void
+vireoHandoverReturnAll(virDomainObj *vm);
+
 /**
  * vireoHandoverRedo:
  *

@@ -422,11 +422,7 @@ vireoHandoverReconnect(virDomainObj *vm)
     for (i = 0; i < vm->def->ndisks; i++)
         vireoHandoverForgetNode(vm, vm->def->disks[i], state);
     vireoHandoverForgetImages(vm, state);
-    /* It was taken for a block job that has not begun, or is over. */
-    for (i = 0; i < vm->def->ndisks; i++) {
-        if (!vireoBlockJobFind(vm, vm->def->disks[i]))
-            vireoHandoverReturn(vm, vm->def->disks[i]);
-    }
+    vireoHandoverReturnAll(vm);
     if (known)
         vireoOverlaysSettle(vm);
     vireoStorageStopIfIdle(vm);

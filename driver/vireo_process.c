@@ -32,6 +32,7 @@
 #include "virstring.h"
 
 #include "vireo_alias.h"
+#include "vireo_blockjob.h"
 #include "vireo_cgroup.h"
 #include "vireo_command.h"
 #include "vireo_cpu.h"
@@ -686,6 +687,7 @@ vireoProcessEnd(virDomainObj *vm,
     }
 
     vireoStorageStop(vm);
+    vireoBlockJobsLost(vm);
 
     event = virDomainEventLifecycleNewFromObj(vm, VIR_DOMAIN_EVENT_STOPPED,
                                               vireoProcessEventDetail(reason));

@@ -547,6 +547,9 @@ vireoStorageStop(virDomainObj *vm)
 
     virErrorPreserveLast(&saved);
     vireoStorageClose(vm);
+    /* A libvirt daemon that finds the guest gone has not asked for it yet. */
+    if (priv->storagePid == 0)
+        ignore_value(virPidFileReadPathIfLocked(pidfile, &priv->storagePid));
     if (priv->storagePid > 0 && vireoProcessKill(vm->def->name, pidfile, priv->storagePid, false) < 0)
         VIR_WARN("the storage daemon of domain %s is left: %s", vm->def->name,
                  virGetLastErrorMessage());
@@ -595,11 +598,14 @@ vireoStorageRestart(void *opaque)
     if (vireoDomainBeginActiveJob(vm, VIR_JOB_MODIFY) == 0) {
         if (!priv->storage) {
             vireoStorageStop(vm);
-            if (vireoStorageStart(vm) < 0 || vireoBlockJobReconnect(vm) < 0)
+            vireoBlockJobsLost(vm);
+            if (vireoStorageStart(vm) < 0) {
                 VIR_ERROR(_("the disks of domain %s cannot be served again: %s"), vm->def->name,
                           virGetLastErrorMessage());
-            else
+            } else {
                 VIR_WARN("the disks of domain %s are served again", vm->def->name);
+                vireoHandoverReturnAll(vm);
+            }
         }
         virDomainObjEndJob(vm);
     }
@@ -649,12 +655,13 @@ vireoStorageReconnect(virDomainObj *vm)
     /* Whatever it did last is to be found out from others. */
     if (vireoHandoverRedo(vm) < 0)
         return -1;
+    vireoStorageStop(vm);
+    vireoBlockJobsLost(vm);
     if (!vireoStorageIsNeeded(vm->def))
         return 0;
 
     VIR_WARN("the storage daemon of domain %s has ended while nobody watched", vm->def->name);
     vireoStorageReportFailure(vm);
-    vireoStorageStop(vm);
     return vireoStorageStart(vm);
 }
 

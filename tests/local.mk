@@ -381,6 +381,7 @@ EXTRA_DIST += \
 	tests/system/lib/failing.py \
 	tests/system/lib/guest.py \
 	tests/system/lib/harness.py \
+	tests/system/lib/held_storage.py \
 	tests/system/lib/images.py \
 	tests/system/lib/monitor.py \
 	tests/system/lib/servers.py \

@@ -13,8 +13,9 @@ import sys
 import libvirt
 
 from lib.daemon import daemon
-from lib.guest import Lab, disk_xml, domain_xml, refused, virsh
+from lib.guest import URI, Lab, disk_xml, domain_xml, monitor_pid, refused, virsh, wait_for_state
 from lib.harness import check, command, test, wait_for
+from lib.held_storage import HeldStorage
 from lib.images import MIB, chain, create, holds, qcow2_xml, storage_daemon
 from lib.servers import https_server
 
@@ -145,6 +146,79 @@ def interrupted_snapshots() -> None:
         check(holds(raw, 0x11, "1M", "raw") and holds(data, 0x22, "1M"), "nothing is lost")
         virsh("undefine", name, "--snapshots-metadata")
         lab.names.remove(name)
+
+
+@test(limit=60, alone=True, paused=True)
+def interrupted_pivots() -> None:
+    """Daemons that are killed while a disk goes on in another image: it is the one that the guest could write to last."""
+    with Lab() as lab:
+        storage = HeldStorage(lab.directory)
+        with storage.in_path():
+            daemon.restart()
+        try:
+            lab.reconnect()
+            base = create(f"{lab.directory}/base.qcow2", pattern=0x11)
+            top = create(f"{lab.directory}/top.qcow2", backing=base)
+            domain = start_paused(lab, qcow2_xml(top))
+            name = domain.name()
+
+            def killed(at: str, both: bool, *job: str) -> libvirt.virDomain:
+                """The daemon, or both, are killed when the storage daemon's monitor has fallen silent."""
+                virsh(*job)
+                wait_for("a job that is ready", lambda: "ready='yes'" in domain.XMLDesc())
+                storage.at(at)
+                pivot = subprocess.Popen(["virsh", "-c", URI, "blockjob", name, "vda", "--pivot"],
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                wait_for("that moment", storage.is_held)
+                daemon.kill()
+                pivot.wait()
+                if both:
+                    os.kill(storage_daemon(domain), signal.SIGKILL)
+                storage.at(None)
+                with storage.in_path():
+                    daemon.start()
+                lab.reconnect()
+                found = lab.connection.lookupByName(name)
+                wait_for("the end of the job", lambda: "<mirror" not in found.XMLDesc() and not found.blockJobInfo("vda"))
+                return found
+
+            def copy(path: str, *options: str) -> "list[str]":
+                return ["blockcopy", name, "vda", f"{lab.directory}/{path}", "--format", "qcow2", *options]
+
+            # Nobody heard that the copy is what the guest writes to now; nor that the job was dismissed.
+            domain = killed("concluded", True, *copy("1"))
+            check(chain(domain) == [f"{lab.directory}/1"], f"a copy: {chain(domain)}")
+            check(f"{lab.directory}/1" in virsh("domblklist", name, "--inactive"), "the definition follows")
+            domain = killed("after job-dismiss", False, *copy("2"))
+            check(chain(domain) == [f"{lab.directory}/2"], f"a copy, the job of which is dismissed: {chain(domain)}")
+
+            # The guest could not write to it yet: that goes on when the storage daemon lives, and else is over.
+            domain = killed("pending", False, *copy("3"))
+            check(chain(domain) == [f"{lab.directory}/3"], f"a copy in the end: {chain(domain)}")
+            domain = killed("pending", True, *copy("4"))
+            check(chain(domain) == [f"{lab.directory}/3"], f"no copy: {chain(domain)}")
+
+            virsh("snapshot-create-as", name, "--disk-only", "--no-metadata", "--diskspec",
+                  f"vda,file={lab.directory}/5")
+            domain = killed("concluded", True, "blockcommit", name, "vda", "--active")
+            check(chain(domain) == [f"{lab.directory}/3"], f"after the commit: {chain(domain)}")
+            virsh(*copy("6", "--wait", "--pivot"))
+            check(chain(domain) == [f"{lab.directory}/6"], f"jobs go on as ever: {chain(domain)}")
+
+            # The guest ends with both, in the middle of a copy.
+            virsh(*copy("7"))
+            pids = storage_daemon(domain), monitor_pid(domain)
+            daemon.kill()
+            os.kill(pids[1], signal.SIGKILL)
+            daemon.start()
+            lab.reconnect()
+            domain = lab.connection.lookupByName(name)
+            wait_for_state(domain, libvirt.VIR_DOMAIN_SHUTOFF)
+            check(not os.path.exists(f"/proc/{pids[0]}/exe"), "the storage daemon does not outlive its guest")
+            check(not any(os.stat(f"{lab.directory}/{image}").st_uid for image in (3, 6, 7)), "images are given back")
+            check(holds(f"{lab.directory}/6", 0x11, "1M"), "nothing is lost")
+        finally:
+            daemon.restart()
 
 
 NBD_PKI = "/etc/pki/libvirt-nbd"
