@@ -26,7 +26,7 @@ vireoStatsQueueGet(virDomainObj *vm,
  * @number: of the device in that group
  *
  * Adds GROUP.NUMBER.queue.N.* for each queue of the device that the monitor serves:
- * requests, bytes, batches, kicks, interrupts, polls; and GROUP.NUMBER.queue.count, by
+ * requests, bytes, batches, kicks, interrupts, polls, registered; and GROUP.NUMBER.queue.count, by
  * one more than the highest N. N is the device's own number for it: one that vhost
  * serves is left out. Returns 0, or -1 with an error reported.
  */

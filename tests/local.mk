@@ -54,6 +54,11 @@ tests_fuzz_fuzz_scsi_LDFLAGS = $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_scsi_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 
 # Threads and host back ends
+unit_tests += tests/unit/test-io-buffers
+tests_unit_test_io_buffers_SOURCES = tests/unit/test-io-buffers.c
+tests_unit_test_io_buffers_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_io_buffers_LDADD = $(TEST_LIBS)
+
 unit_tests += tests/unit/test-io-loop
 tests_unit_test_io_loop_SOURCES = tests/unit/test-io-loop.c
 tests_unit_test_io_loop_CFLAGS = $(TEST_CFLAGS)
@@ -323,6 +328,10 @@ device_tests += tests/device/test-virtio-blk-host
 tests_device_test_virtio_blk_host_SOURCES = tests/device/test-virtio-blk-host.c
 tests_device_test_virtio_blk_host_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_blk_host_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+device_tests += tests/device/test-virtio-blk-locked
+tests_device_test_virtio_blk_locked_SOURCES = tests/device/test-virtio-blk-locked.c
+tests_device_test_virtio_blk_locked_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_blk_locked_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 device_tests += tests/device/test-virtio-blk-emulated
 tests_device_test_virtio_blk_emulated_SOURCES = tests/device/test-virtio-blk.c \
 	tests/unit/no_io_uring.c $(BLK_FIXTURE)

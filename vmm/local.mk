@@ -13,7 +13,7 @@ libvmm_a_SOURCES += \
 	vmm/base/io_loop.c vmm/base/io_loop.h vmm/base/io_loop_internal.h \
 	vmm/base/io_emulation.c vmm/base/io_emulation.h \
 	vmm/base/io_ring.c vmm/base/io_ring.h \
-	vmm/base/io_file.c vmm/base/io_timer.c vmm/base/io_watch.c \
+	vmm/base/io_buffers.c vmm/base/io_file.c vmm/base/io_timer.c vmm/base/io_watch.c \
 	vmm/base/io_workers.c vmm/base/io_workers.h \
 	vmm/base/iov.c vmm/base/iov.h \
 	vmm/base/json.h \

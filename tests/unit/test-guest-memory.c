@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE
@@ -418,11 +419,55 @@ static void test_discard(void)
 	close(fd);
 }
 
+/* Memory that keeps its pages loses none; a device's beside it does, also where it is locked. */
+static void test_keep(void)
+{
+	const uint64_t page = 4096, size = 2 * page;
+	g_autoptr(GuestMemory) memory = guest_memory_new();
+	uint8_t *hva = mmap(NULL, 3 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+	const struct iovec *part;
+	GArray *kept;
+
+	g_assert_true(hva != MAP_FAILED);
+	memset(hva, 1, 3 * size);
+	g_assert_no_errno(mlock(hva, 3 * size));
+	for (unsigned i = 0; i < 3; i++) {
+		GuestMemoryRegion region = {
+			.gpa = i * size,
+			.size = size,
+			.hva = hva + i * size,
+			.fd = -1,
+			.is_device = i == 1,
+			.read_only = i == 2,
+		};
+
+		g_assert_true(guest_memory_add(memory, &region, NULL));
+	}
+	kept = guest_memory_kept(memory);
+	g_assert_cmpuint(kept->len, ==, 0);
+	g_array_unref(kept);
+
+	guest_memory_keep(memory);
+	kept = guest_memory_kept(memory);
+	g_assert_cmpuint(kept->len, ==, 1);
+	part = &g_array_index(kept, struct iovec, 0);
+	g_assert_true(part->iov_base == hva);
+	g_assert_cmpuint(part->iov_len, ==, size);
+	g_array_unref(kept);
+	g_assert_true(guest_memory_discard(memory, hva, size));
+	g_assert_true(guest_memory_discard(memory, hva + size, size));
+	for (unsigned i = 0; i < 6; i++)
+		g_assert_cmpuint(hva[i * page], ==, i == 2 || i == 3 ? 0 : 1);
+	munmap(hva, 3 * size);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/guest-memory/overlap-and-wrap", test_overlap_and_wrap);
 	g_test_add_func("/guest-memory/discard", test_discard);
+	g_test_add_func("/guest-memory/keep", test_keep);
 	g_test_add_func("/guest-memory/access", test_access);
 	g_test_add_func("/guest-memory/add-while-reading", test_add_while_reading);
 	g_test_add_func("/memory-backend/kinds", test_backend_kinds);

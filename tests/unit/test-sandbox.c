@@ -73,6 +73,16 @@ static void do_enter_ring(void)
 	syscall(SYS_io_uring_enter, -1, 0, 0, 0, NULL, 0);
 }
 
+static void do_register_buffers(void)
+{
+	syscall(SYS_io_uring_register, -1, IORING_REGISTER_BUFFERS, NULL, 0);
+}
+
+static void do_register_files(void)
+{
+	syscall(SYS_io_uring_register, -1, IORING_REGISTER_FILES, NULL, 0);
+}
+
 static void do_ftruncate(void)
 {
 	syscall(SYS_ftruncate, -1, 0);
@@ -100,7 +110,11 @@ static const struct {
 	{ SANDBOX_IO, do_socket, "I/O thread made the forbidden system call socket (41)" },
 	{ SANDBOX_IO, do_connect, "I/O thread made the forbidden system call connect (42)" },
 	{ SANDBOX_IO, do_new_ring, "forbidden system call io_uring_setup (425)" },
+	{ SANDBOX_IO, do_register_buffers, "forbidden system call io_uring_register (427)" },
 	{ SANDBOX_IO, do_type_into_terminal, "forbidden system call ioctl (16)" },
+	{ SANDBOX_IO_LOCKED, do_register_files, "forbidden system call io_uring_register (427)" },
+	{ SANDBOX_IO_LOCKED, do_new_ring, "forbidden system call io_uring_setup (425)" },
+	{ SANDBOX_IO_LOCKED, do_connect, "I/O thread made the forbidden system call connect (42)" },
 };
 
 /* Run @function in a child under the filter of @kind; what it says on standard error, owned. */
@@ -325,6 +339,7 @@ static const struct {
 } uses[] = {
 	{ "main/memory", SANDBOX_MAIN, use_memory_and_wake },
 	{ "main/threads", SANDBOX_MAIN, start_threads },
+	{ "io-locked/buffers", SANDBOX_IO_LOCKED, do_register_buffers },
 	{ "main/workers", SANDBOX_MAIN, use_workers },
 	{ "main/memory-in-threads", SANDBOX_MAIN, use_memory_in_threads },
 	{ "vcpu/memory", SANDBOX_VCPU, use_memory_and_wake },

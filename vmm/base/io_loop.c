@@ -327,6 +327,7 @@ static void loop_destroy(IoLoop *loop)
 	g_array_unref(loop->posts);
 	g_array_unref(loop->running_posts);
 	g_ptr_array_unref(loop->pollers);
+	g_free(loop->buffers);
 	g_mutex_clear(&loop->lock);
 	g_cond_clear(&loop->started_cond);
 	g_free(loop);

@@ -24,6 +24,7 @@
 #include <time.h>
 
 struct io_uring_sqe;
+struct iovec;
 
 typedef struct IoLoop IoLoop;
 typedef struct IoWatch IoWatch;
@@ -123,6 +124,20 @@ void io_file_use(const IoFile *file, struct io_uring_sqe *sqe);
 
 /* Unregister and free @file; nothing of it is in flight. Loop thread. */
 void io_file_remove(IoFile *file);
+
+/*
+ * Register the memory of @areas (@n, copied) with the ring, so that the kernel does not look up its
+ * pages for each operation; the memory is mapped, and keeps its pages, for as long as the loop is
+ * there. Once: later calls do nothing. Where the kernel refuses, a message says so and operations
+ * are what they were. The thread is busy with it for tens of milliseconds per GiB. Loop thread.
+ */
+void io_loop_add_buffers(IoLoop *loop, const struct iovec *areas, unsigned n);
+
+/*
+ * Make @sqe, prepared by io_uring_prep_read() or io_uring_prep_write(), an operation on registered
+ * memory. False, with @sqe as it was, where its memory is not, or not all in one piece. Loop thread.
+ */
+bool io_loop_use_buffers(const IoLoop *loop, struct io_uring_sqe *sqe);
 
 /*
  * Call @func(@data) whenever @fd is readable (eventfds are not read for the caller), until

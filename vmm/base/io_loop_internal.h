@@ -15,6 +15,12 @@ typedef struct IoPost {
 	gpointer data;
 } IoPost;
 
+/* A part of the memory that is registered with a ring. */
+typedef struct IoBufferArea {
+	uint64_t start, size; /* bytes */
+	unsigned first;	      /* place in the ring's table of the first of its pieces */
+} IoBufferArea;
+
 struct IoLoop {
 	IoRing ring;
 	IoWorkers *workers; /* of an emulated ring */
@@ -49,6 +55,9 @@ struct IoLoop {
 	unsigned n_submissions;
 	unsigned n_gathering; /* who want it to gather */
 	uint64_t free_files; /* a bit for each free place in the table of files */
+	IoBufferArea *buffers;
+	unsigned n_buffers;
+	bool buffers_tried;
 };
 
 /*
@@ -56,6 +65,12 @@ struct IoLoop {
  * Returns a bit for each place.
  */
 uint64_t io_files_make_table(struct io_uring *ring);
+
+/*
+ * The place, in the table of a ring that @areas (@n) are registered with, of the piece that all of
+ * the @size bytes at @address lie in; -1: they do not. Any thread.
+ */
+int io_buffers_find(const IoBufferArea *areas, unsigned n, uint64_t address, uint64_t size);
 
 /*
  * Start a thread for I/O, with a small stack and every signal blocked that is not its own fault:

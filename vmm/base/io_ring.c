@@ -3,7 +3,8 @@
  *
  * The kernel's ring is restricted to the operations below before it is enabled, and the thread's
  * seccomp filter has no io_uring_setup(): what the filter forbids cannot be had through the ring
- * either.
+ * either. Of what can be registered with a ring once it is enabled that leaves memory, where the
+ * filter lets that through (SANDBOX_IO_LOCKED).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -28,23 +29,34 @@ static const uint8_t allowed_operations[] = {
 	IORING_OP_ASYNC_CANCEL, IORING_OP_FALLOCATE,
 	IORING_OP_READ,		IORING_OP_WRITE,
 	IORING_OP_URING_CMD,	IORING_OP_FILES_UPDATE,
+	IORING_OP_READ_FIXED,	IORING_OP_WRITE_FIXED,
+};
+
+static const uint8_t allowed_registrations[] = {
+	IORING_REGISTER_BUFFERS,
+	IORING_UNREGISTER_BUFFERS,
 };
 
 static int restrict_operations(struct io_uring *ring)
 {
-	struct io_uring_restriction restrictions[G_N_ELEMENTS(allowed_operations) + 1] = {};
+	struct io_uring_restriction restrictions[G_N_ELEMENTS(allowed_operations) +
+						 G_N_ELEMENTS(allowed_registrations) + 1] = {};
+	unsigned n = 0;
 
-	restrictions[G_N_ELEMENTS(allowed_operations)] = (struct io_uring_restriction){
+	for (unsigned i = 0; i < G_N_ELEMENTS(allowed_operations); i++) {
+		restrictions[n].opcode = IORING_RESTRICTION_SQE_OP;
+		restrictions[n++].sqe_op = allowed_operations[i];
+	}
+	for (unsigned i = 0; i < G_N_ELEMENTS(allowed_registrations); i++) {
+		restrictions[n].opcode = IORING_RESTRICTION_REGISTER_OP;
+		restrictions[n++].register_op = allowed_registrations[i];
+	}
+	restrictions[n++] = (struct io_uring_restriction){
 		.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
 		.sqe_flags = IOSQE_FIXED_FILE,
 	};
-	for (unsigned i = 0; i < G_N_ELEMENTS(allowed_operations); i++) {
-		restrictions[i].opcode = IORING_RESTRICTION_SQE_OP;
-		restrictions[i].sqe_op = allowed_operations[i];
-	}
 	/* liburing 2.3 declares wrappers of this and of the next step but does not export them. */
-	return io_uring_register(ring->ring_fd, IORING_REGISTER_RESTRICTIONS, restrictions,
-				 G_N_ELEMENTS(restrictions));
+	return io_uring_register(ring->ring_fd, IORING_REGISTER_RESTRICTIONS, restrictions, n);
 }
 
 /* Returns 0 or a negative errno. On the loop thread: SINGLE_ISSUER binds the ring to it. */
@@ -100,10 +112,22 @@ int io_ring_open(IoRing *ring, uint64_t *free_files)
 
 void io_ring_close(IoRing *ring)
 {
-	if (ring->emulation)
+	if (ring->emulation) {
 		io_emulation_free(ring->emulation);
-	else
-		io_uring_queue_exit(&ring->kernel);
+		return;
+	}
+	/* Now: the kernel takes a closed ring apart later, and its memory would be pinned until then. */
+	if (ring->has_buffers)
+		io_uring_unregister_buffers(&ring->kernel);
+	io_uring_queue_exit(&ring->kernel);
+}
+
+int io_ring_register_buffers(IoRing *ring, const struct iovec *pieces, unsigned n)
+{
+	int result = io_uring_register_buffers(&ring->kernel, pieces, n);
+
+	ring->has_buffers = result == 0;
+	return result;
 }
 
 struct io_uring_sqe *io_ring_get_sqe(IoRing *ring)

@@ -16,6 +16,7 @@ typedef struct IoRing {
 	struct io_uring kernel;
 	IoEmulation *emulation; /* NULL: it is the kernel's */
 	int refusal;		/* the errno that the kernel gave, with an emulation */
+	bool has_buffers;
 } IoRing;
 
 /*
@@ -26,6 +27,12 @@ int io_ring_open(IoRing *ring, uint64_t *free_files);
 
 /* Close it; nothing is in flight. */
 void io_ring_close(IoRing *ring);
+
+/*
+ * Register @pieces (@n) of memory with a ring of the kernel's, until it is closed. Returns 0 or a
+ * negative errno.
+ */
+int io_ring_register_buffers(IoRing *ring, const struct iovec *pieces, unsigned n);
 
 /* The next free entry, cleared; NULL: submit first. */
 struct io_uring_sqe *io_ring_get_sqe(IoRing *ring);

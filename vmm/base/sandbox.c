@@ -35,6 +35,7 @@ static const struct {
 	[SANDBOX_MAIN_VNC] = { "main", main_vnc_filter, G_N_ELEMENTS(main_vnc_filter) },
 	[SANDBOX_VCPU] = { "vCPU", vcpu_filter, G_N_ELEMENTS(vcpu_filter) },
 	[SANDBOX_IO] = { "I/O", io_filter, G_N_ELEMENTS(io_filter) },
+	[SANDBOX_IO_LOCKED] = { "I/O", io_locked_filter, G_N_ELEMENTS(io_locked_filter) },
 };
 
 static __thread SandboxThread current_kind;

@@ -19,6 +19,7 @@ typedef enum SandboxThread {
 	SANDBOX_MAIN_VNC, /* the same, where there is a VNC server, and so its clients' threads */
 	SANDBOX_VCPU,
 	SANDBOX_IO, /* an IoLoop's thread: its ring exists and is restricted already */
+	SANDBOX_IO_LOCKED, /* the same, where guest memory is locked, and registered with its ring */
 	SANDBOX_N_THREADS,
 } SandboxThread;
 

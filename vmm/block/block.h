@@ -65,6 +65,7 @@ struct BlockRequest {
 	void *bounce;		/* aligned copy of the part in flight */
 	uint8_t stage;
 	uint8_t retries;
+	bool registered; /* for the device: data went by memory registered with the loop's ring */
 	int result;
 };
 
@@ -98,8 +99,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockNodes, block_nodes_free)
 void block_nodes_set_fd_sets(BlockNodes *nodes, const FdSetOpener *opener);
 
 /*
- * What nodes need whose disk another process has: guest @memory for it to share (NULL: there is
- * none), and the main thread's @context (without this: the default one). Both outlive the nodes.
+ * Guest @memory, which a disk that another process has is to share, and of which what keeps its
+ * pages is registered with the loops of files (NULL: there is none); and, for the former, the main
+ * thread's @context (without this: the default one). Both outlive the nodes.
  */
 void block_nodes_set_memory(BlockNodes *nodes, GuestMemory *memory, GMainContext *context);
 

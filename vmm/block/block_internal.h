@@ -129,3 +129,5 @@ void block_throttle_release(BlockPort *port);
 
 /* block_nodes.c: the throttle groups beside @nodes; borrowed. */
 BlockGroups *block_nodes_groups(BlockNodes *nodes);
+/* And guest memory; NULL: there is none. Any thread. */
+const GuestMemory *block_nodes_memory(const BlockNodes *nodes);

@@ -6,6 +6,10 @@
  * is not possible (out of range, read-only) is a no-op whose completion carries the error, so that
  * completion is always later and from the loop.
  *
+ * Guest memory that keeps its pages (guest_memory_keep()) is registered with each ring that a file
+ * is used on, when the first is: a transfer by io_uring to or from one piece of it uses that, all
+ * others (several pieces, a bounce buffer, a memory device's memory) do without.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
@@ -205,6 +209,8 @@ static void prepare_transfer(BlockRequest *request)
 			io_uring_prep_readv(sqe, -1, iov, n_iov, offset);
 		else
 			io_uring_prep_writev(sqe, -1, iov, n_iov, offset);
+		if (n_iov == 1 && !port_of(request)->workers)
+			request->registered = io_loop_use_buffers(request->port->loop, sqe);
 	}
 	use_file(request, sqe);
 	if (!is_read && block_request_is_write_through(request))
@@ -574,8 +580,14 @@ static void port_open(gpointer data)
 {
 	FilePort *port = data;
 	const BlockFile *file = (const BlockFile *)port->port.node->bottom;
+	const GuestMemory *memory = block_nodes_memory(port->port.node->nodes);
+	g_autoptr(GArray) kept = NULL;
 
 	port->file = io_loop_add_file(port->port.loop, file->fd);
+	if (!memory || file->threads)
+		return;
+	kept = guest_memory_kept(memory);
+	io_loop_add_buffers(port->port.loop, (const struct iovec *)kept->data, kept->len);
 }
 
 static void port_close(gpointer data)

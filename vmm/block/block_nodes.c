@@ -91,6 +91,11 @@ BlockGroups *block_nodes_groups(BlockNodes *nodes)
 	return nodes->groups;
 }
 
+const GuestMemory *block_nodes_memory(const BlockNodes *nodes)
+{
+	return nodes->memory;
+}
+
 void block_nodes_set_fd_sets(BlockNodes *nodes, const FdSetOpener *opener)
 {
 	nodes->fd_sets = *opener;

@@ -89,6 +89,7 @@ void block_split_part_done(BlockRequest *part, int result)
 	BlockSplit *split = part->split;
 
 	g_free(part->iov);
+	split->whole->registered |= part->registered;
 	if (result < 0 && split->result == 0)
 		split->result = result;
 	if (split->result == 0 && split->next < split->whole->size) {

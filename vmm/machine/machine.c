@@ -41,7 +41,8 @@ void machine_io_thread_init(gpointer data)
 	Machine *machine = data;
 
 	if (machine->sandboxed)
-		machine_restrict_thread(machine, SANDBOX_IO);
+		machine_restrict_thread(machine, machine->config->memory_lock ? SANDBOX_IO_LOCKED
+									      : SANDBOX_IO);
 }
 
 static void sandbox_object(MachineObject *object, gpointer machine)
@@ -329,7 +330,7 @@ static bool create_vnc_server(Machine *machine, GError **error)
 
 static bool machine_create(Machine *machine, GError **error)
 {
-	if (machine->config->memory_lock && !machine_lock_memory(error))
+	if (machine->config->memory_lock && !machine_lock_memory(machine, error))
 		return false;
 	machine->kvm = kvm_new(error);
 	if (!machine->kvm)

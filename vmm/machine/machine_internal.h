@@ -134,8 +134,11 @@ void machine_request(Machine *machine, unsigned request);
 
 /* machine_memory.c: RAM from -m or the named backends, given to KVM. */
 bool machine_create_memory(Machine *machine, GError **error);
-/* Lock what the process has and will have in RAM (-overcommit mem-lock=on). */
-bool machine_lock_memory(GError **error);
+/*
+ * Lock what the process has and will have in RAM (-overcommit mem-lock=on), and have the guest's
+ * memory keep its pages. False and @error where the host refuses. Main thread.
+ */
+bool machine_lock_memory(Machine *machine, GError **error);
 void machine_free_memory(Machine *machine);
 
 /* machine_memory_device.c: what DeviceServices has for memory devices. */

@@ -178,10 +178,13 @@ bool machine_create_memory(Machine *machine, GError **error)
 	return backends && create_memory(machine, backends, error);
 }
 
-bool machine_lock_memory(GError **error)
+bool machine_lock_memory(Machine *machine, GError **error)
 {
-	return mlockall(MCL_CURRENT | MCL_FUTURE) == 0 ||
-	       error_fail_errno(error, errno, "-overcommit mem-lock=on: cannot lock memory");
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+		return error_fail_errno(error, errno,
+					"-overcommit mem-lock=on: cannot lock memory");
+	guest_memory_keep(machine->memory);
+	return true;
 }
 
 void machine_free_memory(Machine *machine)

@@ -10,12 +10,17 @@
 #include "vmm/base/rcu.h"
 #include "vmm/memory/guest_memory_internal.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 
 GuestMemory *guest_memory_new(void)
 {
@@ -258,6 +263,45 @@ uint64_t guest_memory_page_size(const GuestMemory *memory, const void *hva)
 	return size;
 }
 
+void guest_memory_keep(GuestMemory *memory)
+{
+	memory->keeps = true;
+}
+
+/* Whether the host's pages behind @region are the same as long as it is there. */
+static bool keeps_pages(const GuestMemory *memory, const GuestMemoryRegion *region)
+{
+	return memory->keeps && !region->is_device;
+}
+
+GArray *guest_memory_kept(const GuestMemory *memory)
+{
+	GArray *parts = g_array_new(FALSE, FALSE, sizeof(struct iovec));
+	const GuestMemoryRegion *regions;
+	size_t n;
+
+	rcu_read_lock();
+	regions = guest_memory_regions(memory, &n);
+	for (size_t i = 0; i < n; i++) {
+		const struct iovec part = { regions[i].hva, regions[i].size };
+
+		if (keeps_pages(memory, &regions[i]) && !regions[i].read_only)
+			g_array_append_val(parts, part);
+	}
+	rcu_read_unlock();
+	return parts;
+}
+
+/* Of a mapping without a file that others have. */
+static bool drop_pages(void *start, size_t size, bool shared)
+{
+	if (shared)
+		return madvise(start, size, MADV_REMOVE) == 0;
+	/* Linux before 5.18 does not give back what is locked. */
+	return madvise(start, size, MADV_DONTNEED) == 0 ||
+	       (errno == EINVAL && madvise(start, size, MADV_DONTNEED_LOCKED) == 0);
+}
+
 bool guest_memory_discard(const GuestMemory *memory, void *hva, uint64_t size)
 {
 	const GuestMemoryRegion *region;
@@ -265,7 +309,7 @@ bool guest_memory_discard(const GuestMemory *memory, void *hva, uint64_t size)
 
 	rcu_read_lock();
 	region = guest_memory_region_of(memory, hva);
-	if (region) {
+	if (region && !keeps_pages(memory, region)) {
 		uintptr_t mask = region_page_size(region) - 1;
 		uintptr_t base = (uintptr_t)region->hva, start = (uintptr_t)hva;
 		uintptr_t end = (start + MIN(size, base + region->size - start)) & ~mask;
@@ -277,8 +321,7 @@ bool guest_memory_discard(const GuestMemory *memory, void *hva, uint64_t size)
 				       (off_t)(region->offset + (start - base)),
 				       (off_t)(end - start)) == 0;
 		else if (start < end)
-			ok = madvise((void *)start, end - start,
-				     region->shared ? MADV_REMOVE : MADV_DONTNEED) == 0;
+			ok = drop_pages((void *)start, end - start, region->shared);
 		if (start < end)
 			guest_memory_mark(memory, (void *)start, end - start);
 	}

@@ -8,6 +8,13 @@
  *
  * What is read may change under the reader at any time: copy once, check the copy, use the copy.
  *
+ * The host's pages behind RAM may come and go: the balloon and its like give them back
+ * (guest_memory_discard()), and the next touch gets others. Whoever hands pages, rather than
+ * addresses, to the kernel for longer than a request (io_loop_add_buffers()) would go on with ones
+ * that the guest no longer sees. So there are two kinds of memory, and it is said here which is
+ * which: with guest_memory_keep() the RAM of the machine keeps its pages, whoever wants to discard
+ * some; all other RAM, and a memory device's (virtio-mem) in any case, may lose them at any time.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #pragma once
@@ -42,6 +49,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestMemory, guest_memory_free)
  * or wraps. Main thread.
  */
 bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GError **error);
+
+/*
+ * From now on the RAM of the machine, unlike that of memory devices, keeps the host's pages behind
+ * it for as long as it is there (-overcommit mem-lock=on). Main thread, before there is a device.
+ */
+void guest_memory_keep(GuestMemory *memory);
+
+/*
+ * The parts of RAM that keep their pages: struct iovec, of host addresses, in no order; for
+ * g_array_unref(). None without guest_memory_keep(). Any thread.
+ */
+GArray *guest_memory_kept(const GuestMemory *memory);
 
 /*
  * Who must know of it when the regions change, or has to mark what it writes (dirty_log.h): vhost.
@@ -82,8 +101,8 @@ void *guest_memory_hva(const GuestMemory *memory, uint64_t gpa, uint64_t size, b
 
 /*
  * Give the host pages wholly within the @size bytes at @hva (of RAM, from guest_memory_hva()) back
- * to the host: the guest finds zeroes there, or what a file has. ROM is left alone. False where
- * the host refuses. Any thread.
+ * to the host: the guest finds zeroes there, or what a file has. ROM is left alone, as is what
+ * keeps its pages: the guest finds what was there. False where the host refuses. Any thread.
  */
 bool guest_memory_discard(const GuestMemory *memory, void *hva, uint64_t size);
 

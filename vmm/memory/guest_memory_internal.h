@@ -33,6 +33,7 @@ typedef struct DirtyLog {
 struct GuestMemory {
 	GuestMemoryHead head;	 /* first */
 	GuestMemoryTable *table; /* under RCU */
+	bool keeps;		 /* guest_memory_keep() */
 	GSList *listeners;	 /* GuestMemoryListener, borrowed; main thread */
 	DirtyLog dirty;
 };

@@ -19,6 +19,7 @@ static const struct {
 	{ "kicks", offsetof(VirtqueueCounters, kicks), false },
 	{ "interrupts", offsetof(VirtqueueCounters, interrupts), false },
 	{ "polls", offsetof(VirtqueueCounters, polls), false },
+	{ "registered", offsetof(VirtqueueCounters, registered), false },
 };
 
 typedef struct Collection {

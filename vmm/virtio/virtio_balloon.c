@@ -7,7 +7,8 @@
  * parts of the last one. Taking pages back (deflating) needs nothing of us: the host gives new
  * ones at the first touch. Free page reporting is the same without the driver's giving up the
  * pages; it finds zeroes in them, which a driver that wants something else there (poison) must be
- * able to say.
+ * able to say. Memory that keeps its pages (guest_memory_keep()) does so whatever the driver hands
+ * us; the balloon is then but a number.
  *
  * Free page hints (§5.5.6.5) are for migration and not offered: a driver may use a hinted page
  * again before the device has even seen the hint, so they mean something only to who knows which

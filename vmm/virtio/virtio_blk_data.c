@@ -58,6 +58,8 @@ static void request_complete(BlockRequest *block, int result)
 	BlkRequest *request = (BlkRequest *)block;
 	VirtioQueue *queue = request->queue;
 
+	if (block->registered)
+		virtqueue_count(&queue->ring.counters.registered, 1);
 	/* Nobody is there to serve it, and the device stops: it is made again at the next start. */
 	if (result == -ECANCELED)
 		hold(request);

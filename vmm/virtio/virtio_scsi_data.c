@@ -160,6 +160,8 @@ static void request_complete(BlockRequest *block, int result)
 	ScsiDisk *disk = request->disk;
 	bool is_held = false;
 
+	if (block->registered)
+		virtqueue_count(&queue->ring.counters.registered, 1);
 	if (result == 0) {
 		command_done(request);
 	} else if (result == -ECANCELED) {

@@ -58,6 +58,7 @@ typedef struct VirtqueueCounters {
 	uint64_t kicks;	     /* notifications from the driver */
 	uint64_t interrupts; /* and to it */
 	uint64_t polls;	     /* how often polling found chains */
+	uint64_t registered; /* requests whose data went by memory registered with the kernel */
 } VirtqueueCounters;
 
 static inline void virtqueue_count(uint64_t *counter, uint64_t n)
