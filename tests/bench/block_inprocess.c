@@ -8,6 +8,10 @@
  * thread itself, so that one thread is compared with one: what a wake-up of a vCPU costs is another
  * benchmark's.
  *
+ * With --locked it is compared with itself: how many reads a second of the I/O thread's processor
+ * time makes where guest memory is registered with its ring, as with -overcommit mem-lock=on, and
+ * where it is not.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
@@ -34,9 +38,21 @@
 
 static const unsigned depths[] = { 1, 32, 128 };
 
+/* Of --locked. */
+static const struct {
+	const char *name;
+	unsigned size, depth; /* bytes, requests */
+} transfers[] = {
+	{ "randread-4k-depth-1", BLOCK_SIZE, 1 },
+	{ "randread-4k-depth-32", BLOCK_SIZE, 32 },
+	{ "randread-64k-depth-8", 16 * BLOCK_SIZE, 8 },
+};
+
 typedef struct Bench {
 	const char *path;
 	uint64_t n_blocks;
+	unsigned request_size; /* bytes */
+	bool locked;	       /* guest memory is registered */
 	int seconds;
 	bool packed;
 	int64_t poll_max_ns;
@@ -56,15 +72,21 @@ typedef struct Bench {
 	int64_t start_ns, end_ns;
 	unsigned in_flight;
 	uint64_t n_done, n_kicks, n_interrupts;
+	int64_t cpu_ns;
 	gint finished; /* atomic */
 } Bench;
 
-static int64_t now_ns(void)
+static int64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int64_t now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 static void fail(const char *what, const GError *error)
@@ -99,6 +121,9 @@ static void set_up(Bench *bench)
 
 	open_node(bench);
 	bench->fake = virtio_driver_machine(&bench->loop);
+	block_nodes_set_memory(bench->nodes, bench->fake->services.memory, NULL);
+	if (bench->locked)
+		guest_memory_keep(bench->fake->services.memory);
 	io_loop_set_polling(bench->loop, &(IoLoopPolling){ .max_ns = bench->poll_max_ns });
 	fake_machine_set_block_node(bench->fake, "disk", block_nodes_find(bench->nodes, "disk"));
 	bench->device = fake_machine_add(bench->fake, &virtio_blk_type.pci.device, options);
@@ -111,16 +136,17 @@ static void set_up(Bench *bench)
 	bench->headers = virtio_driver_alloc(driver, DEPTH_MAX * 16);
 	bench->statuses = virtio_driver_alloc(driver, DEPTH_MAX);
 	bench->tables = virtio_driver_alloc(driver, DEPTH_MAX * INDIRECT_LENGTH);
-	bench->data = virtio_driver_alloc(driver, (DEPTH_MAX + 1) * BLOCK_SIZE);
+	bench->data = virtio_driver_alloc(driver, bench->in_flight * bench->request_size +
+							  BLOCK_SIZE);
 	bench->data = (bench->data + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
-	for (unsigned slot = 0; slot < DEPTH_MAX; slot++) {
+	for (unsigned slot = 0; slot < bench->in_flight; slot++) {
 		VirtioRing *ring = &driver->rings[0];
 		uint64_t table = bench->tables + slot * INDIRECT_LENGTH;
 
 		virtio_ring_describe_at(ring, table, 0, bench->headers + slot * 16, 16, RING_NEXT,
 					1);
-		virtio_ring_describe_at(ring, table, 1, bench->data + slot * BLOCK_SIZE, BLOCK_SIZE,
-					RING_NEXT | RING_WRITE, 2);
+		virtio_ring_describe_at(ring, table, 1, bench->data + slot * bench->request_size,
+					bench->request_size, RING_NEXT | RING_WRITE, 2);
 		virtio_ring_describe_at(ring, table, 2, bench->statuses + slot, 1, RING_WRITE, 0);
 		virtio_ring_describe(ring, slot, table, INDIRECT_LENGTH, RING_INDIRECT, 0);
 	}
@@ -141,7 +167,8 @@ static void offer(Bench *bench, unsigned slot)
 
 	/* Knuth's MMIX generator; the low bits are its poor ones. */
 	bench->random = bench->random * 6364136223846793005 + 1442695040888963407;
-	sector = (bench->random >> 33) % bench->n_blocks * (BLOCK_SIZE / 512);
+	sector = (bench->random >> 33) % (bench->n_blocks * BLOCK_SIZE / bench->request_size) *
+		 (bench->request_size / 512);
 	memcpy(virtio_driver_ram(&bench->driver, bench->headers + slot * 16 + 8), &sector, 8);
 	virtio_ring_offer(&bench->driver.rings[0], slot);
 }
@@ -166,7 +193,7 @@ static bool drive(Bench *bench)
 		return false;
 	go_on = now_ns() < bench->end_ns;
 	while (virtio_ring_take_used(ring, &slot, &length)) {
-		if (length != BLOCK_SIZE + 1 ||
+		if (length != bench->request_size + 1 ||
 		    *virtio_driver_ram(&bench->driver, bench->statuses + slot))
 			fail("a request failed", NULL);
 		bench->n_done++;
@@ -177,8 +204,10 @@ static bool drive(Bench *bench)
 	}
 	if (go_on)
 		kick(bench, old);
-	else if (bench->in_flight == 0)
+	if (bench->in_flight == 0) {
+		bench->cpu_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID);
 		g_atomic_int_set(&bench->finished, 1);
+	}
 	return true;
 }
 
@@ -233,6 +262,7 @@ static void start_on_loop(gpointer data)
 	bench->watch =
 		io_loop_watch_fd(bench->loop, bench->interrupt_fd, false, interrupted, bench);
 	bench->poller = io_loop_add_poller(bench->loop, &driver_poller, bench);
+	bench->cpu_ns = -clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	bench->start_ns = now_ns();
 	bench->end_ns = bench->start_ns + bench->seconds * INT64_C(1000000000);
 	for (unsigned i = 0; i < bench->in_flight; i++)
@@ -263,6 +293,14 @@ static double run_ours(Bench *bench, unsigned depth)
 	io_loop_run_sync(bench->loop, stop_on_loop, bench);
 	tear_down(bench);
 	return (double)bench->n_done * 1e9 / (double)(bench->end_ns - bench->start_ns);
+}
+
+/* Requests in a second of processor time at @depth, with guest memory @locked or not. */
+static double run_locked(Bench *bench, unsigned depth, bool locked)
+{
+	bench->locked = locked;
+	run_ours(bench, depth);
+	return (double)bench->n_done * 1e9 / (double)bench->cpu_ns;
 }
 
 /* Requests a second of fio at @depth. */
@@ -324,10 +362,69 @@ static char *make_file(const char *directory, uint64_t size)
 	return path;
 }
 
+/*
+ * With and without in turn, as what the host does besides changes meanwhile. The thread does not
+ * poll, as what it waits in vain would be counted.
+ */
+static void compare_locked(Bench *bench, int n_runs, bool json)
+{
+	BenchRow rows[G_N_ELEMENTS(transfers)] = {};
+
+	bench->poll_max_ns = 0;
+	for (int run = 0; run < n_runs; run++) {
+		for (unsigned i = 0; i < G_N_ELEMENTS(transfers); i++) {
+			BenchRow *row = &rows[i];
+
+			row->name = transfers[i].name;
+			row->unit = "req/s";
+			row->has_peer = true;
+			row->goal_ratio = 1;
+			bench->request_size = transfers[i].size;
+			row->ours[run] = run_locked(bench, transfers[i].depth, true);
+			row->peer[run] = run_locked(bench, transfers[i].depth, false);
+			row->n_runs++;
+		}
+	}
+	bench_report(rows, G_N_ELEMENTS(rows), json);
+}
+
+/* Ours beside fio's, or, with @no_fio, alone; at @only_depth, or at each of them where that is 0. */
+static void compare_fio(Bench *bench, int n_runs, unsigned only_depth, bool no_fio, bool json,
+			bool verbose)
+{
+	BenchRow rows[G_N_ELEMENTS(depths)] = {
+		{ .name = "randread-4k-depth-1" },
+		{ .name = "randread-4k-depth-32" },
+		{ .name = "randread-4k-depth-128" },
+	};
+
+	for (int run = 0; run < n_runs; run++) {
+		for (unsigned i = 0; i < G_N_ELEMENTS(depths); i++) {
+			BenchRow *row = &rows[i];
+
+			if (only_depth && only_depth != depths[i])
+				continue;
+			row->unit = "IOPS";
+			row->has_peer = !no_fio;
+			row->goal_ratio = no_fio ? 0 : 0.9;
+			row->ours[row->n_runs] = run_ours(bench, depths[i]);
+			if (!no_fio)
+				row->peer[row->n_runs] = run_fio(bench, depths[i]);
+			if (verbose)
+				g_printerr("depth %u: %.0f IOPS, %" G_GUINT64_FORMAT
+					   " kicks, %" G_GUINT64_FORMAT " interrupts\n",
+					   depths[i], row->ours[row->n_runs], bench->n_kicks,
+					   bench->n_interrupts);
+			row->n_runs++;
+		}
+	}
+	bench_report(rows, G_N_ELEMENTS(rows), json);
+}
+
 int main(int argc, char **argv)
 {
-	Bench bench = { .random = 1, .poll_max_ns = IOTHREAD_POLLS };
-	gboolean json = FALSE, packed = FALSE, verbose = FALSE, no_fio = FALSE;
+	Bench bench = { .random = 1, .poll_max_ns = IOTHREAD_POLLS, .request_size = BLOCK_SIZE };
+	gboolean json = FALSE, packed = FALSE, verbose = FALSE, no_fio = FALSE, locked = FALSE;
 	int n_runs = 5, seconds = 2, size_mib = 1024, only_depth = 0;
 	g_autofree char *directory = NULL;
 	const GOptionEntry entries[] = {
@@ -340,6 +437,8 @@ int main(int argc, char **argv)
 		{ "size", 0, 0, G_OPTION_ARG_INT, &size_mib, "of the file (default 1024)", "MIB" },
 		{ "depth", 0, 0, G_OPTION_ARG_INT, &only_depth, "only this one", "N" },
 		{ "no-fio", 0, 0, G_OPTION_ARG_NONE, &no_fio, "ours alone, to trace it", NULL },
+		{ "locked", 0, 0, G_OPTION_ARG_NONE, &locked,
+		  "registered guest memory beside that which is not, by processor time", NULL },
 		{ "verbose", 0, 0, G_OPTION_ARG_NONE, &verbose, "each run's counts on stderr",
 		  NULL },
 		{ "directory", 0, 0, G_OPTION_ARG_FILENAME, &directory,
@@ -349,11 +448,6 @@ int main(int argc, char **argv)
 	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
 	g_autoptr(GError) error = NULL;
 	g_autofree char *path = NULL;
-	BenchRow rows[G_N_ELEMENTS(depths)] = {
-		{ .name = "randread-4k-depth-1" },
-		{ .name = "randread-4k-depth-32" },
-		{ .name = "randread-4k-depth-128" },
-	};
 
 	g_option_context_set_summary(
 		context, "4 KiB random reads by virtio-blk in process, beside fio's io_uring.");
@@ -368,27 +462,10 @@ int main(int argc, char **argv)
 	bench.n_blocks = ((uint64_t)size_mib << 20) / BLOCK_SIZE;
 	bench.seconds = seconds;
 	bench.packed = packed;
-	for (int run = 0; run < n_runs; run++) {
-		for (unsigned i = 0; i < G_N_ELEMENTS(depths); i++) {
-			BenchRow *row = &rows[i];
-
-			if (only_depth && (unsigned)only_depth != depths[i])
-				continue;
-			row->unit = "IOPS";
-			row->has_peer = !no_fio;
-			row->goal_ratio = no_fio ? 0 : 0.9;
-			row->ours[row->n_runs] = run_ours(&bench, depths[i]);
-			if (!no_fio)
-				row->peer[row->n_runs] = run_fio(&bench, depths[i]);
-			if (verbose)
-				g_printerr("depth %u: %.0f IOPS, %" G_GUINT64_FORMAT
-					   " kicks, %" G_GUINT64_FORMAT " interrupts\n",
-					   depths[i], row->ours[row->n_runs], bench.n_kicks,
-					   bench.n_interrupts);
-			row->n_runs++;
-		}
-	}
+	if (locked)
+		compare_locked(&bench, n_runs, json);
+	else
+		compare_fio(&bench, n_runs, (unsigned)only_depth, no_fio, json, verbose);
 	unlink(path);
-	bench_report(rows, G_N_ELEMENTS(rows), json);
 	return 0;
 }
