@@ -8,6 +8,7 @@
 #include <linux/input-event-codes.h>
 #include <string.h>
 
+#include "qmp/qmp_event.h"
 #include "tests/device/xhci_driver.h"
 #include "vmm/display/display.h"
 #include "vmm/display/input.h"
@@ -295,10 +296,18 @@ static void test_tablet(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	EXPECT_REPORT(fixture, 2, 0xff, 0x7f, 0x00, 0x34, 0);
 }
 
+static void count_deleted(void *opaque, const char *name, json_object *data)
+{
+	*(unsigned *)opaque += strcmp(name, "DEVICE_DELETED") == 0;
+	json_object_put(data);
+}
+
 static void test_plug(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
 	XhciDriver *driver = &fixture->driver;
 	uint64_t port = xhci_driver_port(driver, 2);
+	unsigned n_deleted = 0;
+	const QmpEventSink sink = { .emit = count_deleted, .opaque = &n_deleted };
 	Device *device;
 	XhciEvent event;
 
@@ -314,8 +323,11 @@ static void test_plug(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 			 SUCCESS);
 	g_assert_cmpuint(control(fixture, SET_CONFIGURATION, NULL), ==, SUCCESS);
 	want_report(fixture, 8);
+	driver->fake->services.events = &sink;
 	g_assert_true(device_tree_request_remove(driver->tree, device, NULL));
 	fake_machine_iterate(driver->fake);
+	driver->fake->services.events = NULL;
+	g_assert_cmpuint(n_deleted, ==, 1);
 	g_assert_null(device_tree_find(driver->tree, "t"));
 	g_assert_true(xhci_driver_take(driver, &event));
 	g_assert_cmpuint(event.type, ==, 34);

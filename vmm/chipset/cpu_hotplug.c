@@ -250,7 +250,6 @@ static bool bus_request_unplug(Bus *bus, Device *device, G_GNUC_UNUSED GError **
 {
 	CpuHotplug *hotplug = cpu_hotplug_of_bus(bus);
 
-	device->unplug_requested = true;
 	g_mutex_lock(&hotplug->device.lock);
 	port_of(hotplug, device)->flags |= FLAG_REMOVING;
 	g_mutex_unlock(&hotplug->device.lock);

@@ -107,8 +107,8 @@ typedef struct BusOps {
 	 */
 	void (*unplugged)(Bus *bus, Device *device);
 	/*
-	 * Ask the guest to let go of @device. The bus later calls device_tree_remove(). False and
-	 * @error if the bus cannot; NULL: no unplug on this bus.
+	 * Ask the guest to let go of @device, whose unplug_requested is set. The bus later calls
+	 * device_tree_remove(). False and @error if the bus cannot; NULL: no unplug on this bus.
 	 */
 	bool (*request_unplug)(Bus *bus, Device *device, GError **error);
 } BusOps;

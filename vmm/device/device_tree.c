@@ -23,11 +23,13 @@ struct DeviceTree {
 	GPtrArray *work; /* DeviceWork *, posted and not yet done */
 };
 
+typedef void (*DeviceFunc)(DeviceTree *tree, Device *device);
+
 /* Something that the main thread shall do with a device. */
 typedef struct DeviceWork {
 	DeviceTree *tree;
 	Device *device;
-	void (*func)(DeviceTree *tree, Device *device);
+	DeviceFunc func;
 	GSource *source;
 } DeviceWork;
 
@@ -76,33 +78,43 @@ static gboolean work_run(gpointer data)
 	return G_SOURCE_REMOVE;
 }
 
-/* Let the main thread call @func for @device, unless that is gone by then. Any thread. */
-static void device_tree_post(DeviceTree *tree, Device *device,
-			     void (*func)(DeviceTree *tree, Device *device))
+/* The first work for @device, or NULL; with @func only that. Lock held. */
+static DeviceWork *find_work_locked(const DeviceTree *tree, const Device *device, DeviceFunc func)
 {
-	DeviceWork *work = g_new(DeviceWork, 1);
+	for (guint i = 0; i < tree->work->len; i++) {
+		DeviceWork *work = tree->work->pdata[i];
 
-	*work = (DeviceWork){ tree, device, func, g_idle_source_new() };
-	g_source_set_priority(work->source, G_PRIORITY_DEFAULT);
-	g_source_set_callback(work->source, work_run, work, NULL);
+		if (work->device == device && (!func || work->func == func))
+			return work;
+	}
+	return NULL;
+}
+
+/*
+ * Let the main thread call @func for @device, unless that is gone by then. Once: the guest can say
+ * the same any number of times until then. Any thread.
+ */
+static void device_tree_post(DeviceTree *tree, Device *device, DeviceFunc func)
+{
 	g_mutex_lock(&tree->work_lock);
-	g_ptr_array_add(tree->work, work);
-	g_source_attach(work->source, tree->services->main_context);
+	if (!find_work_locked(tree, device, func)) {
+		DeviceWork *work = g_new(DeviceWork, 1);
+
+		*work = (DeviceWork){ tree, device, func, g_idle_source_new() };
+		g_source_set_priority(work->source, G_PRIORITY_DEFAULT);
+		g_source_set_callback(work->source, work_run, work, NULL);
+		g_ptr_array_add(tree->work, work);
+		g_source_attach(work->source, tree->services->main_context);
+	}
 	g_mutex_unlock(&tree->work_lock);
 }
 
-/* The first work for @device, or NULL. */
 static DeviceWork *find_work(DeviceTree *tree, const Device *device)
 {
-	DeviceWork *found = NULL;
+	DeviceWork *found;
 
 	g_mutex_lock(&tree->work_lock);
-	for (guint i = 0; i < tree->work->len && !found; i++) {
-		DeviceWork *work = tree->work->pdata[i];
-
-		if (work->device == device)
-			found = work;
-	}
+	found = find_work_locked(tree, device, NULL);
 	g_mutex_unlock(&tree->work_lock);
 	return found;
 }
@@ -448,6 +460,7 @@ Device *device_tree_add_builtin(DeviceTree *tree, const char *type_name, Bus *bu
 bool device_tree_request_remove(DeviceTree *tree, Device *device, GError **error)
 {
 	const char *name = device->id ? device->id : device->path;
+	bool was_requested = device->unplug_requested;
 	Bus *bus = device->bus;
 
 	if (!device->type->user_creatable)
@@ -466,7 +479,12 @@ bool device_tree_request_remove(DeviceTree *tree, Device *device, GError **error
 	if (!bus || !bus->hotplug || !bus->ops->request_unplug)
 		return error_fail(error, "bus '%s' does not support hotplugging",
 				  bus ? bus->name : "none");
-	return bus->ops->request_unplug(bus, device, error);
+	/* The guest may answer before the bus has. */
+	device->unplug_requested = true;
+	if (bus->ops->request_unplug(bus, device, error))
+		return true;
+	device->unplug_requested = was_requested;
+	return false;
 }
 
 void device_tree_post_remove(DeviceTree *tree, Device *device)

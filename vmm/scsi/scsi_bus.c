@@ -88,7 +88,6 @@ static void bus_unplugged(Bus *bus, Device *device)
 /* The guest is told, not asked. */
 static bool bus_request_unplug(Bus *bus, Device *device, G_GNUC_UNUSED GError **error)
 {
-	device->unplug_requested = true;
 	device_tree_post_remove(bus->parent->tree, device);
 	return true;
 }

@@ -447,7 +447,6 @@ static void bus_unplugged(Bus *bus, Device *device)
 static bool bus_request_unplug(Bus *bus, Device *device, GError **error)
 {
 	(void)error;
-	device->unplug_requested = true;
 	device_tree_post_remove(bus->parent->tree, device);
 	return true;
 }
