@@ -9,16 +9,21 @@
 
 #include "qmp/qmp_events.h"
 
-/* Events with a limited rate. Those that differ in the member @key have rates of their own. */
+/*
+ * Events with a limited rate. Those that differ in the member @key, of the member @object where
+ * there is one, have rates of their own: it is no member that the guest chooses.
+ */
 static const struct {
 	const char *name;
 	const char *key;
+	const char *object;
 } limited_events[] = {
-	{ "BALLOON_CHANGE", NULL },
-	{ "MEMORY_DEVICE_SIZE_CHANGE", "qom-path" },
-	{ "RTC_CHANGE", NULL },
-	{ "WATCHDOG", NULL },
-	{ "VSERPORT_CHANGE", "id" },
+	{ .name = "ACPI_DEVICE_OST", .key = "slot", .object = "info" },
+	{ .name = "BALLOON_CHANGE" },
+	{ .name = "MEMORY_DEVICE_SIZE_CHANGE", .key = "qom-path" },
+	{ .name = "RTC_CHANGE" },
+	{ .name = "WATCHDOG" },
+	{ .name = "VSERPORT_CHANGE", .key = "id" },
 };
 
 /* An event of a limited rate that was passed on less than a second ago. */
@@ -163,11 +168,13 @@ static gboolean interval_over(void *data)
 static char *rate_key(const char *name, json_object *data)
 {
 	for (gsize i = 0; i < G_N_ELEMENTS(limited_events); i++) {
-		const char *key = limited_events[i].key;
+		const char *key = limited_events[i].key, *object = limited_events[i].object;
 		json_object *value = NULL;
 
 		if (!g_str_equal(limited_events[i].name, name))
 			continue;
+		if (object)
+			data = json_object_object_get(data, object);
 		if (key && json_object_object_get_ex(data, key, &value))
 			return g_strdup_printf("%s %s", name, json_object_get_string(value));
 		return g_strdup(name);

@@ -353,6 +353,18 @@ static void test_event_flood(Fixture *fixture, gconstpointer data)
 	client_free(client);
 }
 
+/* The status is the guest's to choose, the slot is not. */
+static void emit_ost(QmpEventSink *sink, int status)
+{
+	json_object *data = json_object_new_object();
+	json_object *info = json_object_new_object();
+
+	json_object_object_add(info, "slot", json_object_new_string("1"));
+	json_object_object_add(info, "status", json_object_new_int(status));
+	json_object_object_add(data, "info", info);
+	sink->emit(sink->opaque, "ACPI_DEVICE_OST", data);
+}
+
 static void test_event_rates(Fixture *fixture, gconstpointer data)
 {
 	Client *client = client_ready(fixture, false);
@@ -369,10 +381,13 @@ static void test_event_rates(Fixture *fixture, gconstpointer data)
 		json_object_object_add(port, "id", json_object_new_string(i % 2 ? "p1" : "p0"));
 		json_object_object_add(port, "open", json_object_new_boolean(i % 4 < 2));
 		sink->emit(sink->opaque, "VSERPORT_CHANGE", port);
+		emit_ost(sink, i);
 	}
 	client_expect_event(client, "\"event\":\"BALLOON_CHANGE\",\"data\":{\"actual\":0}}");
 	client_expect_event(client, "\"event\":\"VSERPORT_CHANGE\",\"data\":{\"id\":\"p0\","
 				    "\"open\":true}}");
+	client_expect_event(client, "\"event\":\"ACPI_DEVICE_OST\",\"data\":{\"info\":{"
+				    "\"slot\":\"1\",\"status\":0}}}");
 	client_expect_event(client, "\"event\":\"VSERPORT_CHANGE\",\"data\":{\"id\":\"p1\","
 				    "\"open\":true}}");
 	/* A second later, the last of each. */
@@ -380,6 +395,8 @@ static void test_event_rates(Fixture *fixture, gconstpointer data)
 	g_assert_cmpint(g_get_monotonic_time() - start, >=, G_USEC_PER_SEC);
 	client_expect_event(client, "\"event\":\"VSERPORT_CHANGE\",\"data\":{\"id\":\"p0\","
 				    "\"open\":false}}");
+	client_expect_event(client, "\"event\":\"ACPI_DEVICE_OST\",\"data\":{\"info\":{"
+				    "\"slot\":\"1\",\"status\":99}}}");
 	client_expect_event(client, "\"event\":\"VSERPORT_CHANGE\",\"data\":{\"id\":\"p1\","
 				    "\"open\":false}}");
 	client_free(client);
