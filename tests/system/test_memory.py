@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A guest's memory as the host sees it and changes it."""
 
+import hashlib
+import os
 import pathlib
 import re
 import xml.etree.ElementTree as ET
@@ -10,7 +12,7 @@ from typing import Iterator
 import libvirt
 
 from lib.console import Console
-from lib.guest import Lab, domain_xml, domstats, virsh
+from lib.guest import Lab, disk_xml, domain_xml, domstats, virsh
 from lib.harness import check, say, test, wait_for
 
 BALLOON = "<memballoon model='virtio' autodeflate='on'><stats period='1'/></memballoon>"
@@ -198,12 +200,35 @@ def restrictive(lab: Lab) -> None:
     domain.destroy()
 
 
-@test(limit=90)
+def registered(domain: libvirt.virDomain) -> int:
+    """How many requests of its disk went by memory that is registered with the kernel."""
+    stats = domstats(domain.name(), "--block")
+    return sum(int(stats[f"block.0.queue.{i}.registered"]) for i in range(int(stats["block.0.queue.count"])))
+
+
+def locked_memory_stays(domain: libvirt.virDomain, console: Console, disk: str) -> None:
+    """What is in the balloon stays with the process, whose disk reads into the same pages as ever."""
+    before, size = memory_of(domain), domain.info()[1] >> 10
+    for target in (size - 48, size):
+        virsh("setmem", domain.name(), f"{target}M", "--live")
+        wait_for("the balloon", lambda mib=target: domain.memoryStats()["actual"] == mib << 10, 40)  # type: ignore[misc]
+        check(memory_of(domain) > before - 16, f"of {before} MiB {memory_of(domain)} with {target} out of the balloon")
+    with open(disk, "rb") as file:
+        expected = hashlib.md5(file.read()).hexdigest()
+    check(console.shell("md5sum /dev/vda", 60).split()[0] == expected, "the disk, read into all of these pages")
+    count = registered(domain)
+    console.shell("dd if=/dev/vda of=/dev/null bs=4k count=64 iflag=direct 2>/dev/null")
+    check(registered(domain) >= count + 64, f"by registered memory: {count}, then {registered(domain)}")
+
+
+@test(limit=120)
 def guest_nodes_on_host_nodes() -> None:
     """The guest sees its nodes, and each one's memory, of files, is where the host was told to have it."""
     with Lab() as lab:
         restrictive(lab)
-        xml = domain_xml(lab.name(), memory=224, vcpus=2, body=NODES)
+        disk = lab.empty_disk(32)
+        pathlib.Path(disk).write_bytes(os.urandom(32 << 20))
+        xml = domain_xml(lab.name(), "<memballoon model='virtio'/>" + disk_xml(disk), memory=224, vcpus=2, body=NODES)
         domain = lab.connection.defineXML(xml.replace("<cpu mode='host-passthrough'/>", CELLS))
         domain.create()
         policies = [line.split()[1] for line in process_file(domain, "numa_maps").splitlines()]
@@ -222,6 +247,7 @@ def guest_nodes_on_host_nodes() -> None:
             check(console.shell(f"cat {nodes}/node{node}/distance").strip() == distance, f"it is {distance} away")
             total = int(console.shell(f"grep MemTotal {nodes}/node{node}/meminfo").split()[3])
             check(size * 1024 * 0.6 < total <= size * 1024, f"node {node} has {total} KiB of {size} MiB")
+        locked_memory_stays(domain, console, disk)
 
 
 MEMORY_DEVICE = """<memory model='virtio-mem'>
