@@ -110,6 +110,14 @@ vireoProcessPrepareChannels(virDomainObj *vm)
 }
 
 static int
+vireoProcessSave(virDomainObj *vm)
+{
+    vireoDomainObjPrivate *priv = vm->privateData;
+
+    return virDomainObjSave(vm, priv->driver->xmlopt, priv->driver->config->stateDir);
+}
+
+static int
 vireoProcessPrepare(virDomainObj *vm,
                     unsigned int flags)
 {
@@ -133,7 +141,10 @@ vireoProcessPrepare(virDomainObj *vm,
 
     vireoAliasAssign(vm->def);
     vireoVcpuPrepare(vm->def);
-    if (vireoNumaPrepare(vm) < 0 ||
+    /* A daemon that finds it so removes what is there by then. */
+    virDomainObjSetState(vm, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_STARTING_UP);
+    if (vireoProcessSave(vm) < 0 ||
+        vireoNumaPrepare(vm) < 0 ||
         vireoCPUPrepare(driver->cpuHost, vm->def->cpu) < 0 ||
         vireoProcessCheckBoot(&vm->def->os) < 0 ||
         vireoFirmwareFill(driver->config, vm->def) < 0 ||
@@ -380,7 +391,9 @@ vireoProcessRunMonitor(virDomainObj *vm,
         VIR_FORCE_CLOSE(inputs->monitorFD);
         return -1;
     }
-    if ((logFD = vireoLogOpen(vm, &start)) < 0 ||
+    /* The back ends have their names by now. */
+    if (vireoProcessSave(vm) < 0 ||
+        (logFD = vireoLogOpen(vm, &start)) < 0 ||
         vireoProcessLaunch(vm, cmd, logFD) < 0)
         return -1;
 
@@ -449,8 +462,6 @@ static int
 vireoProcessFinishStart(virDomainObj *vm,
                         unsigned int flags)
 {
-    vireoDomainObjPrivate *priv = vm->privateData;
-
     if (vireoCPUUpdateLive(vm) < 0 ||
         vireoProcessPinThreads(vm) < 0 ||
         vireoProcessLearnChardevs(vm) < 0 ||
@@ -469,7 +480,7 @@ vireoProcessFinishStart(virDomainObj *vm,
             return -1;
     }
 
-    return virDomainObjSave(vm, priv->driver->xmlopt, priv->driver->config->stateDir);
+    return vireoProcessSave(vm);
 }
 
 int
@@ -564,14 +575,15 @@ vireoProcessRemoveFiles(virDomainObj *vm)
     g_autofree char *pidfile = vireoDomainPidFile(vm);
     g_autofree char *channels = vireoDomainChannelDir(vm);
 
-    if (unlink(status) < 0 && errno != ENOENT)
-        VIR_WARN("'%s' could not be removed", status);
     if (unlink(pidfile) < 0 && errno != ENOENT)
         VIR_WARN("'%s' could not be removed", pidfile);
     if (priv->dir && virFileDeleteTree(priv->dir) < 0)
         VIR_WARN("'%s' could not be removed", priv->dir);
     if (virFileDeleteTree(channels) < 0)
         VIR_WARN("'%s' could not be removed", channels);
+    /* Last, so that another daemon does the rest should this one end now. */
+    if (unlink(status) < 0 && errno != ENOENT)
+        VIR_WARN("'%s' could not be removed", status);
 }
 
 static int

@@ -93,6 +93,15 @@ vireoReconnectVolumes(virDomainObj *vm)
     virResetLastError();
 }
 
+/* Whether a daemon ended in the middle of a start. */
+static bool
+vireoReconnectIsStarting(virDomainObj *vm)
+{
+    int reason;
+
+    return virDomainObjGetState(vm, &reason) == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_STARTING_UP;
+}
+
 static int
 vireoReconnectDomain(virDomainObj *vm)
 {
@@ -109,6 +118,10 @@ vireoReconnectDomain(virDomainObj *vm)
         vireoOverlaysSettle(vm);
         virReportError(VIR_ERR_OPERATION_FAILED, _("the process of domain '%s' has ended"),
                        vm->def->name);
+        return -1;
+    }
+    if (vireoReconnectIsStarting(vm)) {
+        virReportError(VIR_ERR_OPERATION_FAILED, _("the start of domain '%s' was not finished"), vm->def->name);
         return -1;
     }
     vireoReconnectVolumes(vm);
@@ -148,12 +161,14 @@ static void
 vireoReconnectThread(void *opaque)
 {
     virDomainObj *vm = opaque;
+    int reason;
 
     virObjectLock(vm);
+    reason = vireoReconnectIsStarting(vm) ? VIR_DOMAIN_SHUTOFF_FAILED : VIR_DOMAIN_SHUTOFF_CRASHED;
     if (vireoReconnectDomain(vm) < 0) {
         VIR_WARN("domain %s is lost: %s", vm->def->name, virGetLastErrorMessage());
         if (virDomainObjIsActive(vm))
-            vireoProcessEnd(vm, VIR_DOMAIN_SHUTOFF_CRASHED, false);
+            vireoProcessEnd(vm, reason, false);
     }
     virDomainObjEndJob(vm);
     vireoProcessRemoveInactive(vm);

@@ -4,13 +4,15 @@
 import os
 import re
 import signal
+import subprocess
 import time
 
 import libvirt
 
 from lib.daemon import daemon
-from lib.guest import Lab, disk_xml, monitor_pid, network_xml, wait_for_state
+from lib.guest import NETWORK, URI, Lab, disk_xml, monitor_pid, network_xml, virsh, wait_for_state
 from lib.harness import PATIENCE, check, command, test, wait_for
+from lib.images import create, qcow2_xml
 
 
 @test(limit=150, alone=True)
@@ -55,6 +57,48 @@ def guest_ends_without_daemon() -> None:
         wait_for_state(lab.connection.lookupByName(name), libvirt.VIR_DOMAIN_SHUTOFF)
 
 
+def leftovers(name: str) -> "list[str]":
+    """What there is of a domain that does not run."""
+    found = []
+    for top in ("/run/libvirt", "/sys/fs/cgroup"):
+        for directory, directories, files in os.walk(top):
+            found += [os.path.join(directory, entry) for entry in directories + files
+                      if name in entry and not entry.endswith(".log")]
+    return found
+
+
+@test(paused=True, alone=True)
+def daemon_killed_in_a_start() -> None:
+    """Of a guest that was being started nothing is left, and it can be started."""
+    with Lab() as lab:
+        program, started = f"{lab.directory}/monitor", f"{lab.directory}/log/started"
+        os.mkdir(os.path.dirname(started), 0o777)
+        os.chmod(os.path.dirname(started), 0o777)
+        with open(program, "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\necho $$ >{started}\nexec sleep 1000\n")
+        os.chmod(program, 0o755)
+        disks = qcow2_xml(create(f"{lab.directory}/disk.qcow2")) + network_xml()
+        name = lab.define(disks + f"<emulator>{program}</emulator>").name()
+        before = command("ip", "-o", "link").count("vnet"), virsh("net-port-list", NETWORK)
+        starting = subprocess.Popen(["virsh", "-c", URI, "start", name], stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.DEVNULL)
+        wait_for("a monitor that does not answer", lambda: os.path.exists(started) and os.path.getsize(started))
+        daemon.kill()
+        starting.wait()
+        daemon.start()
+        lab.reconnect()
+        domain = lab.connection.lookupByName(name)
+        wait_for_state(domain, libvirt.VIR_DOMAIN_SHUTOFF)
+        with open(started, encoding="ascii") as file:
+            check(not os.path.exists(f"/proc/{int(file.read())}/exe"), "the monitor is ended")
+        check(not leftovers(name), f"left: {leftovers(name)}")
+        check((command("ip", "-o", "link").count("vnet"), virsh("net-port-list", NETWORK)) == before, "no tap, no port")
+        text = domain.XMLDesc()
+        domain = lab.connection.defineXML(re.sub("<emulator>.*</emulator>", "", text))
+        virsh("start", "--paused", name)
+        check(domain.isActive(), "it can be started")
+
+
 @test(limit=120)
 def monitor_killed() -> None:
     """A monitor that dies shows as crashed at once and leaves nothing behind."""
@@ -71,15 +115,6 @@ def monitor_killed() -> None:
               f"crashed, not {reason}")
         name = domain.name()
         wait_for("no tap is left", lambda: device[1] not in command("ip", "link"), 10)
-
-        def leftovers() -> "list[str]":
-            found = []
-            for top in ("/run/libvirt", "/sys/fs/cgroup"):
-                for directory, directories, files in os.walk(top):
-                    found += [os.path.join(directory, entry) for entry in directories + files
-                              if name in entry and not entry.endswith(".log")]
-            return found
-
-        wait_for(f"nothing of {name} is left in /run and in the control groups", lambda: not leftovers(), 10)
+        wait_for(f"nothing of {name} is left in /run and in the control groups", lambda: not leftovers(name), 10)
         domain.create()
         lab.console(domain).login()
