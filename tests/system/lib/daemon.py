@@ -3,13 +3,12 @@
 
 import contextlib
 import os
+import select
 import signal
-import subprocess
-import time
 from collections.abc import Iterator
 
 from .guest import URI, Lab
-from .harness import PATIENCE, say, wait_for
+from .harness import PATIENCE, check, command, say
 
 
 class Daemon:
@@ -26,19 +25,17 @@ class Daemon:
             return int(file.read())
 
     def kill(self) -> None:
-        pid = self.pid()
-        os.kill(pid, signal.SIGKILL)
-        wait_for(f"the end of {self.program}", lambda: not os.path.exists(f"/proc/{pid}/exe"), 10, 0.05)
+        process = os.pidfd_open(self.pid())
+        try:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            # Its locks are released by then, which does not hold as soon as it cannot be seen to run.
+            check(select.select([process], [], [], 10 * PATIENCE)[0], f"the end of {self.program}")
+        finally:
+            os.close(process)
         say(f"killed {self.program}")
 
     def start(self) -> None:
-        def started() -> bool:
-            with open(f"/var/log/{self.program}.log", "ab") as log:
-                return subprocess.run([self.program, "-d", "-p", self.pid_file], stdin=subprocess.DEVNULL, stdout=log,
-                                      stderr=log, timeout=30 * PATIENCE, check=False).returncode == 0
-
-        # One that was killed may hold its locks a little longer than it can be seen to run.
-        wait_for(f"{self.program} to start", started, 10)
+        command(self.program, "-d", "-p", self.pid_file, limit=30)
         say(f"started {self.program}")
 
     def restart(self, host_rebooted: bool = False) -> None:
@@ -46,9 +43,7 @@ class Daemon:
         self.kill()
         if host_rebooted and os.path.exists(self.autostarted):
             os.unlink(self.autostarted)
-        time.sleep(0.2)
         self.start()
-
 
     @contextlib.contextmanager
     def settings(self, lab: Lab, text: str) -> "Iterator[None]":
