@@ -406,21 +406,34 @@ static void test_slow_disk(Fixture *fixture, gconstpointer data)
 		virtio_driver_wait(&fixture->driver, 0, NULL);
 }
 
+static GuestMemoryRegion plug_memory(Fixture *fixture)
+{
+	GuestMemoryRegion region = {
+		.gpa = 1ULL << 32, .size = 1 << 20, .fd = -1, .is_device = true
+	};
+
+	region.hva =
+		mmap(NULL, region.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	g_assert_true(region.hva != MAP_FAILED);
+	g_assert_true(guest_memory_add(fixture->fake->services.memory, &region, NULL));
+	return region;
+}
+
+static void unplug_memory(Fixture *fixture, const GuestMemoryRegion *region)
+{
+	guest_memory_remove(fixture->fake->services.memory, region->gpa);
+	g_assert_cmpint(munmap(region->hva, region->size), ==, 0);
+}
+
 /* Memory that is unplugged under requests: they end first, and none follows. */
 static void test_memory_unplugged(Fixture *fixture, gconstpointer data)
 {
 	VirtioDriver *driver = &fixture->driver;
 	const DeviceType *type = fixture->device->type;
-	GuestMemoryRegion region = {
-		.gpa = 1ULL << 32, .size = 1 << 20, .fd = -1, .is_device = true
-	};
+	GuestMemoryRegion region = plug_memory(fixture);
 	GThread *thread;
 
 	(void)data;
-	region.hva =
-		mmap(NULL, region.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	g_assert_true(region.hva != MAP_FAILED);
-	g_assert_true(guest_memory_add(fixture->fake->services.memory, &region, NULL));
 	virtio_driver_start(driver, F_ALL);
 	node_set(fixture->node, true, 0);
 	build(fixture, 0, TYPE_IN, 2, 512);
@@ -433,13 +446,43 @@ static void test_memory_unplugged(Fixture *fixture, gconstpointer data)
 	type->pause(fixture->device);
 	g_assert_cmpuint(request_status(fixture), ==, 0);
 	g_assert_cmpmem(region.hva, 512, fixture->node->data + 1024, 512);
-	guest_memory_remove(fixture->fake->services.memory, region.gpa);
-	g_assert_cmpint(munmap(region.hva, region.size), ==, 0);
+	unplug_memory(fixture, &region);
 	type->resume(fixture->device);
 	g_thread_join(thread);
 	virtio_driver_wait(driver, 0, NULL);
 	virtio_driver_offer(driver, 0, 0);
 	g_assert_true(virtio_driver_wait_needs_reset(driver));
+	assert_alive(fixture);
+}
+
+/* One that is held, with data or status there, does not end first: it is not made again. */
+static void test_memory_unplugged_while_held(Fixture *fixture, gconstpointer data)
+{
+	const DeviceType *type = fixture->device->type;
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data;
+	for (unsigned at = 1; at <= 2; at++) {
+		GuestMemoryRegion region = plug_memory(fixture);
+		FakeRequest request;
+
+		virtio_driver_start(driver, F_ALL);
+		node_set(fixture->node, false, -EIO);
+		build(fixture, 0, TYPE_IN, 2, 512);
+		virtio_ring_describe(&driver->rings[0], at, region.gpa, at == 1 ? 512 : 1,
+				     RING_WRITE | (at == 1 ? RING_NEXT : 0), 2);
+		virtio_driver_offer(driver, 0, 0);
+		while (!fake_machine_take_request(fixture->fake, &request))
+			g_usleep(100);
+		type->pause(fixture->device);
+		node_set(fixture->node, false, 0);
+		unplug_memory(fixture, &region);
+		type->resume(fixture->device);
+		g_assert_true(virtio_driver_wait_needs_reset(driver));
+		g_assert_cmpuint(fixture->node->n_seen[BLOCK_READ], ==, at);
+		type->pause(fixture->device);
+		type->resume(fixture->device);
+	}
 	assert_alive(fixture);
 }
 
@@ -472,6 +515,8 @@ int main(int argc, char **argv)
 	blk_fixture_add("gigantic", test_gigantic, "queue-size=1024");
 	blk_fixture_add("slow-disk", test_slow_disk, NULL);
 	blk_fixture_add("memory-unplugged", test_memory_unplugged, NULL);
+	blk_fixture_add("memory-unplugged-while-held", test_memory_unplugged_while_held,
+			"rerror=stop");
 	blk_fixture_add("packed/memory-unplugged", test_memory_unplugged, "packed=on");
 	blk_fixture_add("packed/gigantic", test_gigantic, "queue-size=1024,packed=on");
 	blk_fixture_add("packed/errors/nth-in-flight", test_nth_in_flight_fails, "packed=on");

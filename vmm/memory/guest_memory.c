@@ -188,6 +188,22 @@ void *guest_memory_hva(const GuestMemory *memory, uint64_t gpa, uint64_t size, b
 	return hva;
 }
 
+bool guest_memory_has(const GuestMemory *memory, const void *hva)
+{
+	const GuestMemoryRegion *regions;
+	uintptr_t address = (uintptr_t)hva;
+	size_t n_regions;
+	bool found = false;
+
+	rcu_read_lock();
+	regions = guest_memory_regions(memory, &n_regions);
+	for (size_t i = 0; i < n_regions && !found; i++)
+		found = address >= (uintptr_t)regions[i].hva &&
+			address - (uintptr_t)regions[i].hva < regions[i].size;
+	rcu_read_unlock();
+	return found;
+}
+
 static bool guest_memory_copy(const GuestMemory *memory, uint64_t gpa, uint8_t *buffer, size_t size,
 			      bool to_guest)
 {

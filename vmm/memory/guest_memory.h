@@ -100,6 +100,12 @@ uint64_t guest_memory_size(const GuestMemory *memory);
 void *guest_memory_hva(const GuestMemory *memory, uint64_t gpa, uint64_t size, bool writable);
 
 /*
+ * Whether host address @hva, from guest_memory_hva(), is still of a region: it may have been taken
+ * away since, while nothing was done with it. Any thread.
+ */
+bool guest_memory_has(const GuestMemory *memory, const void *hva);
+
+/*
  * Give the host pages wholly within the @size bytes at @hva (of RAM, from guest_memory_hva()) back
  * to the host: the guest finds zeroes there, or what a file has. ROM is left alone, as is what
  * keeps its pages: the guest finds what was there. False where the host refuses. Any thread.

@@ -231,6 +231,9 @@ void virtio_blk_start_queue(VirtioBlk *blk, VirtioQueue *queue)
 
 	if (request)
 		virtio_blk_forget_held_heads(own);
+	/* Nothing is made again where nothing can be answered: its memory may be gone. */
+	if (!queue->ring.ops)
+		return;
 	while (request) {
 		BlkRequest *next = request->next_held;
 

@@ -438,15 +438,21 @@ static void forget_heads(VirtioScsi *scsi)
 
 void virtio_scsi_start_held(VirtioScsi *scsi)
 {
-	ScsiRequest *request = g_steal_pointer(&scsi->held);
+	ScsiRequest *request;
 
 	for (guint i = 0; i < scsi->bus.units->len; i++) {
 		ScsiDisk *disk = scsi->bus.units->pdata[i];
 
 		g_atomic_int_set(&disk->held_error, 0);
 	}
-	if (request || scsi->functions)
+	if (scsi->held || scsi->functions)
 		forget_heads(scsi);
+	/* Nothing is made again where nothing can be answered: its memory may be gone. */
+	for (unsigned i = 0; i < scsi->n_heads; i++) {
+		if (!scsi->virtio.queues[i].ring.ops)
+			virtio_scsi_forget_held(scsi, &scsi->virtio.queues[i]);
+	}
+	request = g_steal_pointer(&scsi->held);
 	while (request) {
 		ScsiRequest *next = request->next;
 

@@ -194,6 +194,21 @@ bool virtqueue_state_is_good(const Virtqueue *queue)
 	       (queue->next_available + 2 * size - queue->next_used) % (2 * size) <= size;
 }
 
+/* Whether memory of an element that is in flight was unplugged since it was taken. */
+static bool in_flight_is_lost(const Virtqueue *queue)
+{
+	for (unsigned slot = 0; queue->n_in_flight && slot < queue->maximum_size; slot++) {
+		const VirtqueueElement *element = virtqueue_element_at(queue, slot);
+
+		/* No buffer is in more than one region, and those go as a whole. */
+		for (unsigned i = 0; element && i < element->n_out + element->n_in; i++) {
+			if (!guest_memory_has(queue->memory, element->iov[i].iov_base))
+				return true;
+		}
+	}
+	return false;
+}
+
 bool virtqueue_map(Virtqueue *queue, bool event_idx, bool indirect)
 {
 	const char *reason;
@@ -215,6 +230,8 @@ bool virtqueue_map(Virtqueue *queue, bool event_idx, bool indirect)
 		reason = "the host has no memory for it";
 	else if (!virtqueue_state_is_good(queue))
 		reason = "the queue size or its positions are out of range";
+	else if (in_flight_is_lost(queue))
+		reason = "memory of a request is gone";
 	else
 		reason = queue->ops->map(queue);
 	if (reason) {

@@ -132,7 +132,8 @@ void virtqueue_reset(Virtqueue *queue);
 /*
  * Resolve the ring areas and start. @event_idx and @indirect say what was negotiated (§6). False
  * with the queue broken when the areas are misaligned or not wholly in RAM, or size or positions
- * are out of range. Elements still in flight from before an unmap stay valid.
+ * are out of range. Elements still in flight from before an unmap stay valid; where memory of one is
+ * gone since, the queue is broken, too, and all of them must not be touched any more.
  */
 bool virtqueue_map(Virtqueue *queue, bool event_idx, bool indirect);
 
