@@ -233,12 +233,41 @@ static void test_odd_size(Fixture *fixture, gconstpointer data)
 		g_assert_cmpuint(run(fixture, TYPE_IN, i, 512), ==, 0);
 }
 
+/* A driver that makes a mess of a queue still has a machine that can be moved. */
+static void test_odd_state(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint64_t common = driver->common;
+	g_autofree BlockNode *node = g_new0(BlockNode, 1);
+	Device *other;
+
+	(void)data;
+	node->limits = fixture->node->limits;
+	fake_machine_set_block_node(fixture->fake, "other", node);
+	other = fake_machine_add(fixture->fake, &virtio_blk_type.pci.device,
+				 "drive=other,packed=on");
+	other->type->pause(other);
+	virtio_driver_set_status(driver, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
+	fake_write(fixture->fake, common + COMMON_DRIVER_FEATURE_SELECT, 1, 4);
+	fake_write(fixture->fake, common + COMMON_DRIVER_FEATURE, 5, 4);
+	fake_write(fixture->fake, common + COMMON_QUEUE_SIZE, 3, 2);
+	fake_write(fixture->fake, common + COMMON_DRIVER_FEATURE, 1, 4);
+	fake_machine_check_state(fixture->device, other);
+	virtio_driver_set_status(driver, virtio_driver_status(driver) | VIRTIO_STATUS_FEATURES_OK);
+	virtio_driver_enable_queue(driver, 0, 0);
+	virtio_driver_set_status(driver, virtio_driver_status(driver) | VIRTIO_STATUS_DRIVER_OK);
+	g_assert_true(virtio_driver_wait_needs_reset(driver));
+	fake_machine_check_state(fixture->device, other);
+	fake_machine_remove(fixture->fake, other);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	blk_fixture_add("packed/offered", test_packed_is_offered, "packed=on");
 	blk_fixture_add("packed/not-offered", test_packed_is_offered, NULL);
 	blk_fixture_add("packed/odd-size", test_odd_size, "packed=on");
+	blk_fixture_add("packed/odd-state", test_odd_state, "packed=on");
 	blk_fixture_add("packed/queue-reset", test_queue_reset, "packed=on");
 	blk_fixture_add("features", test_no_driver_ok_without_features, NULL);
 	blk_fixture_add("bus-master", test_bus_master, NULL);

@@ -89,10 +89,14 @@ static bool queue_after_load(void *object, GError **error)
 
 	/* The features were loaded before the queues. */
 	ring->packed = virtio_device_has_feature(queue->device, VIRTIO_F_RING_PACKED);
-	/* Whatever else is wrong with a ring is found when it is mapped. */
-	if (!virtqueue_state_is_good(ring))
-		return error_fail(error, "the state of virtqueue %u is out of range", ring->index);
-	return true;
+	/*
+	 * Whatever else is wrong with a ring is found when it is mapped. One that is broken, or was
+	 * never used, may be in any state that its driver chose.
+	 */
+	if (ring->size > 0 && ring->size <= ring->maximum_size &&
+	    (!ring->enabled || ring->broken || virtqueue_state_is_good(ring)))
+		return true;
+	return error_fail(error, "the state of virtqueue %u is out of range", ring->index);
 }
 
 static const StateTable queue_state = {
