@@ -320,6 +320,34 @@ static void test_memory(Fixture *fixture, gconstpointer data)
 	close(region.fd);
 }
 
+/* Other memory comes to the same place, in a file of the same number, while the back end rests. */
+static void test_memory_replaced(Fixture *fixture, gconstpointer data)
+{
+	GuestMemory *memory = fixture->fake->services.memory;
+	GuestMemoryRegion region = make_region(), other;
+	unsigned n;
+
+	(void)data;
+	g_assert_true(guest_memory_add(memory, &region, NULL));
+	check_io(fixture, 0, 1, 1);
+	n = back_end_count(fixture->back_end, VHOST_USER_ADD_MEM_REG);
+	virtio_device_pause(fixture->device);
+	guest_memory_remove(memory, region.gpa);
+	other = make_region();
+	g_assert_no_errno(dup2(other.fd, region.fd));
+	g_assert_true(mremap(other.hva, other.size, other.size, MREMAP_MAYMOVE | MREMAP_FIXED,
+			     region.hva) == region.hva);
+	close(other.fd);
+	g_assert_true(guest_memory_add(memory, &region, NULL));
+	virtio_device_resume(fixture->device);
+	check_io(fixture, 0, 2, 2);
+	g_assert_cmpuint(back_end_regions(fixture->back_end), ==, 2);
+	g_assert_cmpuint(back_end_count(fixture->back_end, VHOST_USER_ADD_MEM_REG), ==, n + 1);
+	fake_machine_remove(fixture->fake, g_steal_pointer(&fixture->device));
+	munmap(region.hva, 1 << 20);
+	close(region.fd);
+}
+
 static void test_error(Fixture *fixture, gconstpointer data)
 {
 	(void)data;
@@ -692,6 +720,7 @@ int main(int argc, char **argv)
 		{ "reconnect", test_reconnect, true, true },
 		{ "in-flight", test_in_flight, true, false },
 		{ "memory", test_memory, true, true },
+		{ "memory-replaced", test_memory_replaced, true, false },
 		{ "memory-refused", test_memory_refused, true, false },
 		{ "error", test_error, true, false },
 		{ "lies-at-first", test_lies_at_first, false, false },

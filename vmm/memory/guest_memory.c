@@ -111,6 +111,7 @@ bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GErr
 	table->n_regions = old->n_regions + 1;
 	memcpy(table->regions, old->regions, place * sizeof(*region));
 	table->regions[place] = *region;
+	table->regions[place].serial = ++memory->last_serial;
 	memcpy(table->regions + place + 1, old->regions + place,
 	       (old->n_regions - place) * sizeof(*region));
 	g_atomic_pointer_set(&memory->table, table);

@@ -37,6 +37,7 @@ typedef struct GuestMemoryRegion {
 	bool shared;	 /* the mapping shows what is in fd; else it is private, or anonymous */
 	bool is_device;	 /* a memory device's, and no part of what the machine has */
 	uint64_t page_size; /* of the host's pages behind it, bytes; 0: base pages */
+	uint64_t serial; /* set by guest_memory_add(): tells it from others at the same place */
 } GuestMemoryRegion;
 
 /* No regions yet. Free it when no thread uses it any more. */

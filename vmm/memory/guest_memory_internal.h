@@ -35,6 +35,7 @@ struct GuestMemory {
 	GuestMemoryTable *table; /* under RCU */
 	bool keeps;		 /* guest_memory_keep() */
 	GSList *listeners;	 /* GuestMemoryListener, borrowed; main thread */
+	uint64_t last_serial;	 /* of a region; main thread */
 	DirtyLog dirty;
 };
 

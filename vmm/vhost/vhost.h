@@ -29,6 +29,7 @@ typedef struct VhostRegion {
 	uint64_t hva;	 /* the address here: how vrings are named */
 	int fd;		 /* its file; -1: none that could be passed on */
 	uint64_t offset; /* in the file, bytes */
+	uint64_t serial; /* two that differ in it alone are not the same memory */
 } VhostRegion;
 
 /* Where the far side marks the pages of guest memory that it writes, as dirty_log.h has it. */

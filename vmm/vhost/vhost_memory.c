@@ -33,6 +33,7 @@ static bool add_region(VhostMemory *table, const GuestMemoryRegion *region, bool
 		.hva = (uint64_t)(uintptr_t)region->hva,
 		.fd = passable ? region->fd : -1,
 		.offset = region->offset,
+		.serial = region->serial,
 	};
 	return true;
 }

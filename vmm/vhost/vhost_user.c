@@ -241,8 +241,9 @@ static bool negotiate(VhostUser *user, GError **error)
 
 static bool same_region(const VhostRegion *one, const VhostRegion *other)
 {
-	return one->gpa == other->gpa && one->size == other->size && one->hva == other->hva &&
-	       one->offset == other->offset && one->fd == other->fd;
+	/* Numbers of descriptors, and addresses, come again. */
+	return one->serial == other->serial && one->gpa == other->gpa && one->size == other->size &&
+	       one->hva == other->hva && one->offset == other->offset && one->fd == other->fd;
 }
 
 static bool has_region(const VhostMemory *memory, const VhostRegion *region)
