@@ -96,6 +96,7 @@ typedef struct Use {
 	uint8_t *address;
 	uint32_t size;
 	int fd;
+	bool unless_busy;
 	uint8_t opcode; /* what was submitted */
 	unsigned place;
 	int result;
@@ -106,7 +107,7 @@ static void add_areas(gpointer data)
 {
 	Use *use = data;
 
-	io_loop_add_buffers(use->loop, use->areas, G_N_ELEMENTS(use->areas));
+	io_loop_add_buffers(use->loop, use->areas, G_N_ELEMENTS(use->areas), use->unless_busy);
 }
 
 static void read_done(IoOperation *operation, int result)
@@ -242,6 +243,50 @@ static void test_refusal(void)
 	close(use.fd);
 }
 
+static void nothing_came(gpointer data)
+{
+	(void)data;
+}
+
+static void watch_and_add(gpointer data)
+{
+	Use *use = data;
+	IoWatch *watch = io_loop_watch_fd(use->loop, use->fd, false, nothing_came, NULL);
+
+	add_areas(use);
+	io_watch_remove(watch);
+	add_areas(use);
+}
+
+/* Whoever is served already is kept waiting by it only where that does not matter. */
+static void test_busy(void)
+{
+	uint8_t *memory = map();
+	int pipe_fds[2];
+
+	g_assert_no_errno(pipe(pipe_fds));
+	for (unsigned i = 0; i < 2 && can_register(); i++) {
+		uint64_t before = pinned();
+		Use use = {
+			.loop = io_loop_new("io", NULL, NULL, NULL),
+			.areas = { { memory, SIZE / 2 }, { memory + SIZE / 2, SIZE / 2 } },
+			.fd = pipe_fds[0],
+			.unless_busy = i == 0,
+		};
+
+		n_messages = 0;
+		io_loop_run_sync(use.loop, watch_and_add, &use);
+		g_assert_cmpuint(n_messages, ==, use.unless_busy);
+		if (use.unless_busy)
+			g_assert_true(g_str_has_suffix(message, ": Device or resource busy"));
+		g_assert_cmpuint(pinned(), ==, before + (use.unless_busy ? 0 : SIZE));
+		io_loop_free(use.loop);
+	}
+	munmap(memory, SIZE);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -249,5 +294,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/io-buffers/find", test_find);
 	g_test_add_func("/io-buffers/use", test_use);
 	g_test_add_func("/io-buffers/refusal", test_refusal);
+	g_test_add_func("/io-buffers/busy", test_busy);
 	return g_test_run();
 }

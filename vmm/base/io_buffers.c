@@ -80,7 +80,7 @@ static int register_areas(IoLoop *loop, const struct iovec *areas, unsigned n)
 	return 0;
 }
 
-void io_loop_add_buffers(IoLoop *loop, const struct iovec *areas, unsigned n)
+void io_loop_add_buffers(IoLoop *loop, const struct iovec *areas, unsigned n, bool unless_busy)
 {
 	int result;
 
@@ -88,7 +88,7 @@ void io_loop_add_buffers(IoLoop *loop, const struct iovec *areas, unsigned n)
 	if (loop->buffers_tried || loop->ring.emulation || n == 0)
 		return;
 	loop->buffers_tried = true;
-	result = register_areas(loop, areas, n);
+	result = unless_busy && loop->n_watches > 0 ? -EBUSY : register_areas(loop, areas, n);
 	if (result < 0)
 		g_message("I/O thread '%s' does without registered buffers: %s", loop->name,
 			  error_text(-result));

@@ -128,10 +128,11 @@ void io_file_remove(IoFile *file);
 /*
  * Register the memory of @areas (@n, copied) with the ring, so that the kernel does not look up its
  * pages for each operation; the memory is mapped, and keeps its pages, for as long as the loop is
- * there. Once: later calls do nothing. Where the kernel refuses, a message says so and operations
- * are what they were. The thread is busy with it for tens of milliseconds per GiB. Loop thread.
+ * there. Once: later calls do nothing. That takes tens of milliseconds per GiB, in which the loop
+ * serves nobody: with @unless_busy it is not done where the loop watches anything by then. Then, and
+ * where the kernel refuses, a message says so and operations are what they were. Loop thread.
  */
-void io_loop_add_buffers(IoLoop *loop, const struct iovec *areas, unsigned n);
+void io_loop_add_buffers(IoLoop *loop, const struct iovec *areas, unsigned n, bool unless_busy);
 
 /*
  * Make @sqe, prepared by io_uring_prep_read() or io_uring_prep_write(), an operation on registered

@@ -154,6 +154,7 @@ typedef struct BlockUser {
 	IoLoop *const *loops; /* that submit; port 0 is of the first, and so on */
 	unsigned n_loops;     /* 0: it makes no requests */
 	bool writable;
+	bool is_live; /* the guest runs, whose other devices on the loops are not to be held up */
 	const BlockNodeListener *listener; /* may be NULL; stays */
 	void *opaque;
 } BlockUser;

@@ -56,6 +56,7 @@ struct BlockNode {
 	char *user;
 	const BlockNodeListener *listener;
 	void *opaque;
+	bool is_live;	   /* as it said */
 	BlockPort **ports; /* of a device's; each in cache lines of its own */
 	unsigned n_ports;
 	BlockGroup *group; /* main thread */

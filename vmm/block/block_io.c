@@ -587,7 +587,8 @@ static void port_open(gpointer data)
 	if (!memory || file->threads)
 		return;
 	kept = guest_memory_kept(memory);
-	io_loop_add_buffers(port->port.loop, (const struct iovec *)kept->data, kept->len);
+	io_loop_add_buffers(port->port.loop, (const struct iovec *)kept->data, kept->len,
+			    port->port.node->is_live);
 }
 
 static void port_close(gpointer data)

@@ -374,6 +374,7 @@ bool block_node_attach(BlockNode *node, const BlockUser *user, GError **error)
 		return error_fail(error, "node '%s' is in use by '%s'", node->name, node->user);
 	if (user->writable && node->read_only)
 		return error_fail(error, "node '%s' is read-only", node->name);
+	node->is_live = user->is_live;
 	if (!block_ports_open(node, user->loops, user->n_loops, error)) {
 		block_ports_close(node);
 		return false;

@@ -194,6 +194,7 @@ static bool attach_node(ScsiDisk *disk, BlockNode *node, const BlockLimits *limi
 		.loops = loops,
 		.n_loops = G_N_ELEMENTS(loops),
 		.writable = writable,
+		.is_live = disk->device.services->is_running(disk->device.services),
 		.listener = &node_listener,
 		.opaque = disk,
 	};

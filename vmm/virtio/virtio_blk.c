@@ -178,6 +178,7 @@ static bool attach_node(VirtioBlk *blk, BlockNode *node, GError **error)
 		.loops = loops,
 		.n_loops = device->n_shares,
 		.writable = !blk->limits.read_only,
+		.is_live = base->services->is_running(base->services),
 		.listener = &node_listener,
 		.opaque = blk,
 	};
