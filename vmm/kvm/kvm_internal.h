@@ -59,6 +59,7 @@ struct Kvm {
 	KvmInterrupts interrupts;
 	KvmListener mmio_listener, pio_listener;
 	const IoRegion *roms[KVM_ROMS]; /* by slot; under the MMIO space's lock */
+	bool rom_warned;		/* there was no slot for one; likewise */
 
 	/* The ring of batched writes lies in the pages of the first vCPU. */
 	size_t coalesced_offset; /* bytes; 0: KVM has none */

@@ -27,18 +27,24 @@ static bool kvm_set_rom_slot(Kvm *kvm, unsigned index, const IoRegion *region, b
 	return kvm_ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) == 0;
 }
 
-/* Without a slot reads exit, and code there cannot run: worth a word, but the guest's to see. */
+/*
+ * Without a slot reads exit, and code there cannot run: worth a word, but only one, as a guest can
+ * put an expansion ROM onto its RAM as often as it likes.
+ */
 void kvm_map_rom(Kvm *kvm, const IoRegion *region)
 {
 	unsigned index = 0;
 
 	while (index < KVM_ROMS && kvm->roms[index])
 		index++;
-	if (index < KVM_ROMS && kvm_set_rom_slot(kvm, index, region, true))
+	if (index < KVM_ROMS && kvm_set_rom_slot(kvm, index, region, true)) {
 		kvm->roms[index] = region;
-	else
+		return;
+	}
+	if (!kvm->rom_warned)
 		g_warning("%s: KVM has no memory slot for it: %s", region->name,
 			  index < KVM_ROMS ? error_text(errno) : "too many");
+	kvm->rom_warned = true;
 }
 
 void kvm_unmap_rom(Kvm *kvm, const IoRegion *region)
