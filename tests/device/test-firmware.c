@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <linux/qemu_fw_cfg.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "qapi-types.h"
@@ -22,6 +24,8 @@
 #define FLASH_SIZE 0x3000u
 #define FLASH_BASE (UINT64_C(0x100000000) - FLASH_SIZE)
 #define DMA_PORT   0x514
+
+static unsigned n_warnings;
 
 typedef struct Fixture {
 	FakeMachine *fake;
@@ -172,6 +176,54 @@ static void test_flash_errors(Fixture *fixture, G_GNUC_UNUSED gconstpointer data
 	/* The last bytes: an access must not run over the end. */
 	poke(fixture, FLASH_SIZE - 1, 0x10);
 	fake_write(fixture->fake, FLASH_BASE + FLASH_SIZE - 2, 0, 4);
+	fake_machine_remove(fixture->fake, flash);
+}
+
+static GLogWriterOutput count_warning(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
+				      gpointer data)
+{
+	if (!(level & G_LOG_LEVEL_WARNING))
+		return g_log_writer_default(level, fields, n_fields, data);
+	n_warnings++;
+	return G_LOG_WRITER_HANDLED;
+}
+
+static void program_byte(Fixture *fixture, uint64_t offset)
+{
+	poke(fixture, offset, 0x10);
+	poke(fixture, offset, 0);
+}
+
+/* A host that cannot write: the guest hears of each time, and the log of the first. */
+static void test_flash_full_host(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	struct rlimit before, none;
+	Device *flash;
+
+	add_node(fixture, "vars", false);
+	flash = fake_machine_add(fixture->fake, &flash_type, "drive=vars");
+	getrlimit(RLIMIT_FSIZE, &before);
+	none = before;
+	none.rlim_cur = 0;
+	g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &none), ==, 0);
+	n_warnings = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		program_byte(fixture, 0);
+		g_assert_cmphex(peek(fixture, 0), ==, 0x80 | 0x10);
+		poke(fixture, 0, 0x20);
+		poke(fixture, 0, 0xd0);
+		g_assert_cmphex(peek(fixture, 0), ==, 0x80 | 0x10 | 0x20);
+		poke(fixture, 0, 0x50);
+	}
+	g_assert_cmpuint(n_warnings, ==, 1);
+	g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &before), ==, 0);
+	program_byte(fixture, 0);
+	g_assert_cmphex(peek(fixture, 0), ==, 0x80);
+	/* That was mended; the next time is news. */
+	g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &none), ==, 0);
+	program_byte(fixture, 0);
+	g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &before), ==, 0);
+	g_assert_cmpuint(n_warnings, ==, 2);
 	fake_machine_remove(fixture->fake, flash);
 }
 
@@ -384,9 +436,12 @@ static void test_fw_cfg_file(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	g_log_set_writer_func(count_warning, NULL, NULL);
+	signal(SIGXFSZ, SIG_IGN);
 #define ADD(name, function) g_test_add(name, Fixture, NULL, setup, function, teardown)
 	ADD("/firmware/flash", test_flash);
 	ADD("/firmware/flash-errors", test_flash_errors);
+	ADD("/firmware/flash-full-host", test_flash_full_host);
 	ADD("/firmware/flash-state", test_flash_state);
 	ADD("/firmware/flash-images", test_flash_images);
 	ADD("/firmware/rom", test_rom);

@@ -82,6 +82,7 @@ typedef struct Flash {
 	uint32_t buffer_offset, buffer_left; /* of buffered programming: bytes */
 	uint32_t buffer_count;
 	uint8_t buffer[BUFFER_SIZE];
+	bool failing;	/* the last write to the image did, and the log has it */
 	uint8_t *saved; /* what to save: bytes if writable, or NULL */
 	uint32_t saved_blocks;
 } Flash;
@@ -198,11 +199,22 @@ static void set_reads(Flash *flash, uint8_t reads)
 	}
 }
 
+/* Bring @size bytes at @offset to the image; where that fails, so does what the guest does: @error. */
+static void save(Flash *flash, uint64_t offset, size_t size, uint8_t error)
+{
+	int result = block_node_image_write(flash->node, offset, flash->bytes + offset, size);
+
+	if (result < 0)
+		flash->status |= error;
+	/* Once: the guest may try again as often as it likes. */
+	if (result < 0 && !flash->failing)
+		g_warning("flash '%s': cannot write: %s", flash->node_name, error_text(-result));
+	flash->failing = result < 0;
+}
+
 /* Programming only clears bits; the image has it before the guest is told. */
 static void program(Flash *flash, uint64_t offset, const uint8_t *data, size_t size)
 {
-	int result;
-
 	flash->status |= STATUS_READY;
 	if (!flash->writable || size > flash->size - offset) {
 		flash->status |= STATUS_PROGRAM_ERROR | (flash->writable ? 0 : STATUS_LOCKED);
@@ -210,17 +222,12 @@ static void program(Flash *flash, uint64_t offset, const uint8_t *data, size_t s
 	}
 	for (size_t i = 0; i < size; i++)
 		flash->bytes[offset + i] &= data[i];
-	result = block_node_image_write(flash->node, offset, flash->bytes + offset, size);
-	if (result < 0) {
-		g_warning("flash '%s': cannot write: %s", flash->node_name, error_text(-result));
-		flash->status |= STATUS_PROGRAM_ERROR;
-	}
+	save(flash, offset, size, STATUS_PROGRAM_ERROR);
 }
 
 static void erase(Flash *flash, uint64_t offset)
 {
 	uint64_t start = offset - offset % BLOCK_SIZE;
-	int result;
 
 	flash->status |= STATUS_READY;
 	if (!flash->writable) {
@@ -228,11 +235,7 @@ static void erase(Flash *flash, uint64_t offset)
 		return;
 	}
 	memset(flash->bytes + start, ERASED, BLOCK_SIZE);
-	result = block_node_image_write(flash->node, start, flash->bytes + start, BLOCK_SIZE);
-	if (result < 0) {
-		g_warning("flash '%s': cannot erase: %s", flash->node_name, error_text(-result));
-		flash->status |= STATUS_ERASE_ERROR;
-	}
+	save(flash, start, BLOCK_SIZE, STATUS_ERASE_ERROR);
 }
 
 static void write_command(Flash *flash, uint8_t command)
