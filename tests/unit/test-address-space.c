@@ -138,6 +138,14 @@ static void test_overlap(void)
 	g_assert_cmphex(address_space_read(space, 0x110, 1), ==, 0);
 	g_assert_cmphex(address_space_read(space, 0x11f, 1), ==, 0xf);
 	g_assert_cmphex(address_space_read(space, 0x120, 1), ==, 0xbb);
+	/* Who wants to be alone can ask. */
+	a.region.name = "a";
+	b.region.name = "b";
+	g_assert_cmpstr(address_space_find_overlap(space, 0x112, 1), ==, "a");
+	g_assert_cmpstr(address_space_find_overlap(space, 0xff, 2), ==, "b");
+	g_assert_cmpstr(address_space_find_overlap(space, 0x13f, 16), ==, "b");
+	g_assert_null(address_space_find_overlap(space, 0xf0, 16));
+	g_assert_null(address_space_find_overlap(space, 0x140, UINT64_MAX));
 	/* Across the edges of both. */
 	g_assert_cmphex(address_space_read(space, 0x10e, 4), ==, 0x0100bbbb);
 	g_assert_cmphex(address_space_read(space, 0x13e, 4), ==, 0xffffbbbb);

@@ -75,6 +75,12 @@ bool processor_index(const Device *device, const CpuTopology *topology, unsigned
 		     GError **error);
 
 /*
+ * Map @region, of an ISA device @device, to the ports from @base on. False and @error that names the
+ * device, where there are not as many, or something else answers at one of them. In its realize.
+ */
+bool isa_map_ports(const Device *device, IoRegion *region, uint32_t base, GError **error);
+
+/*
  * Which of COM1 to COM4 the serial port @serial answers as (0 to 3), or -1 if its address is of
  * its own. Main thread.
  */

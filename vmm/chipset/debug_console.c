@@ -66,8 +66,8 @@ static bool debug_console_realize(Device *device, GError **error)
 	console->region = (IoRegion){
 		.name = "debug-console", .size = 1, .ops = &debug_console_ops, .opaque = console
 	};
-	if (!address_space_map(device->services->pio, &console->region, console->iobase))
-		return error_fail(error, "isa-debugcon: there is no port 0x%x", console->iobase);
+	if (!isa_map_ports(device, &console->region, console->iobase, error))
+		return false;
 	if (!chardev_attach(console->chardev, device->id ? device->id : device->type->name,
 			    &debug_console_front_end, console, error)) {
 		address_space_unmap(device->services->pio, &console->region);

@@ -47,10 +47,7 @@ static bool debug_exit_realize(Device *device, GError **error)
 					 .size = debug_exit->iosize,
 					 .ops = &debug_exit_ops,
 					 .opaque = debug_exit };
-	if (!address_space_map(device->services->pio, &debug_exit->region, debug_exit->iobase))
-		return error_fail(error, "isa-debug-exit: there are no %u ports at 0x%x",
-				  debug_exit->iosize, debug_exit->iobase);
-	return true;
+	return isa_map_ports(device, &debug_exit->region, debug_exit->iobase, error);
 }
 
 static void debug_exit_unrealize(Device *device)

@@ -47,9 +47,7 @@ static bool pvpanic_realize(Device *device, GError **error)
 
 	pvpanic->region =
 		(IoRegion){ .name = "pvpanic", .size = 1, .ops = &pvpanic_ops, .opaque = pvpanic };
-	if (!address_space_map(device->services->pio, &pvpanic->region, pvpanic->ioport))
-		return error_fail(error, "pvpanic: there is no port 0x%x", pvpanic->ioport);
-	return true;
+	return isa_map_ports(device, &pvpanic->region, pvpanic->ioport, error);
 }
 
 static void pvpanic_unrealize(Device *device)

@@ -522,8 +522,8 @@ static bool serial_realize(Device *device, GError **error)
 	serial->region = (IoRegion){
 		.name = "serial", .size = N_PORTS, .ops = &serial_region_ops, .opaque = serial
 	};
-	if (!address_space_map(device->services->pio, &serial->region, serial->iobase))
-		return error_fail(error, "isa-serial: there are no ports at 0x%x", serial->iobase);
+	if (!isa_map_ports(device, &serial->region, serial->iobase, error))
+		return false;
 	if (!chardev_attach(serial->chardev, user, &serial_front_end, serial, error)) {
 		address_space_unmap(device->services->pio, &serial->region);
 		return false;

@@ -47,6 +47,9 @@ static bool vmgenid_realize(Device *device, GError **error)
 	Vmgenid *vmgenid = (Vmgenid *)device;
 	void *page;
 
+	if (address_space_find_overlap(device->services->mmio, ACPI_GENERATION_BASE,
+				       ACPI_GENERATION_SIZE))
+		return error_fail(error, "vmgenid: there can be one");
 	if (strcmp(vmgenid->guid, "auto") == 0) {
 		g_free(vmgenid->guid);
 		vmgenid->guid = g_uuid_string_random();
@@ -61,10 +64,9 @@ static bool vmgenid_realize(Device *device, GError **error)
 	store_guid(vmgenid->page, vmgenid->guid);
 	vmgenid->region =
 		(IoRegion){ .name = "vmgenid", .size = ACPI_GENERATION_SIZE, .rom = vmgenid->page };
-	if (address_space_map(device->services->mmio, &vmgenid->region, ACPI_GENERATION_BASE))
-		return true;
-	munmap(vmgenid->page, ACPI_GENERATION_SIZE);
-	return error_fail(error, "there is one generation, and it is there already");
+	/* It is below 4 GiB, where there always are addresses. */
+	address_space_map(device->services->mmio, &vmgenid->region, ACPI_GENERATION_BASE);
+	return true;
 }
 
 static void vmgenid_unrealize(Device *device)

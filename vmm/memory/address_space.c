@@ -151,6 +151,22 @@ static void address_space_rebuild(AddressSpace *space)
 	rcu_retire(old, g_free);
 }
 
+const char *address_space_find_overlap(AddressSpace *space, uint64_t base, uint64_t size)
+{
+	const char *name = NULL;
+
+	g_mutex_lock(&space->lock);
+	for (unsigned i = 0; i < space->mapped->len && !name; i++) {
+		const IoRegion *region = space->mapped->pdata[i];
+
+		if (region->base <= base ? base - region->base < region->size
+					 : region->base - base < size)
+			name = region->name;
+	}
+	g_mutex_unlock(&space->lock);
+	return name;
+}
+
 bool address_space_map(AddressSpace *space, IoRegion *region, uint64_t base)
 {
 	if (region->size == 0 || base >= space->size || region->size > space->size - base)

@@ -88,6 +88,12 @@ void address_space_set_listener(AddressSpace *space, const AddressSpaceListener 
 bool address_space_map(AddressSpace *space, IoRegion *region, uint64_t base);
 
 /*
+ * The name of a region that is mapped somewhere in the @size bytes (not 0) at @base, or NULL: there
+ * is none. For what must not share its addresses. Any thread.
+ */
+const char *address_space_find_overlap(AddressSpace *space, uint64_t base, uint64_t size);
+
+/*
  * Take @region away; does nothing if it is not mapped. Callbacks may still be running on other
  * threads when this returns: rcu_synchronize() before freeing. Any thread.
  */
