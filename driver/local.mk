@@ -29,6 +29,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_agent_reply.c \
 	driver/vireo_alias.c \
 	driver/vireo_bandwidth.c \
+	driver/vireo_barrier.c \
 	driver/vireo_blockdev.c \
 	driver/vireo_blockdev_network.c \
 	driver/vireo_overlay.c \
@@ -122,6 +123,7 @@ libvireodriver_la_SOURCES = \
 	driver/vireo_sysinfo.h \
 	driver/vireo_firmware_descriptor.h \
 	driver/vireo_bandwidth.h \
+	driver/vireo_barrier.h \
 	driver/vireo_blockdev.h \
 	driver/vireo_blockdev_network.h \
 	driver/vireo_overlay.h \

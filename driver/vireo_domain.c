@@ -16,6 +16,7 @@
 #include "virpidfile.h"
 
 #include "vireo_address.h"
+#include "vireo_barrier.h"
 #include "vireo_blockjob.h"
 #include "vireo_capabilities.h"
 #include "vireo_cpu.h"
@@ -39,6 +40,7 @@ vireoDomainObjPrivateAlloc(void *opaque)
     priv->devs = virChrdevAlloc();
     priv->blockJobs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, vireoBlockJobFree);
     priv->overlays = g_ptr_array_new_with_free_func(vireoOverlayFree);
+    priv->barriers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     priv->shutoffReason = VIR_DOMAIN_SHUTOFF_UNKNOWN;
     priv->agentTimeout = VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK;
     return priv;
@@ -61,6 +63,7 @@ vireoDomainObjPrivateClear(vireoDomainObjPrivate *priv)
     g_hash_table_remove_all(priv->blockJobs);
     g_ptr_array_set_size(priv->overlays, 0);
     priv->overlaysSwitching = false;
+    g_hash_table_remove_all(priv->barriers);
     priv->beingStopped = false;
     priv->panicked = false;
     priv->rebooting = false;
@@ -77,6 +80,7 @@ vireoDomainObjPrivateFree(void *data)
     virChrdevFree(priv->devs);
     g_hash_table_unref(priv->blockJobs);
     g_ptr_array_unref(priv->overlays);
+    g_hash_table_unref(priv->barriers);
     g_free(priv);
 }
 
@@ -100,6 +104,7 @@ vireoDomainObjPrivateFormat(virBuffer *buf,
     virBufferAsprintf(buf, "<images last='%u'/>\n", priv->lastImage);
     vireoBlockJobsFormat(buf, priv->blockJobs);
     vireoOverlaysFormat(buf, priv);
+    vireoBarriersFormat(buf, priv->barriers);
 
     for (i = 0; i < priv->nvcpuThreads; i++) {
         if (priv->vcpuThreads[i] != 0)
@@ -134,7 +139,7 @@ vireoDomainObjPrivateParse(xmlXPathContextPtr ctxt,
         return -1;
     }
     if (vireoBlockJobsParse(ctxt, priv->blockJobs) < 0 || vireoOverlaysParse(ctxt, priv) < 0 ||
-        vireoNumaParse(ctxt, priv) < 0)
+        vireoBarriersParse(ctxt, priv->barriers) < 0 || vireoNumaParse(ctxt, priv) < 0)
         return -1;
 
     if ((n = virXPathNodeSet("./vcpus/vcpu", ctxt, &nodes)) < 0)

@@ -43,6 +43,7 @@ struct _vireoDomainObjPrivate {
     bool overlaysSwitching;             /* * and may be in already */
     /* * The guest is stopped while disks are handed over, and shall run. */
     bool handingOver;
+    GHashTable *barriers;               /* * taps that pass nothing at the moment */
 
     /* * What numad advised, if it was asked: nodes of memory, and processors */
     virBitmap *autoNodes;

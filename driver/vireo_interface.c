@@ -24,6 +24,7 @@
 #include "virnetdevopenvswitch.h"
 #include "virnetdevtap.h"
 
+#include "vireo_barrier.h"
 #include "vireo_interface.h"
 #include "vireo_passt.h"
 
@@ -371,6 +372,7 @@ vireoInterfaceStop(virDomainObj *vm,
         const virNetDevVPortProfile *profile = virDomainNetGetActualVirtPortProfile(net);
 
         virDomainConfNWFilterTeardown(net);
+        vireoBarrierOpen(vm, net->ifname);
         if (virDomainNetDefIsOvsport(net) && virDomainNetGetActualBandwidth(net))
             ignore_value(virNetDevOpenvswitchInterfaceClearQos(net->ifname, vm->def->uuid));
         if (virDomainNetGetActualType(net) == VIR_DOMAIN_NET_TYPE_DIRECT)
@@ -421,8 +423,13 @@ vireoInterfaceReconnect(virDomainObj *vm)
         if (net->ifname)
             virNetDevReserveName(net->ifname);
         virDomainNetNotifyActualDevice(conn, vm->def, net);
-        if (net->filter &&
-            virDomainConfNWFilterInstantiate(vm->def->name, vm->def->uuid, net, true) < 0)
+        /* What is there may be another one that was about to take its place. */
+        if (vireoBarrierIsClosed(vm, net->ifname))
+            virDomainConfNWFilterTeardown(net);
+        if (!net->filter ||
+            virDomainConfNWFilterInstantiate(vm->def->name, vm->def->uuid, net, true) == 0)
+            vireoBarrierOpen(vm, net->ifname);
+        else
             VIR_WARN("the filter of interface %s of domain %s could not be restored: %s",
                      net->ifname, vm->def->name, virGetLastErrorMessage());
     }

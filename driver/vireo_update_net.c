@@ -28,6 +28,7 @@
 #include "virnetdevvportprofile.h"
 
 #include "vireo_bandwidth.h"
+#include "vireo_barrier.h"
 #include "vireo_interface.h"
 #include "vireo_qmp.h"
 #include "vireo_update.h"
@@ -197,6 +198,14 @@ vireoUpdateNetCheck(virDomainDef *def,
     return -1;
 }
 
+static bool
+vireoUpdateNetFilters(const virDomainNetDef *from,
+                      const virDomainNetDef *to)
+{
+    return STRNEQ_NULLABLE(from->filter, to->filter) ||
+           !virNWFilterHashTableEqual(from->filterparams, to->filterparams);
+}
+
 /* What can be compared only now that both are known to the network they are of. */
 static int
 vireoUpdateNetCheckActual(const virDomainNetDef *old,
@@ -206,8 +215,7 @@ vireoUpdateNetCheckActual(const virDomainNetDef *old,
     virDomainNetType oldType = virDomainNetGetActualType(old);
     bool moves = STRNEQ_NULLABLE(virDomainNetGetActualBridgeName(old),
                                  virDomainNetGetActualBridgeName(wanted));
-    bool filters = STRNEQ_NULLABLE(old->filter, wanted->filter) ||
-                   !virNWFilterHashTableEqual(old->filterparams, wanted->filterparams);
+    bool filters = vireoUpdateNetFilters(old, wanted);
     const struct {
         bool differs;
         const char *what;
@@ -324,8 +332,7 @@ vireoUpdateNetFilter(virDomainObj *vm,
                      virDomainNetDef *from,
                      virDomainNetDef *to)
 {
-    if (STREQ_NULLABLE(from->filter, to->filter) &&
-        virNWFilterHashTableEqual(from->filterparams, to->filterparams))
+    if (!vireoUpdateNetFilters(from, to))
         return 0;
 
     virDomainConfNWFilterTeardown(from);
@@ -354,12 +361,15 @@ vireoUpdateNetHost(virDomainObj *vm,
                    virDomainNetDef *from,
                    virDomainNetDef *to)
 {
-    if (vireoUpdateNetBridge(from, to) < 0 ||
+    /* Nothing passes on the way from one filter to another, nor if neither can be had. */
+    if ((vireoUpdateNetFilters(from, to) && vireoBarrierClose(vm, to->ifname) < 0) ||
+        vireoUpdateNetBridge(from, to) < 0 ||
         vireoUpdateNetBandwidth(from, to) < 0 ||
         vireoUpdateNetFilter(vm, from, to) < 0 ||
         vireoUpdateNetCoalesce(from, to) < 0)
         return -1;
 
+    vireoBarrierOpen(vm, to->ifname);
     return 0;
 }
 
@@ -398,7 +408,9 @@ vireoUpdateNetReplace(virDomainObj *vm,
     if ((ret = vireoUpdateNetCheckActual(old, wanted)) == 0 &&
         (ret = vireoUpdateNetHost(vm, old, wanted)) < 0) {
         virErrorPreserveLast(&saved);
-        ignore_value(vireoUpdateNetHost(vm, wanted, old));
+        if (vireoUpdateNetHost(vm, wanted, old) < 0 && vireoBarrierIsClosed(vm, old->ifname))
+            VIR_ERROR(_("interface %s of domain %s passes nothing, for it has no filter: %s"), old->ifname,
+                      vm->def->name, virGetLastErrorMessage());
         virErrorRestore(&saved);
     }
     virDomainAuditNet(vm, old, wanted, "update", ret == 0);

@@ -2,8 +2,10 @@
 """Network cards: libvirt's networks, passt, and cards that come and go."""
 
 import contextlib
+import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,7 +15,9 @@ from typing import Iterator
 import libvirt
 
 from lib.console import Console
-from lib.guest import NETWORK, NETWORK_HOST, Lab, device_count, disk_xml, monitor_pid, network_xml, passt_xml, vhost_threads, virsh
+from lib.daemon import daemon
+from lib.guest import (NETWORK, NETWORK_HOST, URI, Lab, device_count, disk_xml, monitor_pid, network_xml, passt_xml,
+                       refused, vhost_threads, virsh)
 from lib.harness import PATIENCE, check, command, test, wait_for
 from test_memory import dirty_rate
 
@@ -301,6 +305,67 @@ def limits_filter_and_mtu() -> None:
         check(tap in command("ebtables", "-t", "nat", "-L"), "the filter is back")
         domain.destroy()
         check(tap not in command("ebtables", "-t", "nat", "-L"), "the filter went with the domain")
+
+
+@test(limit=60, alone=True, paused=True)
+def filter_changes_without_a_gap() -> None:
+    """While one filter takes another's place nothing passes, also if the daemon ends in that moment."""
+    with Lab() as lab:
+        name = lab.define(network_xml().replace("</interface>", "<filterref filter='no-mac-spoofing'/></interface>")).name()
+        tools = pathlib.Path(lab.directory) / "tools"
+        tools.mkdir()
+        log, hold = tools / "log", tools / "hold"
+        # The daemon's; it leaves a note of what is there before each of its changes. libvirtd, which has the filters,
+        # uses the real one.
+        (tools / "ebtables").write_text(f"#!/bin/sh\n{{ echo \"= $*\"; {shutil.which('ebtables')} -t nat -L; }} >>{log}\n"
+                                        f"{shutil.which('ebtables')} \"$@\" || exit\n"
+                                        f"while [ -e {hold} ]; do touch {hold}.there; sleep 0.1; done\n", "ascii")
+        (tools / "ebtables").chmod(0o755)
+        path = os.environ["PATH"]
+        os.environ["PATH"] = f"{tools}:{path}"
+        try:
+            daemon.restart()
+            lab.reconnect()
+            virsh("start", "--paused", name)
+            domain = lab.connection.lookupByName(name)
+            tap = tap_of(domain)
+            card = pathlib.Path(lab.directory) / "card.xml"
+
+            def update(filtered: str) -> "list[str]":
+                xml = re.findall(r"<interface.*</interface>", domain.XMLDesc(), re.DOTALL)[0]
+                card.write_text(re.sub("filter='[^']*'", f"filter='{filtered}'", xml), "ascii")
+                return ["virsh", "-c", URI, "update-device", name, str(card), "--live"]
+
+            check(f"libvirt-I-{tap}" in command("ebtables", "-t", "nat", "-L"), "a filter")
+            log.unlink()
+            command(*update("no-arp-mac-spoofing"))
+            notes = log.read_text("ascii").split("= ")[1:]
+            check([note.split()[3] for note in notes] == ["-I", "-I", "-D", "-D"], f"closed, then opened: {notes}")
+            check(all(f"-j libvirt-I-{tap}" in note for note in notes), f"one filter is there before, one after: {notes}")
+            check(f"-i {tap} -j DROP" in notes[2] and f"-o {tap} -j DROP" in notes[2], f"closed in between: {notes[2]}")
+            check(tap + " -j DROP" not in command("ebtables", "-t", "nat", "-L"), "open again")
+
+            refused(lambda: domain.updateDeviceFlags(card.read_text("ascii").replace("no-arp-mac-spoofing", "none-such")),
+                    "none-such")
+            rules = command("ebtables", "-t", "nat", "-L")
+            check(tap + " -j DROP" not in rules and f"-j libvirt-I-{tap}" in rules, "the filter is as before, and open")
+
+            hold.touch()
+            updating = subprocess.Popen(update("no-mac-spoofing"))
+            wait_for("that moment", (tools / "hold.there").exists)
+            daemon.kill()
+            hold.unlink()
+            updating.wait()
+            check(f"-i {tap} -j DROP" in command("ebtables", "-t", "nat", "-L"), "nothing passes")
+            daemon.start()
+            lab.reconnect()
+            domain = lab.connection.lookupByName(name)
+            wait_for("the interface to pass frames", lambda: tap + " -j DROP" not in command("ebtables", "-t", "nat", "-L"))
+            check(f"-j libvirt-I-{tap}" in command("ebtables", "-t", "nat", "-L"), "by the filter")
+            check("no-arp-mac-spoofing" in domain.XMLDesc(), "that the XML names")
+        finally:
+            os.environ["PATH"] = path
+            daemon.restart()
 
 
 def busy_share(pid: int, seconds: float = 1) -> float:
