@@ -495,6 +495,12 @@ vireoBlockJobAbort(virDomainObj *vm,
     g_autofree char *id = vireoBlockJobID(job->disk);
     int oldState = disk->mirrorState;
 
+    /* Who was told to go on in the other image cannot be stopped by being told to stop copying. */
+    if (oldState == VIR_DOMAIN_DISK_MIRROR_STATE_PIVOT || oldState == VIR_DOMAIN_DISK_MIRROR_STATE_ABORT) {
+        virReportError(VIR_ERR_OPERATION_INVALID, _("the block job of disk '%s' is about to end already"),
+                       disk->dst);
+        return -1;
+    }
     if (pivot && oldState != VIR_DOMAIN_DISK_MIRROR_STATE_READY) {
         virReportError(VIR_ERR_BLOCK_COPY_ACTIVE, _("the block job of disk '%s' is not ready for a pivot"),
                        disk->dst);

@@ -162,14 +162,17 @@ def interrupted_pivots() -> None:
             domain = start_paused(lab, qcow2_xml(top))
             name = domain.name()
 
-            def killed(at: str, both: bool, *job: str) -> libvirt.virDomain:
+            def killed(at: str, both: bool, *job: str, how: str = "") -> libvirt.virDomain:
                 """The daemon, or both, are killed when the storage daemon's monitor has fallen silent."""
                 virsh(*job)
                 wait_for("a job that is ready", lambda: "ready='yes'" in domain.XMLDesc())
                 storage.at(at)
-                pivot = subprocess.Popen(["virsh", "-c", URI, "blockjob", name, "vda", "--pivot"],
+                pivot = subprocess.Popen(["virsh", "-c", URI, "blockjob", name, "vda", "--pivot", *how.split()],
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 wait_for("that moment", storage.is_held)
+                if how == "--async":
+                    pivot.wait()
+                    refused(lambda: domain.blockJobAbort("vda", 0), "about to end")
                 daemon.kill()
                 pivot.wait()
                 if both:
@@ -193,7 +196,7 @@ def interrupted_pivots() -> None:
             check(chain(domain) == [f"{lab.directory}/2"], f"a copy, the job of which is dismissed: {chain(domain)}")
 
             # The guest could not write to it yet: that goes on when the storage daemon lives, and else is over.
-            domain = killed("pending", False, *copy("3"))
+            domain = killed("pending", False, *copy("3"), how="--async")
             check(chain(domain) == [f"{lab.directory}/3"], f"a copy in the end: {chain(domain)}")
             domain = killed("pending", True, *copy("4"))
             check(chain(domain) == [f"{lab.directory}/3"], f"no copy: {chain(domain)}")
