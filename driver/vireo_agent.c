@@ -25,6 +25,7 @@
 #include "virfile.h"
 #include "virlog.h"
 #include "virobject.h"
+#include "virsecureerase.h"
 #include "virstring.h"
 #include "virutil.h"
 
@@ -357,7 +358,12 @@ vireoAgentCommand(vireoAgent *agent,
     int rc;
 
     VIR_DEBUG("command %s", name);
-    if (!text || vireoAgentExchange(agent, text, seconds, &line) < 0)
+    if (!text)
+        return -1;
+    rc = vireoAgentExchange(agent, text, seconds, &line);
+    /* It may hold a password. */
+    virSecureEraseString(text);
+    if (rc < 0)
         return -1;
     if ((rc = vireoAgentParseReply(line, &value, &refusal)) < 0)
         return rc == -1 ? -1 : vireoAgentReportRefusal(name, rc, refusal);

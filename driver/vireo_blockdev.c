@@ -258,7 +258,9 @@ vireoBlockdevObjectProps(const virStorageSource *src,
     case VIREO_BLOCKDEV_COOKIES: {
         g_autofree char *cookies = vireoBlockdevNetworkCookies(src);
 
-        return vireoBlockdevSecretProps(id, (const uint8_t *)cookies, strlen(cookies));
+        props = vireoBlockdevSecretProps(id, (const uint8_t *)cookies, strlen(cookies));
+        virSecureEraseString(cookies);
+        return g_steal_pointer(&props);
     }
     case VIREO_BLOCKDEV_TLS:
         if (virJSONValueObjectAdd(&props,

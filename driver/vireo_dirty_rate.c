@@ -15,9 +15,6 @@
 
 #define VIR_FROM_THIS VIR_FROM_DOMAIN
 
-#define VIREO_DIRTY_RATE_SECONDS_MIN 1
-#define VIREO_DIRTY_RATE_SECONDS_MAX 60
-
 VIR_ENUM_DECL(vireoDirtyRateStatus);
 VIR_ENUM_IMPL(vireoDirtyRateStatus,
               VIR_DOMAIN_DIRTYRATE_LAST,
@@ -34,11 +31,6 @@ vireoDirtyRateStart(virDomainObj *vm,
     g_autoptr(virJSONValue) args = NULL;
     const char *mode = "page-sampling";
 
-    if (seconds < VIREO_DIRTY_RATE_SECONDS_MIN || seconds > VIREO_DIRTY_RATE_SECONDS_MAX) {
-        virReportError(VIR_ERR_INVALID_ARG, _("%d seconds are not between %d and %d"), seconds,
-                       VIREO_DIRTY_RATE_SECONDS_MIN, VIREO_DIRTY_RATE_SECONDS_MAX);
-        return -1;
-    }
     if (flags & VIR_DOMAIN_DIRTYRATE_MODE_DIRTY_RING) {
         virReportError(VIR_ERR_ARGUMENT_UNSUPPORTED, "%s",
                        _("mode dirty-ring of measuring the dirty rate is not supported"));

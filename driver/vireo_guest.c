@@ -10,6 +10,7 @@
 #include "virbitmap.h"
 #include "virerror.h"
 #include "virlog.h"
+#include "virsecureerase.h"
 
 #include "vireo_agent.h"
 #include "vireo_alias.h"
@@ -361,12 +362,14 @@ vireoGuestSetPassword(virDomainObj *vm,
 {
     g_autoptr(virJSONValue) args = NULL;
     g_autofree char *encoded = g_base64_encode((const guchar *)password, strlen(password));
+    int rc = virJSONValueObjectAdd(&args,
+                                   "b:crypted", crypted,
+                                   "s:username", user,
+                                   "s:password", encoded,
+                                   NULL);
 
-    if (virJSONValueObjectAdd(&args,
-                              "b:crypted", crypted,
-                              "s:username", user,
-                              "s:password", encoded,
-                              NULL) < 0)
+    virSecureEraseString(encoded);
+    if (rc < 0)
         return -1;
 
     return vireoGuestCommand(vm, "guest-set-user-password", &args, NULL) < 0 ? -1 : 0;

@@ -16,6 +16,7 @@
 #include "vireventthread.h"
 #include "virlog.h"
 #include "virobject.h"
+#include "virsecureerase.h"
 #include "virthread.h"
 
 #include "vireo_monitor.h"
@@ -184,8 +185,11 @@ vireoMonitorToJSON(virJSONValue **args,
         return 0;
     if (!(text = virJSONValueToString(owned, false)))
         return -1;
-    if (!(*json = json_tokener_parse(text))) {
-        virReportError(VIR_ERR_INTERNAL_ERROR, _("'%s' cannot be sent"), text);
+    *json = json_tokener_parse(text);
+    /* It may hold a password. */
+    virSecureEraseString(text);
+    if (!*json) {
+        virReportError(VIR_ERR_INTERNAL_ERROR, "%s", _("the arguments of a command cannot be sent"));
         return -1;
     }
 
@@ -207,7 +211,7 @@ vireoMonitorCommand(vireoMonitor *mon,
     if (vireoMonitorToJSON(args, &arguments) < 0)
         return -1;
 
-    VIR_DEBUG("command %s %s", name, arguments ? json_object_to_json_string(arguments) : "");
+    VIR_DEBUG("command %s", name);
     if (!(reply = qmp_client_call(mon->client, name, arguments, fd, 0, &error)))
         return vireoMonitorReportError(name, error);
 
