@@ -4,6 +4,7 @@
 unit_tests =
 unit_scripts =
 unit_programs =
+system_programs =
 device_tests =
 fuzz_tests =
 
@@ -17,7 +18,7 @@ tests_device_libfakemachine_a_SOURCES = \
 	tests/device/fake_machine.c tests/device/fake_machine.h \
 	tests/device/write_watch.c tests/device/write_watch.h
 
-check_PROGRAMS += $(unit_tests) $(unit_programs) $(device_tests)
+check_PROGRAMS += $(unit_tests) $(unit_programs) $(device_tests) $(system_programs)
 TESTS += $(unit_tests) $(device_tests) $(unit_scripts)
 EXTRA_DIST += $(unit_scripts)
 
@@ -471,6 +472,11 @@ device_tests += tests/device/test-virtio-net-vhost
 tests_device_test_virtio_net_vhost_SOURCES = tests/device/test-virtio-net-vhost.c $(NET_FIXTURE)
 tests_device_test_virtio_net_vhost_CFLAGS = $(TEST_CFLAGS)
 tests_device_test_virtio_net_vhost_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
+# Needs /dev/vhost-net: tests/system has it run in the emulated host.
+system_programs += tests/device/test-virtio-net-kernel
+tests_device_test_virtio_net_kernel_SOURCES = tests/device/test-virtio-net-kernel.c
+tests_device_test_virtio_net_kernel_CFLAGS = $(TEST_CFLAGS)
+tests_device_test_virtio_net_kernel_LDADD = $(VIRTIO_DRIVER) $(FAKE_MACHINE) $(TEST_LIBS)
 device_tests += tests/device/test-virtio-net-control
 tests_device_test_virtio_net_control_SOURCES = tests/device/test-virtio-net-control.c $(NET_FIXTURE)
 tests_device_test_virtio_net_control_CFLAGS = $(TEST_CFLAGS)

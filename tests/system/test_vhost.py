@@ -17,7 +17,7 @@ import libvirt
 
 from lib.console import Console
 from lib.guest import NETWORK_HOST, Lab, device_count, disk_xml, domstats, monitor_pid, network_xml, vhost_threads
-from lib.harness import PATIENCE, check, command, say, test, wait_for
+from lib.harness import PATIENCE, Skipped, check, command, say, test, wait_for
 from test_memory import dirty_rate
 from test_network import address
 
@@ -149,6 +149,16 @@ def what_cannot_be() -> None:
                 check(what in str(error), f"the error names {what}: {error}")
             else:
                 raise AssertionError("it started")
+
+
+@test()
+def kernel_marks_what_it_writes() -> None:
+    """The real vhost's dirty log, compared with what it wrote to memory: without a guest."""
+    program = "/usr/lib/vireo-test/test-virtio-net-kernel"
+    if not os.path.exists(program):
+        raise Skipped("tests/run alone installs that program")
+    output = command(program)
+    check(output.count("\nok ") == 3 and "SKIP" not in output, f"all that it wrote is marked: {output}")
 
 
 @test(limit=180)
