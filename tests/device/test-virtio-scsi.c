@@ -476,6 +476,13 @@ static void test_hotplug(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 	g_clear_error(&error);
 	g_assert_null(try_add(fixture, "scsi-hd,drive=other,bus=hba.0,scsi-id=256", &error));
 	g_assert_nonnull(error);
+	g_clear_error(&error);
+	/* Nothing is taken and then ignored, or cut. */
+	g_assert_null(try_add(fixture, "scsi-cd,bus=hba.0,channel=1", &error));
+	g_assert_nonnull(strstr(error->message, "no channel 1"));
+	g_clear_error(&error);
+	g_assert_null(try_add(fixture, "scsi-cd,bus=hba.0,vendor=NINEBYTES", &error));
+	g_assert_nonnull(strstr(error->message, "vendor=NINEBYTES is longer than 8 bytes"));
 }
 
 static void test_functions(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)

@@ -14,7 +14,7 @@ typedef struct Thing {
 	uint8_t small;
 	uint16_t port;
 	uint32_t block_size;
-	uint64_t large, size;
+	uint64_t large, size, room;
 	int32_t boot_index;
 	char *name, *drive;
 	int policy, bootable;
@@ -33,6 +33,8 @@ static const Property table[] = {
 	{ "block-size", PROPERTY_UINT32, PLACE(block_size), .power_of_two = true },
 	{ "large", PROPERTY_UINT64, PLACE(large) },
 	{ "size", PROPERTY_SIZE, PLACE(size), .initial = 4096 },
+	{ "room", PROPERTY_SIZE, PLACE(room), .minimum = 1u << 20, .maximum = 3u << 30,
+	  .required = true },
 	{ "bootindex", PROPERTY_INT32, PLACE(boot_index), .initial = (uint64_t)-1,
 	  .minimum = (uint64_t)-1, .maximum = INT32_MAX },
 	{ "name", PROPERTY_STRING, PLACE(name), .initial_text = "thing" },
@@ -202,6 +204,13 @@ static void test_help(void)
 	g_assert_nonnull(strstr(text, "- a flag (default: true)\n"));
 	g_assert_nonnull(strstr(text, "- the disk (required)\n"));
 	g_assert_nonnull(strstr(text, "policy=<BlockdevOnError>"));
+	/* What can be said, so that nobody has to try. */
+	g_assert_nonnull(strstr(text, "(report|stop|ignore, default: report)\n"));
+	g_assert_nonnull(strstr(text, "(auto|on|off, default: auto)\n"));
+	g_assert_nonnull(strstr(text, "(10 to 20, default: 10)\n"));
+	g_assert_nonnull(strstr(text, "(-1 to 2147483647, default: -1)\n"));
+	g_assert_nonnull(strstr(text, "(default: 4K)\n"));
+	g_assert_nonnull(strstr(text, "(1M to 3G, required)\n"));
 }
 
 int main(int argc, char **argv)

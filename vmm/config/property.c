@@ -467,22 +467,72 @@ const char *property_type_name(const Property *property)
 	return kinds[property->kind].type_name;
 }
 
+/* @number as an option has it: sizes in the largest unit that they are a multiple of. */
+static char *number_text(const Property *property, uint64_t number)
+{
+	static const char units[] = "KMGTPE";
+	int unit = -1;
+
+	if (property->kind == PROPERTY_INT32)
+		return g_strdup_printf("%d", (int32_t)number);
+	while (property->kind == PROPERTY_SIZE && number && number % 1024 == 0) {
+		number /= 1024;
+		unit++;
+	}
+	return unit < 0 ? g_strdup_printf("%" PRIu64, number)
+			: g_strdup_printf("%" PRIu64 "%c", number, units[unit]);
+}
+
+/* What there is to choose from, or NULL where the type says it all. */
+static char *values_text(const Property *property)
+{
+	g_autofree char *least = NULL, *most = NULL;
+
+	if (property->kind == PROPERTY_ENUM)
+		return g_strjoinv("|", (char **)property->enum_names);
+	if (property->kind == PROPERTY_ON_OFF_AUTO)
+		return g_strjoinv("|", (char **)on_off_auto_names);
+	if ((!kinds[property->kind].size && property->kind != PROPERTY_INT32) ||
+	    (!property->minimum &&
+	     (!property->maximum || property->maximum == kinds[property->kind].maximum)))
+		return NULL;
+	least = number_text(property, property->minimum);
+	most = number_text(property, property->maximum);
+	return g_strdup_printf("%s to %s", least, most);
+}
+
+static char *default_text(const Property *property)
+{
+	json_object *initial = property_get_default(property);
+	char *text = NULL;
+
+	/* A description may say it in words, as where the default is derived from something. */
+	if (initial && property->kind != PROPERTY_PCI_ADDRESS &&
+	    !(property->description && strstr(property->description, "(default")))
+		text = property->kind == PROPERTY_SIZE
+			       ? number_text(property, property->initial)
+			       : g_strdup(json_object_get_string(initial));
+	json_object_put(initial);
+	return text;
+}
+
 void property_print_help(const Property *property, FILE *stream)
 {
 	g_autofree char *item =
 		g_strdup_printf("%s=<%s>", property->name, property_type_name(property));
-	json_object *initial = property_get_default(property);
+	g_autofree char *values = values_text(property);
+	g_autofree char *initial = property->required ? NULL : default_text(property);
 
 	fprintf(stream, "  %-22s - %s", item,
 		property->description ? property->description : property_type_name(property));
-	if (property->required)
-		fputs(" (required)", stream);
-	/* A description may say it in words, as where the default is derived from something. */
-	else if (initial && property->kind != PROPERTY_PCI_ADDRESS &&
-		 !(property->description && strstr(property->description, "(default")))
-		fprintf(stream, " (default: %s)", json_object_get_string(initial));
+	if (values || initial || property->required)
+		fprintf(stream, " (%s%s%s%s)", values ? values : "",
+			values && (initial || property->required) ? ", " : "",
+			property->required ? "required"
+			: initial	   ? "default: "
+					   : "",
+			initial ? initial : "");
 	fputc('\n', stream);
-	json_object_put(initial);
 }
 
 void properties_print_help(const Property *table, FILE *stream)

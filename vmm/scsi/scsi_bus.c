@@ -30,6 +30,9 @@ static bool bus_claim(Bus *bus, Device *device, GError **error)
 {
 	ScsiDisk *disk = (ScsiDisk *)device;
 
+	if (disk->channel != 0)
+		return error_fail(error, "'%s' has channel 0 alone, and no channel %u", bus->name,
+				  disk->channel);
 	if (disk->lun == UINT32_MAX)
 		disk->lun = 0;
 	if (disk->target == UINT32_MAX) {

@@ -5,6 +5,8 @@
  */
 #include "config.h"
 
+#include <string.h>
+
 #include "vmm/base/error.h"
 #include "vmm/scsi/scsi.h"
 #include "vmm/scsi/scsi_layout.h"
@@ -36,12 +38,36 @@ static bool settle_sizes(ScsiDisk *disk, BlockNode *node, GError **error)
 	       error_fail(error, "physical_block_size is less than logical_block_size");
 }
 
+/* What is longer than its place in a reply would be cut there. */
+static bool check_texts(const ScsiDisk *disk, GError **error)
+{
+	const struct {
+		const char *name, *text;
+		size_t maximum;
+	} texts[] = {
+		{ "vendor", disk->vendor, SCSI_VENDOR_SIZE },
+		{ "product", disk->product, SCSI_PRODUCT_SIZE },
+		{ "ver", disk->version, SCSI_REVISION_SIZE },
+		{ "serial", disk->serial, SCSI_SERIAL_MAX },
+		{ "device_id", disk->device_id, SCSI_SERIAL_MAX },
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
+		if (texts[i].text && strlen(texts[i].text) > texts[i].maximum)
+			return error_fail(error, "%s=%s is longer than %zu bytes", texts[i].name,
+					  texts[i].text, texts[i].maximum);
+	}
+	return true;
+}
+
 static bool disk_realize(Device *device, GError **error)
 {
 	ScsiDisk *disk = (ScsiDisk *)device;
 	DeviceServices *services = device->services;
 	BlockNode *node = NULL;
 
+	if (!check_texts(disk, error))
+		return false;
 	disk->is_cd = device->type == &scsi_cd_type;
 	if (disk->drive) {
 		node = services->find_block_node(services, disk->drive);
@@ -126,16 +152,15 @@ static const Property common_properties[] = {
 	{ .name = "channel",
 	  .kind = PROPERTY_UINT32,
 	  .offset = offsetof(ScsiDisk, channel),
-	  .maximum = 0,
-	  .description = "channel, of which there is one" },
+	  .description = "channel, of which there is one: 0" },
 	ADDRESS("scsi-id", target, UINT32_MAX, UINT32_MAX,
 		"target, 0 to 255 (default: the first that is free)"),
 	ADDRESS("lun", lun, UINT32_MAX, UINT32_MAX, "logical unit of the target, 0 to 255 (default: 0)"),
-	TEXT("serial", serial, NULL, "serial number"),
+	TEXT("serial", serial, NULL, "serial number, 200 bytes at most"),
 	TEXT("vendor", vendor, "VIREO", "vendor, 8 bytes at most"),
 	TEXT("product", product, NULL, "product, 16 bytes at most"),
 	TEXT("ver", version, "1.0", "revision, 4 bytes at most"),
-	TEXT("device_id", device_id, NULL, "identification (default: the serial number)"),
+	TEXT("device_id", device_id, NULL, "identification, 200 bytes at most (default: the serial number)"),
 	{ .name = "werror",
 	  .kind = PROPERTY_ENUM,
 	  .offset = offsetof(ScsiDisk, errors.write),

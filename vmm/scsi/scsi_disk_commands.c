@@ -71,10 +71,10 @@ static void inquiry_standard(const ScsiDisk *disk, uint32_t allocated, ScsiOutco
 			     5 /* SPC-3 */, 0x12 /* HISUP, format 2 */, sizeof(data) - 5 };
 
 	data[7] = 0x02; /* CMDQUE */
-	put_text(data + 8, 8, disk->vendor);
-	put_text(data + 16, 16,
+	put_text(data + 8, SCSI_VENDOR_SIZE, disk->vendor);
+	put_text(data + 16, SCSI_PRODUCT_SIZE,
 		 disk->product ? disk->product : disk->is_cd ? "VIREO CD-ROM" : "VIREO HARDDISK");
-	put_text(data + 32, 4, disk->version);
+	put_text(data + 32, SCSI_REVISION_SIZE, disk->version);
 	scsi_outcome_reply(outcome, data, sizeof(data), allocated);
 }
 
@@ -99,7 +99,7 @@ static unsigned list_pages(const ScsiDisk *disk, uint8_t pages[6])
 static unsigned put_designator(const ScsiDisk *disk, uint8_t *at)
 {
 	const char *id = disk->device_id ? disk->device_id : disk->serial;
-	size_t size = id ? MIN(strlen(id), 200u) : 0;
+	size_t size = id ? MIN(strlen(id), SCSI_SERIAL_MAX) : 0;
 
 	if (size == 0)
 		return 0;
@@ -140,7 +140,7 @@ static void inquiry_page(const ScsiDisk *disk, uint8_t page, uint32_t allocated,
 		size = n_pages;
 		break;
 	case 0x80:
-		size = (unsigned)MIN(strlen(disk->serial), 200u);
+		size = (unsigned)MIN(strlen(disk->serial), SCSI_SERIAL_MAX);
 		memcpy(at, disk->serial, size);
 		break;
 	case 0x83:

@@ -78,6 +78,12 @@ enum {
 /* Peripheral device types */
 enum { SCSI_TYPE_DISK = 0x00, SCSI_TYPE_CD = 0x05, SCSI_TYPE_NONE = 0x7f /* with qualifier */ };
 
+/* What the texts of an inquiry have room for, bytes (SPC-4 §6.6.2); serials what we give them. */
+#define SCSI_VENDOR_SIZE   8u
+#define SCSI_PRODUCT_SIZE  16u
+#define SCSI_REVISION_SIZE 4u
+#define SCSI_SERIAL_MAX	   200u
+
 static inline uint16_t scsi_get_be16(const uint8_t *at)
 {
 	return (uint16_t)(at[0] << 8 | at[1]);

@@ -662,14 +662,14 @@ static const Property gpu_properties[] = {
 	  .initial = 1280,
 	  .minimum = SMALLEST_MODE,
 	  .maximum = EDID_PIXELS_MAX,
-	  .description = "width that each screen prefers" },
+	  .description = "width that each screen prefers, pixels" },
 	{ .name = "yres",
 	  .kind = PROPERTY_UINT32,
 	  .offset = offsetof(VirtioGpu, height),
 	  .initial = 800,
 	  .minimum = SMALLEST_MODE,
 	  .maximum = EDID_PIXELS_MAX,
-	  .description = "height that each screen prefers" },
+	  .description = "height that each screen prefers, pixels" },
 	PROPERTY_END,
 };
 
