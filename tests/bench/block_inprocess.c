@@ -34,24 +34,27 @@
 #define DEPTH_MAX	128u
 #define IOTHREAD_POLLS	32768
 #define REQUEST_VECTOR	1u
-#define INDIRECT_LENGTH 48u
+#define PIECES_MAX	16u
+#define INDIRECT_LENGTH ((PIECES_MAX + 2) * 16u)
 
 static const unsigned depths[] = { 1, 32, 128 };
 
 /* Of --locked. */
 static const struct {
 	const char *name;
-	unsigned size, depth; /* bytes, requests */
+	unsigned size, n_pieces, depth; /* bytes; in how many descriptors; requests */
 } transfers[] = {
-	{ "randread-4k-depth-1", BLOCK_SIZE, 1 },
-	{ "randread-4k-depth-32", BLOCK_SIZE, 32 },
-	{ "randread-64k-depth-8", 16 * BLOCK_SIZE, 8 },
+	{ "randread-4k-depth-1", BLOCK_SIZE, 1, 1 },
+	{ "randread-4k-depth-32", BLOCK_SIZE, 1, 32 },
+	{ "randread-64k-depth-8", 16 * BLOCK_SIZE, 1, 8 },
+	{ "randread-16x4k-depth-8", 16 * BLOCK_SIZE, 16, 8 },
 };
 
 typedef struct Bench {
 	const char *path;
 	uint64_t n_blocks;
 	unsigned request_size; /* bytes */
+	unsigned n_pieces;     /* of guest memory that a request is for */
 	bool locked;	       /* guest memory is registered */
 	int seconds;
 	bool packed;
@@ -143,12 +146,18 @@ static void set_up(Bench *bench)
 		VirtioRing *ring = &driver->rings[0];
 		uint64_t table = bench->tables + slot * INDIRECT_LENGTH;
 
+		unsigned n = bench->n_pieces, size = bench->request_size / n;
+		uint64_t data = bench->data + slot * bench->request_size;
+
 		virtio_ring_describe_at(ring, table, 0, bench->headers + slot * 16, 16, RING_NEXT,
 					1);
-		virtio_ring_describe_at(ring, table, 1, bench->data + slot * bench->request_size,
-					bench->request_size, RING_NEXT | RING_WRITE, 2);
-		virtio_ring_describe_at(ring, table, 2, bench->statuses + slot, 1, RING_WRITE, 0);
-		virtio_ring_describe(ring, slot, table, INDIRECT_LENGTH, RING_INDIRECT, 0);
+		/* The last piece first, as neighbours would be one. */
+		for (unsigned i = 0; i < n; i++)
+			virtio_ring_describe_at(ring, table, i + 1, data + (n - 1 - i) * size, size,
+						RING_NEXT | RING_WRITE, i + 2);
+		virtio_ring_describe_at(ring, table, n + 1, bench->statuses + slot, 1, RING_WRITE,
+					0);
+		virtio_ring_describe(ring, slot, table, (n + 2) * 16, RING_INDIRECT, 0);
 	}
 }
 
@@ -380,6 +389,7 @@ static void compare_locked(Bench *bench, int n_runs, bool json)
 			row->has_peer = true;
 			row->goal_ratio = 1;
 			bench->request_size = transfers[i].size;
+			bench->n_pieces = transfers[i].n_pieces;
 			row->ours[run] = run_locked(bench, transfers[i].depth, true);
 			row->peer[run] = run_locked(bench, transfers[i].depth, false);
 			row->n_runs++;
@@ -423,7 +433,8 @@ static void compare_fio(Bench *bench, int n_runs, unsigned only_depth, bool no_f
 
 int main(int argc, char **argv)
 {
-	Bench bench = { .random = 1, .poll_max_ns = IOTHREAD_POLLS, .request_size = BLOCK_SIZE };
+	Bench bench = { .random = 1, .poll_max_ns = IOTHREAD_POLLS, .request_size = BLOCK_SIZE,
+			.n_pieces = 1 };
 	gboolean json = FALSE, packed = FALSE, verbose = FALSE, no_fio = FALSE, locked = FALSE;
 	int n_runs = 5, seconds = 2, size_mib = 1024, only_depth = 0;
 	g_autofree char *directory = NULL;

@@ -147,14 +147,45 @@ static uint8_t read_zeroes(Use *use, uint8_t *address, uint32_t size)
 	return use->opcode;
 }
 
+/* Whether the kernel has @opcode. */
+static bool has_operation(int opcode)
+{
+	struct io_uring_probe *probe = io_uring_get_probe();
+	bool has;
+
+	g_assert_nonnull(probe);
+	has = io_uring_opcode_supported(probe, opcode);
+	io_uring_free_probe(probe);
+	return has;
+}
+
 static void submit_readv(gpointer data)
 {
 	Use *use = data;
 	struct io_uring_sqe *sqe = io_loop_get_sqe(use->loop, &use->io);
 
-	io_uring_prep_readv(sqe, use->fd, use->areas, 1, 0);
-	g_assert_false(io_loop_use_buffers(use->loop, sqe));
-	g_assert_cmpint(sqe->opcode, ==, IORING_OP_READV);
+	io_uring_prep_readv(sqe, use->fd, use->areas, G_N_ELEMENTS(use->areas), 0);
+	io_loop_use_buffers(use->loop, sqe);
+	use->opcode = sqe->opcode;
+}
+
+/* Read zeroes by two vectors, which replace the areas; returns the operation that did. */
+static uint8_t read_vectors(Use *use, struct iovec first, struct iovec second)
+{
+	use->areas[0] = first;
+	use->areas[1] = second;
+	memset(first.iov_base, 0xff, first.iov_len);
+	memset(second.iov_base, 0xff, second.iov_len);
+	g_atomic_int_set(&use->done, 0);
+	io_loop_run_sync(use->loop, submit_readv, use);
+	while (!g_atomic_int_get(&use->done))
+		g_usleep(100);
+	g_assert_cmpint(use->result, ==, (int)(first.iov_len + second.iov_len));
+	for (unsigned i = 0; i < 2; i++) {
+		for (size_t at = 0; at < use->areas[i].iov_len; at++)
+			g_assert_cmpuint(((uint8_t *)use->areas[i].iov_base)[at], ==, 0);
+	}
+	return use->opcode;
 }
 
 static uint8_t *map(void)
@@ -191,12 +222,17 @@ static void test_use(void)
 		g_assert_cmpint(read_zeroes(&use, memory + SIZE / 2 - 1, 2), ==, IORING_OP_READ);
 		g_assert_cmpint(read_zeroes(&use, memory + SIZE / 4 * 3, PAGE), ==,
 				IORING_OP_READ);
-		use.areas[0] = use.areas[1];
-		g_atomic_int_set(&use.done, 0);
-		io_loop_run_sync(use.loop, submit_readv, &use);
-		while (!g_atomic_int_get(&use.done))
-			g_usleep(100);
-		g_assert_cmpint(use.result, ==, SIZE / 2);
+		g_assert_cmpint(read_vectors(&use, (struct iovec){ memory + 5 * PAGE, PAGE },
+					     (struct iovec){ memory, 2 * PAGE }),
+				==,
+				has_operation(IO_RING_OP_READV_FIXED) ? IO_RING_OP_READV_FIXED
+								      : IORING_OP_READV);
+		g_assert_cmpint(read_vectors(&use, (struct iovec){ memory, PAGE },
+					     (struct iovec){ memory + SIZE / 2, PAGE }),
+				==, IORING_OP_READV);
+		g_assert_cmpint(read_vectors(&use, (struct iovec){ memory, PAGE },
+					     (struct iovec){ memory + SIZE / 4 * 3, PAGE }),
+				==, IORING_OP_READV);
 	}
 	io_loop_free(use.loop);
 	g_assert_cmpuint(pinned(), ==, before);

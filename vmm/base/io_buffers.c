@@ -12,7 +12,7 @@
  * the table is made once, and never changes while requests use it.
  *
  * The kernel takes pieces of up to 1 GiB, and an operation has to be within one: those across two
- * are made as without this.
+ * are made as without this, as are, before Linux 6.15, those with several vectors.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -94,13 +94,49 @@ void io_loop_add_buffers(IoLoop *loop, const struct iovec *areas, unsigned n, bo
 			  error_text(-result));
 }
 
+/* The place of the piece that all @n vectors are in, or -1. */
+static int find_vectors(const IoLoop *loop, const struct iovec *vectors, unsigned n)
+{
+	int place = -1;
+
+	for (unsigned i = 0; i < n; i++) {
+		int found = io_buffers_find(loop->buffers, loop->n_buffers,
+					    (uintptr_t)vectors[i].iov_base, vectors[i].iov_len);
+
+		if (found < 0 || (i > 0 && found != place))
+			return -1;
+		place = found;
+	}
+	return place;
+}
+
 bool io_loop_use_buffers(const IoLoop *loop, struct io_uring_sqe *sqe)
 {
-	int place = io_buffers_find(loop->buffers, loop->n_buffers, sqe->addr, sqe->len);
+	static const struct {
+		uint8_t opcode, registered;
+		bool vectors;
+	} operations[] = {
+		{ IORING_OP_READ, IORING_OP_READ_FIXED, false },
+		{ IORING_OP_WRITE, IORING_OP_WRITE_FIXED, false },
+		{ IORING_OP_READV, IO_RING_OP_READV_FIXED, true },
+		{ IORING_OP_WRITEV, IO_RING_OP_WRITEV_FIXED, true },
+	};
+	unsigned i = 0;
+	int place;
 
-	if (place < 0 || (sqe->opcode != IORING_OP_READ && sqe->opcode != IORING_OP_WRITE))
+	if (loop->n_buffers == 0)
 		return false;
-	sqe->opcode = sqe->opcode == IORING_OP_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+	while (i < G_N_ELEMENTS(operations) && operations[i].opcode != sqe->opcode)
+		i++;
+	if (i == G_N_ELEMENTS(operations) || (operations[i].vectors && !loop->ring.has_vectors))
+		return false;
+	if (operations[i].vectors)
+		place = find_vectors(loop, (const struct iovec *)(uintptr_t)sqe->addr, sqe->len);
+	else
+		place = io_buffers_find(loop->buffers, loop->n_buffers, sqe->addr, sqe->len);
+	if (place < 0)
+		return false;
+	sqe->opcode = operations[i].registered;
 	sqe->buf_index = (uint16_t)place;
 	return true;
 }

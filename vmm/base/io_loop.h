@@ -135,8 +135,9 @@ void io_file_remove(IoFile *file);
 void io_loop_add_buffers(IoLoop *loop, const struct iovec *areas, unsigned n, bool unless_busy);
 
 /*
- * Make @sqe, prepared by io_uring_prep_read() or io_uring_prep_write(), an operation on registered
- * memory. False, with @sqe as it was, where its memory is not, or not all in one piece. Loop thread.
+ * Make @sqe, a read or write, with vectors or without, prepared by io_uring_prep_*(), an operation
+ * on registered memory. False, with @sqe as it was, where its memory is not, or not all in one
+ * piece, or the kernel lacks such an operation. Loop thread.
  */
 bool io_loop_use_buffers(const IoLoop *loop, struct io_uring_sqe *sqe);
 

@@ -30,20 +30,23 @@ static const uint8_t allowed_operations[] = {
 	IORING_OP_READ,		IORING_OP_WRITE,
 	IORING_OP_URING_CMD,	IORING_OP_FILES_UPDATE,
 	IORING_OP_READ_FIXED,	IORING_OP_WRITE_FIXED,
+	IO_RING_OP_READV_FIXED, IO_RING_OP_WRITEV_FIXED, /* last: see restrict_operations() */
 };
+#define N_NEW_OPERATIONS 2
 
 static const uint8_t allowed_registrations[] = {
 	IORING_REGISTER_BUFFERS,
 	IORING_UNREGISTER_BUFFERS,
 };
 
-static int restrict_operations(struct io_uring *ring)
+/* @n_operations: of the list above. Returns 0 or a negative errno. */
+static int restrict_to(struct io_uring *ring, unsigned n_operations)
 {
 	struct io_uring_restriction restrictions[G_N_ELEMENTS(allowed_operations) +
 						 G_N_ELEMENTS(allowed_registrations) + 1] = {};
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < G_N_ELEMENTS(allowed_operations); i++) {
+	for (unsigned i = 0; i < n_operations; i++) {
 		restrictions[n].opcode = IORING_RESTRICTION_SQE_OP;
 		restrictions[n++].sqe_op = allowed_operations[i];
 	}
@@ -59,8 +62,20 @@ static int restrict_operations(struct io_uring *ring)
 	return io_uring_register(ring->ring_fd, IORING_REGISTER_RESTRICTIONS, restrictions, n);
 }
 
+/* A kernel that lacks an operation refuses the list that has it. Returns 0 or a negative errno. */
+static int restrict_operations(IoRing *ring)
+{
+	int result = restrict_to(&ring->kernel, G_N_ELEMENTS(allowed_operations));
+
+	ring->has_vectors = result == 0;
+	if (result == -EINVAL)
+		result = restrict_to(&ring->kernel,
+				     G_N_ELEMENTS(allowed_operations) - N_NEW_OPERATIONS);
+	return result;
+}
+
 /* Returns 0 or a negative errno. On the loop thread: SINGLE_ISSUER binds the ring to it. */
-static int open_kernel(struct io_uring *ring, uint64_t *free_files)
+static int open_kernel(IoRing *io_ring, uint64_t *free_files)
 {
 	/* Completion work runs when the thread asks for it (6.1), or at least without IPIs (5.19).
 	 */
@@ -69,6 +84,7 @@ static int open_kernel(struct io_uring *ring, uint64_t *free_files)
 		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
 		0,
 	};
+	struct io_uring *ring = &io_ring->kernel;
 	int result = -EINVAL;
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(modes) && result == -EINVAL; i++) {
@@ -83,7 +99,7 @@ static int open_kernel(struct io_uring *ring, uint64_t *free_files)
 		return result;
 
 	*free_files = io_files_make_table(ring);
-	result = restrict_operations(ring);
+	result = restrict_operations(io_ring);
 	if (result == 0)
 		result = io_uring_register(ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 	if (result < 0)
@@ -100,7 +116,7 @@ static bool is_refusal(int error)
 
 int io_ring_open(IoRing *ring, uint64_t *free_files)
 {
-	int result = open_kernel(&ring->kernel, free_files);
+	int result = open_kernel(ring, free_files);
 
 	if (result == 0 || !is_refusal(-result))
 		return result;

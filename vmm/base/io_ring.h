@@ -12,10 +12,15 @@
 
 #include <liburing.h>
 
+/* Transfers of several pieces of registered memory: since 6.15; liburing 2.3 does not know them. */
+#define IO_RING_OP_READV_FIXED	60
+#define IO_RING_OP_WRITEV_FIXED 61
+
 typedef struct IoRing {
 	struct io_uring kernel;
 	IoEmulation *emulation; /* NULL: it is the kernel's */
 	int refusal;		/* the errno that the kernel gave, with an emulation */
+	bool has_vectors; /* the two operations above */
 	bool has_buffers;
 } IoRing;
 

@@ -7,8 +7,8 @@
  * completion is always later and from the loop.
  *
  * Guest memory that keeps its pages (guest_memory_keep()) is registered with each ring that a file
- * is used on, when the first is: a transfer by io_uring to or from one piece of it uses that, all
- * others (several pieces, a bounce buffer, a memory device's memory) do without.
+ * is used on, when the first is: transfers by io_uring to and from it use that; others (a bounce
+ * buffer, a memory device's memory) do without.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -209,7 +209,7 @@ static void prepare_transfer(BlockRequest *request)
 			io_uring_prep_readv(sqe, -1, iov, n_iov, offset);
 		else
 			io_uring_prep_writev(sqe, -1, iov, n_iov, offset);
-		if (n_iov == 1 && !port_of(request)->workers)
+		if (!port_of(request)->workers)
 			request->registered = io_loop_use_buffers(request->port->loop, sqe);
 	}
 	use_file(request, sqe);
