@@ -65,7 +65,7 @@ tests_device_test_firmware_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
 # Fuzzers
 FUZZ_BOOT = tests/fuzz/fuzz.h tests/fuzz/fuzz_boot.c tests/fuzz/fuzz_boot.h $(BOOT_IMAGES)
 
-fuzz_tests += tests/fuzz/fuzz-elf tests/fuzz/fuzz-bzimage tests/fuzz/fuzz-chipset
+fuzz_tests += tests/fuzz/fuzz-elf tests/fuzz/fuzz-bzimage tests/fuzz/fuzz-chipset tests/fuzz/fuzz-firmware
 tests_fuzz_fuzz_elf_SOURCES = tests/fuzz/fuzz-elf.c $(FUZZ_BOOT)
 tests_fuzz_fuzz_elf_CFLAGS = $(TEST_CFLAGS)
 tests_fuzz_fuzz_elf_LDFLAGS = $(FUZZ_LDFLAGS)
@@ -78,3 +78,7 @@ tests_fuzz_fuzz_chipset_SOURCES = tests/fuzz/fuzz-chipset.c tests/fuzz/fuzz.h $(
 tests_fuzz_fuzz_chipset_CFLAGS = $(TEST_CFLAGS)
 tests_fuzz_fuzz_chipset_LDFLAGS = $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_chipset_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)
+tests_fuzz_fuzz_firmware_SOURCES = tests/fuzz/fuzz-firmware.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_firmware_CFLAGS = $(TEST_CFLAGS)
+tests_fuzz_fuzz_firmware_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_firmware_LDADD = $(FAKE_MACHINE) $(TEST_LIBS)

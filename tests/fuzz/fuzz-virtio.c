@@ -20,6 +20,7 @@
 #include "vmm/virtio/virtio_blk.h"
 #include "vmm/virtio/virtio_console.h"
 #include "vmm/virtio/virtio_gpu.h"
+#include "vmm/virtio/virtio_input.h"
 #include "vmm/virtio/virtio_mem.h"
 #include "vmm/virtio/virtio_net.h"
 #include "vmm/virtio/virtio_rng.h"
@@ -228,6 +229,8 @@ static const DeviceType *const types[] = {
 	&virtio_net_type.pci.device,
 	&virtio_mem_type.pci.device,
 	&virtio_rng_type.pci.device,
+	&virtio_keyboard_type.pci.device,
+	&virtio_tablet_type.pci.device,
 	&virtio_console_port_type,
 	&virtio_serial_port_type,
 	NULL,
@@ -242,6 +245,8 @@ static const char *const devices[] = {
 	"virtio-rng-pci,id=d,rng=rng",
 	"virtio-mem-pci,id=d,memdev=mem,requested-size=16M",
 	"virtio-gpu-pci,id=d,max_outputs=2,max_hostmem=4M",
+	"virtio-keyboard-pci,id=d",
+	"virtio-tablet-pci,id=d",
 };
 
 typedef struct Action {
