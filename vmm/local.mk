@@ -268,6 +268,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_net_vhost.c \
 	vmm/virtio/virtio_net_vhost_user.c \
 	vmm/virtio/virtio_balloon.c vmm/virtio/virtio_balloon.h \
+	vmm/virtio/virtio_balloon_parts.c vmm/virtio/virtio_balloon_parts.h \
 	vmm/virtio/virtio_blk.c vmm/virtio/virtio_blk.h \
 	vmm/virtio/virtio_blk_data.c vmm/virtio/virtio_blk_internal.h \
 	vmm/virtio/virtio_console.c vmm/virtio/virtio_console.h \

@@ -157,6 +157,34 @@ static void test_large_host_pages(Fixture *fixture, gconstpointer data)
 	g_assert_false(is_gone(hva(fixture, HUGE_GPA + 5 * 4096)));
 }
 
+/* A driver takes what it finds, of one page and of another. */
+static void test_mixed_host_pages(Fixture *fixture, gconstpointer data)
+{
+	static const uint32_t first = HUGE_GPA >> 12;
+	const uint32_t mixed[] = { first, first + 4, first + 9, first + 1, first + 5, first + 2 };
+	const uint32_t rest[] = { first + 3, first + 6 }, last[] = { first + 7 }, again[] = { first };
+
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	pages(fixture, INFLATE, mixed, 6);
+	g_assert_false(is_gone(hva(fixture, HUGE_GPA)));
+	pages(fixture, INFLATE, rest, 2);
+	g_assert_true(is_gone(hva(fixture, HUGE_GPA)));
+	g_assert_false(is_gone(hva(fixture, HUGE_GPA + 4 * 4096)));
+	pages(fixture, INFLATE, last, 1);
+	g_assert_true(is_gone(hva(fixture, HUGE_GPA + 4 * 4096)));
+	/* The guest uses one again, and gives it again: the others have been there all the time. */
+	pages(fixture, DEFLATE, again, 1);
+	memset(hva(fixture, HUGE_GPA), 0x66, 4096);
+	pages(fixture, INFLATE, again, 1);
+	g_assert_true(is_gone(hva(fixture, HUGE_GPA)));
+	/* After a reset they are the driver's. */
+	memset(hva(fixture, HUGE_GPA), 0x66, 4096);
+	virtio_driver_start(&fixture->driver, F_ALL);
+	pages(fixture, INFLATE, again, 1);
+	g_assert_false(is_gone(hva(fixture, HUGE_GPA)));
+}
+
 static void test_target(Fixture *fixture, gconstpointer data)
 {
 	VirtioDriver *driver = &fixture->driver;
@@ -394,6 +422,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	add("inflate", test_inflate, NULL);
 	add("large-host-pages", test_large_host_pages, NULL);
+	add("mixed-host-pages", test_mixed_host_pages, NULL);
 	add("target", test_target, NULL);
 	add("stats", test_stats, "guest-stats-polling-interval=1");
 	add("removal", test_removal, NULL);

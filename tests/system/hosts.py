@@ -76,10 +76,10 @@ class Report:
         with self.lock:
             if verdict == "not ok" and name not in self.failed:
                 self.failed[name] = lines
-                print(f"# failed: {name}", flush=True)
+                print("\n".join([f"# failed: {name}", *lines]), flush=True)
                 return
             if name in self.failed:
-                lines = ["# the first attempt:", *self.failed.pop(name), "# the second attempt:", *lines]
+                lines = ["#   the first attempt:", *self.failed.pop(name), "#   the second attempt:", *lines]
                 rest += " # unsteady" if verdict == "ok" else ""
             self._print(verdict, name, rest, lines)
 

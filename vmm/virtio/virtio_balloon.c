@@ -3,8 +3,7 @@
  *
  * The driver hands us pages of 4 KiB (inflates) until as many are in the balloon as we ask for;
  * they go back to the host. Where the host's pages are larger, one goes when all of its parts are
- * in the balloon; drivers inflate neighbours one after the other, so it is enough to remember the
- * parts of the last one. Taking pages back (deflating) needs nothing of us: the host gives new
+ * in the balloon (virtio_balloon_parts.h). Taking pages back (deflating) needs nothing of us: the host gives new
  * ones at the first touch. Free page reporting is the same without the driver's giving up the
  * pages; it finds zeroes in them, which a driver that wants something else there (poison) must be
  * able to say. Memory that keeps its pages (guest_memory_keep()) does so whatever the driver hands
@@ -27,6 +26,7 @@
 
 #include "qapi-events.h"
 #include "vmm/base/error.h"
+#include "vmm/virtio/virtio_balloon_parts.h"
 #include "vmm/virtio/virtio_pci.h"
 
 #define VIRTIO_ID_BALLOON 5
@@ -43,7 +43,6 @@
 
 #define PAGE_SHIFT   12
 #define PAGE_SIZE    4096u
-#define PARTIAL_MAX  512u /* parts of the largest host page that is put together: 2 MiB */
 #define PFNS_AT_ONCE 256u
 
 enum { QUEUE_INFLATE, QUEUE_DEFLATE, QUEUE_STATS, QUEUE_REPORTING };
@@ -66,13 +65,6 @@ typedef struct BalloonConfig {
 	uint32_t poison;    /* what the driver expects in pages that it reported */
 } BalloonConfig;
 
-/* A host page of which some parts are in the balloon. */
-typedef struct PartialPage {
-	uint8_t *hva; /* NULL: none */
-	unsigned n_parts, n_set;
-	uint64_t set[PARTIAL_MAX / 64];
-} PartialPage;
-
 typedef struct VirtioBalloon {
 	VirtioDevice virtio;
 
@@ -86,7 +78,7 @@ typedef struct VirtioBalloon {
 	GSource *timer;	    /* NULL without polling */
 
 	/* Loop thread. */
-	PartialPage partial;
+	BalloonParts *parts;
 	VirtqueueElement *stats_element; /* the driver's, to be given back for fresh ones */
 	bool stats_wanted;
 
@@ -102,58 +94,33 @@ static VirtioBalloon *virtio_balloon(VirtioDevice *device)
 
 /* Pages */
 
-static void set_part(VirtioBalloon *balloon, uint8_t *page, unsigned part, unsigned n_parts)
-{
-	PartialPage *partial = &balloon->partial;
-	const GuestMemory *memory = virtio_device_services(&balloon->virtio)->memory;
-
-	if (partial->hva != page)
-		*partial = (PartialPage){ .hva = page, .n_parts = n_parts };
-	if (!(partial->set[part / 64] & (1ULL << (part % 64))))
-		partial->n_set++;
-	partial->set[part / 64] |= 1ULL << (part % 64);
-	if (partial->n_set == partial->n_parts) {
-		guest_memory_discard(memory, page, (uint64_t)n_parts * PAGE_SIZE);
-		partial->hva = NULL;
-	}
-}
-
-/* Pages @hva to @hva + @size are in the balloon. */
-static void inflate_range(VirtioBalloon *balloon, uint8_t *hva, uint64_t size)
+/* Parts of host pages from @hva to @hva + @size, of @page_size bytes each, are in the balloon or not. */
+static void change_parts(VirtioBalloon *balloon, bool inflate, uint8_t *hva, uint64_t size,
+			 uint64_t page_size)
 {
 	const GuestMemory *memory = virtio_device_services(&balloon->virtio)->memory;
-	uint64_t page_size = guest_memory_page_size(memory, hva);
 
-	if (page_size <= PAGE_SIZE) {
-		guest_memory_discard(memory, hva, size);
-		return;
-	}
-	if (page_size > (uint64_t)PARTIAL_MAX * PAGE_SIZE)
-		return;
 	for (uint64_t at = 0; at < size; at += PAGE_SIZE) {
 		uint8_t *page = (uint8_t *)((uintptr_t)(hva + at) & ~(uintptr_t)(page_size - 1));
+		unsigned part = (unsigned)((hva + at - page) / PAGE_SIZE);
 
-		set_part(balloon, page, (unsigned)((hva + at - page) / PAGE_SIZE),
-			 (unsigned)(page_size / PAGE_SIZE));
+		if (!inflate)
+			balloon_parts_remove(balloon->parts, page, part);
+		else if (balloon_parts_add(balloon->parts, page, part,
+					   (unsigned)(page_size / PAGE_SIZE)))
+			guest_memory_discard(memory, page, page_size);
 	}
-}
-
-/* The guest uses these again: a host page that they are part of is not all in the balloon. */
-static void deflate_range(VirtioBalloon *balloon, const uint8_t *hva, uint64_t size)
-{
-	PartialPage *partial = &balloon->partial;
-
-	if (partial->hva && hva < partial->hva + (uint64_t)partial->n_parts * PAGE_SIZE &&
-	    partial->hva < hva + size)
-		partial->hva = NULL;
 }
 
 static void change_range(VirtioBalloon *balloon, bool inflate, uint8_t *hva, uint64_t size)
 {
-	if (size && inflate)
-		inflate_range(balloon, hva, size);
-	else if (size)
-		deflate_range(balloon, hva, size);
+	const GuestMemory *memory = virtio_device_services(&balloon->virtio)->memory;
+	uint64_t page_size = size ? guest_memory_page_size(memory, hva) : 0;
+
+	if (page_size > PAGE_SIZE && page_size <= (uint64_t)BALLOON_PARTS_MAX * PAGE_SIZE)
+		change_parts(balloon, inflate, hva, size, page_size);
+	else if (page_size == PAGE_SIZE && inflate)
+		guest_memory_discard(memory, hva, size);
 }
 
 /* Act on @n page numbers, neighbours (up or down) together. What is not RAM is left out. */
@@ -364,7 +331,7 @@ static void balloon_reset(VirtioDevice *device)
 
 	__atomic_store_n(&balloon->actual, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&balloon->poison, 0, __ATOMIC_RELAXED);
-	balloon->partial.hva = NULL;
+	balloon_parts_clear(balloon->parts);
 	balloon->stats_wanted = false;
 	forget_stats(balloon);
 }
@@ -432,6 +399,7 @@ static bool balloon_setup(VirtioDevice *device, GError **error)
 		device->offered |= VIRTIO_FEATURE(F_PAGE_POISON);
 	if (balloon->free_page_reporting)
 		device->offered |= VIRTIO_FEATURE(F_PAGE_REPORTING);
+	balloon->parts = balloon_parts_new();
 	g_mutex_init(&balloon->stats_lock);
 	forget_stats(balloon);
 	start_polling(balloon);
@@ -444,6 +412,7 @@ static void balloon_teardown(VirtioDevice *device)
 
 	stop_polling(balloon);
 	g_mutex_clear(&balloon->stats_lock);
+	g_clear_pointer(&balloon->parts, balloon_parts_free);
 }
 
 static const StateField balloon_fields[] = {
