@@ -1,9 +1,9 @@
 /*
  * virtio_balloon_parts.c: host pages that are larger than the balloon's
  *
- * A bit for each part, in an entry for each host page of which some part is in the balloon; so there
- * are at most as many entries as the guest has host pages. Neighbours mostly come one after the
- * other, for which the last entry is at hand.
+ * A bit for each part, in an entry for each host page of which some part is in the balloon; so
+ * there are at most as many entries as the guest has host pages. Neighbours mostly come one after
+ * the other, for which the last entry is at hand.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */

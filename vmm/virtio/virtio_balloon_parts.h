@@ -1,8 +1,8 @@
 /*
  * virtio_balloon_parts.h: host pages that are larger than the balloon's
  *
- * A balloon's pages have 4 KiB. Where the host's are larger, one can go when all of its parts are in
- * the balloon, in whatever order they came: a driver takes what it finds free, here and there.
+ * A balloon's pages have 4 KiB. Where the host's are larger, one can go when all of its parts are
+ * in the balloon, in whatever order they came: a driver takes what it finds free, here and there.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
