@@ -11,10 +11,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 void fd_close(int *fd)
 {
@@ -66,13 +68,22 @@ void fd_event_signal(int fd)
 	} while (written < 0 && errno == EINTR);
 }
 
+void fd_event_signal_shared(int fd)
+{
+	struct pollfd polled = { .fd = fd, .events = POLLOUT };
+
+	if (poll(&polled, 1, 0) > 0 && (polled.revents & POLLOUT))
+		fd_event_signal(fd);
+}
+
 bool fd_event_take(int fd)
 {
 	uint64_t count;
+	const struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
 	ssize_t got;
 
 	do {
-		got = read(fd, &count, sizeof(count));
+		got = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
 	} while (got < 0 && errno == EINTR);
 	return got == sizeof(count);
 }

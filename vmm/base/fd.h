@@ -42,7 +42,16 @@ int fd_new_memory(const char *name, unsigned flags, uint64_t size);
 /* Add one to eventfd @fd: wakes whoever waits on it. Never blocks. Any thread. */
 void fd_event_signal(int fd);
 
-/* Read eventfd @fd back to zero; returns whether it had been signalled. Never blocks. */
+/*
+ * The same for one that another process was given, too, which may have made it one that blocks, and
+ * full: it has been signalled then.
+ */
+void fd_event_signal_shared(int fd);
+
+/*
+ * Read eventfd @fd back to zero; returns whether it had been signalled. Never blocks, whatever
+ * another process has made of it.
+ */
 bool fd_event_take(int fd);
 
 /* Set O_NONBLOCK on @fd (any kind). Fails with @error when fcntl does. */

@@ -50,22 +50,21 @@ static const char *const every_thread[] = {
 	"munmap",	 "nanosleep",
 	"newfstatat",	 "poll",
 	"ppoll",	 "pread64",
-	"preadv",	 "pwrite64",
-	"pwritev",	 "read",
-	"readv",	 "recvfrom",
-	"recvmsg",	 "restart_syscall",
-	"rseq",		 "rt_sigprocmask",
-	"rt_sigreturn",	 "rt_sigtimedwait",
-	"sched_yield",	 "sendmsg",
-	"sendto",	 "set_robust_list",
-	"sigaltstack",	 "time",
-	"tgkill",	 "write",
-	"writev",
+	"preadv",	 "preadv2",
+	"pwrite64",	 "pwritev",
+	"read",		 "readv",
+	"recvfrom",	 "recvmsg",
+	"restart_syscall", "rseq",
+	"rt_sigprocmask", "rt_sigreturn",
+	"rt_sigtimedwait", "sched_yield",
+	"sendmsg",	 "sendto",
+	"set_robust_list", "sigaltstack",
+	"time",		 "tgkill",
+	"write",	 "writev",
 };
 
-static const char *const io_thread[] = { "accept4", "fdatasync", "fsync",   "io_uring_enter",
-					 "preadv2", "pwritev2",	 "sched_getscheduler",
-					 "shutdown" };
+static const char *const io_thread[] = { "accept4",  "fdatasync",	       "fsync",	  "io_uring_enter",
+					 "pwritev2", "sched_getscheduler", "shutdown" };
 
 /* io_loop_gather() */
 static const int io_thread_policies[] = { SCHED_OTHER, SCHED_BATCH };

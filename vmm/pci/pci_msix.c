@@ -24,6 +24,7 @@
 
 typedef struct PciMsixVector {
 	int eventfd;
+	bool shared;	    /* atomic: somebody outside has it, too */
 	int route;	    /* -1: not bound */
 	MsiMessage message; /* of the route */
 } PciMsixVector;
@@ -79,7 +80,7 @@ static void bind_vector(PciMsix *msix, unsigned vector, const MsiMessage *messag
 	self->message = *message;
 	self->route = interrupt_add_msi_route(interrupts_of(msix), message, self->eventfd, &error);
 	if (pending)
-		fd_event_signal(self->eventfd);
+		fd_event_signal_shared(self->eventfd);
 	if (self->route < 0 && !msix->route_failed) {
 		msix->route_failed = true;
 		g_warning("%s: no interrupt route for vector %u: %s", msix->pci->device.path,
@@ -315,9 +316,15 @@ void pci_msix_reset(PciDevice *pci)
 void pci_msix_notify(PciDevice *pci, unsigned vector)
 {
 	const PciMsix *msix = pci->msix;
+	const PciMsixVector *self;
 
-	if (msix && vector < msix->n_vectors && __atomic_load_n(&msix->enabled, __ATOMIC_RELAXED))
-		fd_event_signal(msix->vectors[vector].eventfd);
+	if (!msix || vector >= msix->n_vectors || !__atomic_load_n(&msix->enabled, __ATOMIC_RELAXED))
+		return;
+	self = &msix->vectors[vector];
+	if (__atomic_load_n(&self->shared, __ATOMIC_RELAXED))
+		fd_event_signal_shared(self->eventfd);
+	else
+		fd_event_signal(self->eventfd);
 }
 
 bool pci_msix_is_enabled(const PciDevice *pci)
@@ -332,7 +339,12 @@ unsigned pci_msix_n_vectors(const PciDevice *pci)
 
 int pci_msix_eventfd(PciDevice *pci, unsigned vector)
 {
-	return pci->msix && vector < pci->msix->n_vectors ? pci->msix->vectors[vector].eventfd : -1;
+	PciMsix *msix = pci->msix;
+
+	if (!msix || vector >= msix->n_vectors)
+		return -1;
+	__atomic_store_n(&msix->vectors[vector].shared, true, __ATOMIC_RELAXED);
+	return msix->vectors[vector].eventfd;
 }
 
 static void state_before_load(void *object)
@@ -370,7 +382,7 @@ void pci_msix_loaded(PciDevice *pci)
 	update_enabled(msix);
 	for (unsigned vector = 0; vector < msix->n_vectors; vector++) {
 		if (msix->enabled && (msix->saved_pending[vector / 8] >> (vector % 8) & 1))
-			fd_event_signal(msix->vectors[vector].eventfd);
+			fd_event_signal_shared(msix->vectors[vector].eventfd);
 	}
 	g_clear_pointer(&msix->saved_pending, g_free);
 	update_all(msix);

@@ -303,7 +303,7 @@ static void registers_write(VirtioDevice *device, unsigned offset, uint32_t valu
 	case NOTIFY_PAGE:
 		/* The address names the queue, the value only repeats it (§4.1.5.2). */
 		if (within / NOTIFY_MULTIPLIER < device->n_queues)
-			fd_event_signal(device->queues[within / NOTIFY_MULTIPLIER].kick_fd);
+			fd_event_signal_shared(device->queues[within / NOTIFY_MULTIPLIER].kick_fd);
 		break;
 	}
 }

@@ -212,9 +212,9 @@ static bool start_carrier(VirtioVhost *self, unsigned carrier, VhostMemory *memo
 		 * What was notified of while nobody listened, or to a back end that took the
 		 * notification and died, or answered by one that did not get to interrupting.
 		 */
-		fd_event_signal(vrings[i].kick_fd);
+		fd_event_signal_shared(vrings[i].kick_fd);
 		if (vrings[i].call_fd >= 0)
-			fd_event_signal(vrings[i].call_fd);
+			fd_event_signal_shared(vrings[i].call_fd);
 	}
 	return self->started[carrier];
 }
