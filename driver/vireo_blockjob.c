@@ -142,7 +142,7 @@ vireoBlockJobStart(virDomainObj *vm,
     return -1;
 }
 
-static int
+int
 vireoBlockJobCheckNone(virDomainObj *vm,
                        const virDomainDiskDef *disk)
 {

@@ -46,6 +46,11 @@ vireoBlockJob *
 vireoBlockJobFind(virDomainObj *vm,
                   const virDomainDiskDef *disk);
 
+/* Checks that a disk has no job: 0, or -1 with an error reported. */
+int
+vireoBlockJobCheckNone(virDomainObj *vm,
+                       const virDomainDiskDef *disk);
+
 /**
  * vireoBlockJobFindDisk:
  * @path: target, alias or source of a disk

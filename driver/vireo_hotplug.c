@@ -19,6 +19,7 @@
 
 #include "vireo_address.h"
 #include "vireo_alias.h"
+#include "vireo_blockjob.h"
 #include "vireo_cgroup.h"
 #include "vireo_device_props.h"
 #include "vireo_disk.h"
@@ -308,16 +309,27 @@ vireoHotplugAttachRNG(virDomainObj *vm,
 }
 
 static void
-vireoHotplugRemoveChr(virDomainObj *vm,
-                      virDomainChrDef *chr)
+vireoHotplugRestoreChr(virDomainObj *vm,
+                       virDomainChrDef *chr)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    g_autofree char *chardev = vireoAliasChardev(chr);
+    virErrorPtr saved;
 
-    vireoHotplugUndo(vm, "chardev-remove", "id", chardev);
+    virErrorPreserveLast(&saved);
     if (virSecurityManagerRestoreChardevLabel(priv->driver->securityManager, vm->def, chr->source,
                                               false) < 0)
         VIR_WARN("labels of %s of domain %s could not be restored", chr->info.alias, vm->def->name);
+    virErrorRestore(&saved);
+}
+
+static void
+vireoHotplugRemoveChr(virDomainObj *vm,
+                      virDomainChrDef *chr)
+{
+    g_autofree char *chardev = vireoAliasChardev(chr);
+
+    vireoHotplugUndo(vm, "chardev-remove", "id", chardev);
+    vireoHotplugRestoreChr(vm, chr);
 }
 
 static int
@@ -358,10 +370,13 @@ vireoHotplugAttachChr(virDomainObj *vm,
     if (vireoDomainPrepareChannel(vm, chr) < 0 ||
         virDomainChrPreAlloc(vm->def, chr) < 0 ||
         virSecurityManagerSetChardevLabel(priv->driver->securityManager, vm->def, chr->source,
-                                          false) < 0 ||
-        vireoHotplugAddChardev(vm, chr) < 0)
+                                          false) < 0)
         return -1;
 
+    if (vireoHotplugAddChardev(vm, chr) < 0) {
+        vireoHotplugRestoreChr(vm, chr);
+        return -1;
+    }
     if (vireoQmpAdd(vm, "device_add", vireoDevicePropsChr(vm->def, chr)) < 0) {
         vireoHotplugRemoveChr(vm, chr);
         virDomainAuditChardev(vm, NULL, chr, "attach", false);
@@ -649,6 +664,7 @@ vireoHotplugDetach(virDomainObj *vm,
     int rc;
 
     if (vireoHotplugFind(vm, match, &dev) < 0 ||
+        (dev.type == VIR_DOMAIN_DEVICE_DISK && vireoBlockJobCheckNone(vm, dev.data.disk) < 0) ||
         vireoAddressCheckDetach(vm->def, virDomainDeviceGetInfo(&dev)) < 0)
         return -1;
     alias = g_strdup(virDomainDeviceGetInfo(&dev)->alias);

@@ -13,6 +13,7 @@
 #include "virlog.h"
 
 #include "vireo_alias.h"
+#include "vireo_blockjob.h"
 #include "vireo_device_props.h"
 #include "vireo_disk.h"
 #include "vireo_firmware.h"
@@ -334,6 +335,7 @@ vireoScsiChangeMedium(virDomainObj *vm,
     virStorageSource *old;
 
     if (vireoScsiCheckDrive(disk, wanted) < 0 ||
+        vireoBlockJobCheckNone(vm, disk) < 0 ||
         vireoDiskPrepare(vm, wanted) < 0 ||
         (!vireoDiskIsEmpty(wanted) && vireoDiskAcquire(vm, wanted) < 0))
         return -1;

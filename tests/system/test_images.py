@@ -210,6 +210,7 @@ def interrupted_pivots() -> None:
 
             # The guest ends with both, in the middle of a copy.
             virsh(*copy("7"))
+            check("block job already" in virsh("detach-disk", name, "vda", "--live", fails=True), "the job needs its disk")
             pids = storage_daemon(domain), monitor_pid(domain)
             daemon.kill()
             os.kill(pids[1], signal.SIGKILL)
