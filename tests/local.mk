@@ -157,7 +157,7 @@ tests_unit_test_sandbox_LDADD = $(TEST_LIBS)
 
 # Memory
 unit_tests += tests/unit/test-lazy-memory tests/unit/test-rcu tests/unit/test-guest-memory \
-	tests/unit/test-address-space tests/unit/test-dirty-log
+	tests/unit/test-address-space tests/unit/test-dirty-log tests/unit/test-free-pages
 tests_unit_test_dirty_log_SOURCES = tests/unit/test-dirty-log.c
 tests_unit_test_dirty_log_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_dirty_log_LDADD = $(TEST_LIBS)
@@ -165,6 +165,9 @@ unit_tests += tests/unit/test-fd
 tests_unit_test_fd_SOURCES = tests/unit/test-fd.c
 tests_unit_test_fd_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_fd_LDADD = $(TEST_LIBS)
+tests_unit_test_free_pages_SOURCES = tests/unit/test-free-pages.c
+tests_unit_test_free_pages_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_free_pages_LDADD = $(TEST_LIBS)
 tests_unit_test_rcu_SOURCES = tests/unit/test-rcu.c
 tests_unit_test_rcu_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_rcu_LDADD = $(TEST_LIBS)

@@ -61,6 +61,7 @@ libvmm_a_SOURCES += \
 libvmm_a_SOURCES += \
 	vmm/memory/address_space.c vmm/memory/address_space.h \
 	vmm/memory/dirty_log.c vmm/memory/dirty_log.h \
+	vmm/memory/free_pages.c vmm/memory/free_pages.h \
 	vmm/memory/guest_memory.c vmm/memory/guest_memory.h vmm/memory/guest_memory_internal.h \
 	vmm/memory/memory_backend.c vmm/memory/memory_backend.h \
 	vmm/memory/page_sample.c vmm/memory/page_sample.h
@@ -268,6 +269,7 @@ libvmm_a_SOURCES += \
 	vmm/virtio/virtio_net_vhost.c \
 	vmm/virtio/virtio_net_vhost_user.c \
 	vmm/virtio/virtio_balloon.c vmm/virtio/virtio_balloon.h \
+	vmm/virtio/virtio_balloon_hints.c vmm/virtio/virtio_balloon_hints.h \
 	vmm/virtio/virtio_balloon_parts.c vmm/virtio/virtio_balloon_parts.h \
 	vmm/virtio/virtio_blk.c vmm/virtio/virtio_blk.h \
 	vmm/virtio/virtio_blk_data.c vmm/virtio/virtio_blk_internal.h \

@@ -122,6 +122,30 @@ static bool fake_is_running(DeviceServices *services)
 	return fake_machine(services)->running;
 }
 
+/* Its devices rest; what a test does as the guest is the test's own. */
+static bool fake_with_quiet_guest(DeviceServices *services, void (*func)(gpointer data),
+				  gpointer data)
+{
+	FakeMachine *fake = fake_machine(services);
+
+	if (!fake->running)
+		return false;
+	for (GSList *link = fake->devices; link; link = link->next) {
+		Device *device = link->data;
+
+		if (device->type->pause)
+			device->type->pause(device);
+	}
+	func(data);
+	for (GSList *link = fake->devices; link; link = link->next) {
+		Device *device = link->data;
+
+		if (device->type->resume)
+			device->type->resume(device);
+	}
+	return true;
+}
+
 static void fake_set_back_end(FakeMachine *fake, const char *kind, const char *id,
 			      gpointer back_end)
 {
@@ -302,6 +326,7 @@ static FakeMachine *make_machine(uint64_t ram_size, bool shared)
 		.n_cpus = 1,
 		.request = fake_request,
 		.is_running = fake_is_running,
+		.with_quiet_guest = fake_with_quiet_guest,
 		.find_block_node = fake_find_block_node,
 		.find_netdev = fake_find_netdev,
 		.find_chardev = fake_find_chardev,
@@ -451,6 +476,7 @@ Device *fake_machine_try_add(FakeMachine *fake, const DeviceType *type, const ch
 		return NULL;
 	}
 	device->realized = true;
+	fake->devices = g_slist_prepend(fake->devices, device);
 	return device;
 }
 
@@ -464,8 +490,9 @@ Device *fake_machine_add(FakeMachine *fake, const DeviceType *type, const char *
 	return device;
 }
 
-void fake_machine_remove(G_GNUC_UNUSED FakeMachine *fake, Device *device)
+void fake_machine_remove(FakeMachine *fake, Device *device)
 {
+	fake->devices = g_slist_remove(fake->devices, device);
 	device->type->unrealize(device);
 	fake_free_device(device);
 }

@@ -54,6 +54,7 @@ typedef struct FakeMachine {
 	GMutex lock;
 	GArray *requests;      /* FakeRequest, in order */
 	GHashTable *back_ends; /* "KIND:ID" -> the back end, borrowed */
+	GSList *devices;       /* that fake_machine_add() made and nobody removed */
 } FakeMachine;
 
 /*

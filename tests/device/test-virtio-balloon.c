@@ -13,6 +13,7 @@
 #include "vmm/virtio/virtio_balloon.h"
 
 #define F_STATS_VQ  VIRTIO_FEATURE(1)
+#define F_HINT	    VIRTIO_FEATURE(3)
 #define F_POISON    VIRTIO_FEATURE(4)
 #define F_REPORTING VIRTIO_FEATURE(5)
 #define F_ALL	    UINT64_MAX
@@ -24,6 +25,12 @@
 #define HUGE_PAGE   16384u
 
 enum { INFLATE, DEFLATE, STATS, REPORTING };
+enum { HINTS = 3, REPORTING_AFTER_HINTS };
+
+#define HINT_ID_AT 8 /* in configuration space */
+#define ID_STOP	   0u
+#define ID_DONE	   1u
+#define HINTED	   "free-page-hint=on,free-page-reporting=off,x-vireo-free-page-hint-interval=10"
 
 typedef struct Fixture {
 	FakeMachine *fake;
@@ -229,13 +236,18 @@ static void give_stats(Fixture *fixture, uint16_t tag, uint64_t value, unsigned 
 	virtio_driver_settle(fixture->loop);
 }
 
-static json_object *guest_stats(Fixture *fixture)
+static json_object *get_attribute(Fixture *fixture, const char *name)
 {
 	const DeviceAttribute *attribute = fixture->device->type->attributes;
 
-	while (strcmp(attribute->name, "guest-stats") != 0)
+	while (strcmp(attribute->name, name) != 0)
 		attribute++;
 	return attribute->get(fixture->device);
+}
+
+static json_object *guest_stats(Fixture *fixture)
+{
+	return get_attribute(fixture, "guest-stats");
 }
 
 static uint64_t stat(json_object *value, const char *name)
@@ -350,6 +362,7 @@ static void test_defaults(Fixture *fixture, gconstpointer data)
 	(void)data;
 	g_assert_true(offered & F_REPORTING);
 	g_assert_true(offered & F_POISON);
+	g_assert_false(offered & F_HINT);
 	g_assert_false(offered & VIRTIO_FEATURE(2));
 }
 
@@ -410,6 +423,372 @@ static void test_state(Fixture *fixture, gconstpointer data)
 	fake_machine_remove(fixture->fake, other);
 }
 
+/* Free page hints */
+
+static uint64_t hint_counter(Fixture *fixture, const char *name)
+{
+	json_object *counters = get_attribute(fixture, "x-vireo-free-page-hints");
+	uint64_t value = json_object_get_uint64(json_object_object_get(counters, name));
+
+	json_object_put(counters);
+	return value;
+}
+
+static uint32_t hint_id(Fixture *fixture)
+{
+	return virtio_driver_read_config(&fixture->driver, HINT_ID_AT, 4);
+}
+
+static bool is_asked(gpointer data)
+{
+	return hint_id(data) > ID_DONE;
+}
+
+static bool is_done(gpointer data)
+{
+	return hint_id(data) == ID_DONE;
+}
+
+static bool is_given_up(gpointer data)
+{
+	return hint_counter(data, "given-up") > 0;
+}
+
+/* Wait until the device asks; returns the id. */
+static uint32_t wait_asked(Fixture *fixture)
+{
+	g_assert_true(
+		fake_machine_run_until(fixture->fake, is_asked, fixture, VIRTIO_DRIVER_TIMEOUT_MS));
+	return hint_id(fixture);
+}
+
+static void wait_done(Fixture *fixture)
+{
+	g_assert_true(
+		fake_machine_run_until(fixture->fake, is_done, fixture, VIRTIO_DRIVER_TIMEOUT_MS));
+}
+
+static void send_id(Fixture *fixture, uint32_t id)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint64_t gpa = virtio_driver_alloc(driver, sizeof(id));
+
+	memcpy(virtio_driver_ram(driver, gpa), &id, sizeof(id));
+	virtio_ring_describe(&driver->rings[HINTS], 0, gpa, sizeof(id), 0, 0);
+	virtio_driver_offer(driver, HINTS, 0);
+	virtio_driver_wait(driver, HINTS, NULL);
+}
+
+static void hint(Fixture *fixture, uint64_t gpa, uint32_t size)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	virtio_ring_describe(&driver->rings[HINTS], 0, gpa, size, RING_WRITE, 0);
+	virtio_driver_offer(driver, HINTS, 0);
+	virtio_driver_wait(driver, HINTS, NULL);
+}
+
+/* A round in which @size bytes at @gpa are hinted. */
+static void whole_round(Fixture *fixture, uint64_t gpa, uint32_t size)
+{
+	send_id(fixture, wait_asked(fixture));
+	hint(fixture, gpa, size);
+	send_id(fixture, ID_STOP);
+	wait_done(fixture);
+}
+
+/* Of the first 16 pages of plain RAM those in @mask have gone. */
+static void check_gone(Fixture *fixture, unsigned mask)
+{
+	for (unsigned i = 0; i < 16; i++)
+		g_assert_cmpint(is_gone(hva(fixture, PLAIN_GPA + i * 4096)), ==, mask >> i & 1);
+}
+
+static void test_hints(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint32_t id;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	g_assert_cmpuint(hint_id(fixture), ==, ID_STOP);
+	id = wait_asked(fixture);
+	g_assert_true(virtio_driver_wait_interrupt(driver, 0));
+	send_id(fixture, id);
+	hint(fixture, PLAIN_GPA + 0x1000, 0x2000);
+	hint(fixture, PLAIN_GPA + 0x2000, 0x2000); /* some of it again */
+	hint(fixture, PLAIN_GPA + 0x5800, 0x2000); /* one whole page */
+	/* Two of large ones, and a part of a third. */
+	hint(fixture, HUGE_GPA, 2 * HUGE_PAGE + 0x2000);
+	fake_machine_iterate(fixture->fake);
+	check_gone(fixture, 0); /* nothing before the end */
+	send_id(fixture, ID_STOP);
+	wait_done(fixture);
+	g_assert_true(virtio_driver_wait_interrupt(driver, 0));
+	check_gone(fixture, 1 << 1 | 1 << 2 | 1 << 3 | 1 << 6);
+	for (unsigned i = 0; i < HUGE_SIZE / 4096; i++)
+		g_assert_cmpint(is_gone(hva(fixture, HUGE_GPA + i * 4096)), ==,
+				i < 2 * HUGE_PAGE / 4096);
+	g_assert_cmpuint(hint_counter(fixture, "rounds"), ==, 1);
+	g_assert_cmpuint(hint_counter(fixture, "given-up"), ==, 0);
+	g_assert_cmpuint(hint_counter(fixture, "hinted-bytes"), ==,
+			 5 * 4096 + 2 * HUGE_PAGE + 0x2000);
+	g_assert_cmpuint(hint_counter(fixture, "discarded-bytes"), ==, 4 * 4096 + 2 * HUGE_PAGE);
+	/* The next one has another id. */
+	g_assert_cmpuint(wait_asked(fixture), !=, id);
+}
+
+/* What was written since the device asked stays, before the hint or after it; zeroes need not. */
+static void test_hints_written(Fixture *fixture, gconstpointer data)
+{
+	static const uint8_t text[] = "kept", zeroes[4096];
+	GuestMemory *memory = fixture->fake->services.memory;
+	uint32_t id;
+
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	/* Written before: that counts no more. */
+	g_assert_true(guest_memory_write(memory, PLAIN_GPA + 0xf000, "\x77", 1));
+	id = wait_asked(fixture);
+	memset(hva(fixture, PLAIN_GPA), 0x55, 4096);
+	guest_memory_mark(memory, hva(fixture, PLAIN_GPA), 4096);
+	send_id(fixture, id);
+	hint(fixture, PLAIN_GPA, 0x10000);
+	g_assert_true(guest_memory_write(memory, PLAIN_GPA + 0x1000, text, sizeof(text)));
+	/* As a device does, which has its address. */
+	memset(hva(fixture, PLAIN_GPA + 0x2000), 0x66, 4096);
+	guest_memory_mark(memory, hva(fixture, PLAIN_GPA + 0x2000), 4096);
+	g_assert_true(guest_memory_write(memory, PLAIN_GPA + 0x3000, zeroes, sizeof(zeroes)));
+	send_id(fixture, ID_STOP);
+	/* Nor may it be too late for those that come after the end. */
+	g_assert_true(guest_memory_write(memory, PLAIN_GPA + 0x4ffc, "late", 4));
+	wait_done(fixture);
+	g_assert_cmpuint(hva(fixture, PLAIN_GPA)[0], ==, 0x55);
+	g_assert_cmpmem(hva(fixture, PLAIN_GPA + 0x1000), sizeof(text), text, sizeof(text));
+	g_assert_cmpuint(hva(fixture, PLAIN_GPA + 0x2000)[4095], ==, 0x66);
+	g_assert_cmpmem(hva(fixture, PLAIN_GPA + 0x4ffc), 4, "late", 4);
+	for (unsigned i = 5; i < 16; i++)
+		g_assert_true(is_gone(hva(fixture, PLAIN_GPA + i * 4096)));
+	g_assert_cmpuint(hint_counter(fixture, "discarded-bytes"), ==, 12 * 4096);
+}
+
+/* Hints that are no answer to what was asked do nothing. */
+static void test_hints_wrong_id(Fixture *fixture, gconstpointer data)
+{
+	uint32_t id;
+
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	hint(fixture, PLAIN_GPA, 0x1000); /* before the question */
+	id = wait_asked(fixture);
+	hint(fixture, PLAIN_GPA, 0x1000); /* without an id */
+	send_id(fixture, id - 1);
+	hint(fixture, PLAIN_GPA + 0x1000, 0x1000);
+	send_id(fixture, ID_STOP); /* of an old round */
+	send_id(fixture, id);
+	hint(fixture, PLAIN_GPA + 0x2000, 0x1000);
+	send_id(fixture, id + 1); /* no longer ours */
+	hint(fixture, PLAIN_GPA + 0x3000, 0x1000);
+	send_id(fixture, id);
+	hint(fixture, PLAIN_GPA + 0x4000, 0x1000);
+	wait_done(fixture);
+	hint(fixture, PLAIN_GPA + 0x5000, 0x1000);
+	check_gone(fixture, 1 << 2);
+	g_assert_cmpuint(hint_counter(fixture, "hinted-bytes"), ==, 0x1000);
+}
+
+/* More than there can be, and ROM: no more than there is. */
+static void test_hints_too_much(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	send_id(fixture, wait_asked(fixture));
+	for (unsigned i = 0; i < 8; i++)
+		hint(fixture, PLAIN_GPA, PLAIN_SIZE);
+	hint(fixture, PLAIN_GPA, 1);
+	hint(fixture, PLAIN_GPA + PLAIN_SIZE - 1, 1);
+	send_id(fixture, ID_STOP);
+	wait_done(fixture);
+	for (unsigned i = 0; i < PLAIN_SIZE / 4096; i++)
+		g_assert_true(is_gone(hva(fixture, PLAIN_GPA + i * 4096)));
+	g_assert_cmpuint(hint_counter(fixture, "discarded-bytes"), ==, PLAIN_SIZE);
+}
+
+/* A buffer outside of RAM breaks the ring, and with it the round. */
+static void test_hints_outside(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	send_id(fixture, wait_asked(fixture));
+	virtio_ring_describe(&driver->rings[HINTS], 0, PLAIN_GPA + PLAIN_SIZE - 4096, 1u << 20,
+			     RING_WRITE, 0);
+	virtio_driver_offer(driver, HINTS, 0);
+	g_assert_true(virtio_driver_wait_needs_reset(driver));
+	wait_done(fixture);
+	g_assert_false(is_gone(hva(fixture, PLAIN_GPA + PLAIN_SIZE - 4096)));
+	g_assert_true(is_given_up(fixture));
+	/* A driver that starts anew is asked again. */
+	virtio_driver_start(driver, F_ALL);
+	g_assert_cmpuint(hint_id(fixture), ==, ID_STOP);
+	whole_round(fixture, PLAIN_GPA, 0x1000);
+	check_gone(fixture, 1);
+}
+
+/* A driver that never comes to an end is told to; what it hinted counts. */
+static void test_hints_without_end(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data; /* a short time for answers */
+	virtio_driver_start(driver, F_ALL);
+	send_id(fixture, wait_asked(fixture));
+	hint(fixture, PLAIN_GPA, 0x2000);
+	wait_done(fixture);
+	check_gone(fixture, 3);
+	g_assert_cmpuint(hint_counter(fixture, "rounds"), ==, 1);
+	/* One that says nothing at all. */
+	wait_asked(fixture);
+	wait_done(fixture);
+	g_assert_true(is_given_up(fixture));
+}
+
+static void test_hints_reset(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+	uint32_t id;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	id = wait_asked(fixture);
+	send_id(fixture, id);
+	hint(fixture, PLAIN_GPA, 0x2000);
+	send_id(fixture, ID_STOP);
+	virtio_driver_set_status(driver, 0);
+	g_assert_true(fake_machine_run_until(fixture->fake, is_given_up, fixture,
+					     VIRTIO_DRIVER_TIMEOUT_MS));
+	check_gone(fixture, 0);
+	g_assert_cmpuint(hint_id(fixture), ==, ID_STOP);
+	/* Nobody is asked who has not said that he is there. */
+	g_assert_false(fake_machine_run_until(fixture->fake, is_asked, fixture, 50));
+	virtio_driver_start(driver, F_ALL);
+	g_assert_cmpuint(wait_asked(fixture), !=, id);
+	whole_round(fixture, PLAIN_GPA + 0x1000, 0x1000);
+	check_gone(fixture, 2);
+}
+
+static void test_hints_removal(Fixture *fixture, gconstpointer data)
+{
+	virtio_driver_start(&fixture->driver, F_ALL);
+	send_id(fixture, wait_asked(fixture));
+	hint(fixture, PLAIN_GPA, 0x2000);
+	send_id(fixture, ID_STOP);
+	fake_machine_remove(fixture->fake, fixture->device);
+	fake_machine_iterate(fixture->fake);
+	check_gone(fixture, 0);
+	fixture->device = fake_machine_add(fixture->fake, &virtio_balloon_type.pci.device, data);
+}
+
+/* A guest that is paused before the end keeps its pages. */
+static void test_hints_paused(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	send_id(fixture, wait_asked(fixture));
+	hint(fixture, PLAIN_GPA, 0x2000);
+	send_id(fixture, ID_STOP);
+	fixture->fake->running = false;
+	wait_done(fixture);
+	check_gone(fixture, 0);
+	g_assert_true(is_given_up(fixture));
+	g_assert_false(fake_machine_run_until(fixture->fake, is_asked, fixture, 50));
+	fixture->fake->running = true;
+	whole_round(fixture, PLAIN_GPA, 0x2000);
+	check_gone(fixture, 3);
+}
+
+/* RAM that comes in the middle of a round may lie where other was. */
+static void test_hints_other_memory(Fixture *fixture, gconstpointer data)
+{
+	GuestMemory *memory = fixture->fake->services.memory;
+	uint8_t *other;
+
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	send_id(fixture, wait_asked(fixture));
+	hint(fixture, HUGE_GPA, HUGE_SIZE);
+	guest_memory_remove(memory, HUGE_GPA);
+	other = add_region(fixture, HUGE_GPA, HUGE_SIZE, 0);
+	send_id(fixture, ID_STOP);
+	wait_done(fixture);
+	for (unsigned i = 0; i < HUGE_SIZE / 4096; i++)
+		g_assert_false(is_gone(hva(fixture, HUGE_GPA + i * 4096)));
+	guest_memory_remove(memory, HUGE_GPA);
+	munmap(other, HUGE_SIZE + HUGE_PAGE);
+}
+
+static void test_hints_poison(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	send_id(fixture, wait_asked(fixture));
+	hint(fixture, PLAIN_GPA, 0x2000);
+	virtio_driver_write_config(driver, 12, 0xaaaaaaaa, 4);
+	send_id(fixture, ID_STOP);
+	wait_done(fixture);
+	check_gone(fixture, 0);
+	g_assert_false(fake_machine_run_until(fixture->fake, is_asked, fixture, 50));
+	virtio_driver_write_config(driver, 12, 0, 4);
+	whole_round(fixture, PLAIN_GPA, 0x1000);
+	check_gone(fixture, 1);
+}
+
+/* Memory that keeps its pages. */
+static void test_hints_kept(Fixture *fixture, gconstpointer data)
+{
+	(void)data;
+	virtio_driver_start(&fixture->driver, F_ALL);
+	send_id(fixture, wait_asked(fixture));
+	hint(fixture, PLAIN_GPA, 0x2000);
+	guest_memory_keep(fixture->fake->services.memory);
+	send_id(fixture, ID_STOP);
+	wait_done(fixture);
+	check_gone(fixture, 0);
+	g_assert_true(is_given_up(fixture));
+	g_assert_false(fake_machine_run_until(fixture->fake, is_asked, fixture, 50));
+}
+
+static void report(Fixture *fixture, unsigned queue, uint64_t gpa)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	virtio_ring_describe(&driver->rings[queue], 0, gpa, 0x1000, RING_WRITE, 0);
+	virtio_driver_offer(driver, queue, 0);
+	virtio_driver_wait(driver, queue, NULL);
+}
+
+/* Who reports is not asked, too; and the queues are those of what was negotiated. */
+static void test_hints_and_reporting(Fixture *fixture, gconstpointer data)
+{
+	VirtioDriver *driver = &fixture->driver;
+
+	(void)data;
+	virtio_driver_start(driver, F_ALL);
+	g_assert_false(fake_machine_run_until(fixture->fake, is_asked, fixture, 50));
+	report(fixture, REPORTING_AFTER_HINTS, PLAIN_GPA);
+	check_gone(fixture, 1);
+	virtio_driver_start(driver, F_ALL & ~F_HINT);
+	g_assert_false(fake_machine_run_until(fixture->fake, is_asked, fixture, 50));
+	report(fixture, REPORTING, PLAIN_GPA + 0x1000);
+	check_gone(fixture, 3);
+	virtio_driver_start(driver, F_ALL & ~F_REPORTING);
+	whole_round(fixture, PLAIN_GPA + 0x2000, 0x1000);
+	check_gone(fixture, 7);
+}
+
 static void add(const char *path, void (*func)(Fixture *, gconstpointer), const char *options)
 {
 	g_autofree char *full = g_strconcat("/virtio-balloon/", path, NULL);
@@ -430,9 +809,23 @@ int main(int argc, char **argv)
 	add("reporting-without-stats", test_reporting_without_stats, NULL);
 	add("reporting-poison", test_reporting_poison, NULL);
 	add("defaults", test_defaults, NULL);
-	add("features", test_features,
-	    "deflate-on-oom=on,free-page-reporting=off,page-poison=off");
+	add("features", test_features, "deflate-on-oom=on,free-page-reporting=off,page-poison=off");
 	add("deflate-on-oom", test_deflate_on_oom, "deflate-on-oom=on");
 	add("state", test_state, NULL);
+	add("hints/round", test_hints, HINTED);
+	add("hints/written", test_hints_written, HINTED);
+	add("hints/wrong-id", test_hints_wrong_id, HINTED);
+	add("hints/too-much", test_hints_too_much, HINTED);
+	add("hints/outside", test_hints_outside, HINTED ",x-vireo-free-page-hint-timeout=50");
+	add("hints/without-end", test_hints_without_end,
+	    HINTED ",x-vireo-free-page-hint-timeout=50");
+	add("hints/reset", test_hints_reset, HINTED);
+	add("hints/removal", test_hints_removal, HINTED);
+	add("hints/paused", test_hints_paused, HINTED);
+	add("hints/other-memory", test_hints_other_memory, HINTED);
+	add("hints/poison", test_hints_poison, HINTED);
+	add("hints/kept", test_hints_kept, HINTED);
+	add("hints/reporting", test_hints_and_reporting,
+	    "free-page-hint=on,x-vireo-free-page-hint-interval=10");
 	return g_test_run();
 }

@@ -247,6 +247,8 @@ static const char *const devices[] = {
 	"virtio-gpu-pci,id=d,max_outputs=2,max_hostmem=4M",
 	"virtio-keyboard-pci,id=d",
 	"virtio-tablet-pci,id=d",
+	("virtio-balloon-pci,id=d,free-page-reporting=off,free-page-hint=on,"
+	 "x-vireo-free-page-hint-interval=1,x-vireo-free-page-hint-timeout=1"),
 };
 
 typedef struct Action {
@@ -268,6 +270,7 @@ enum {
 	ACT_RESTART,
 	ACT_SETTLE,
 	ACT_STEER,
+	ACT_HINT,
 	N_ACTIONS,
 };
 
@@ -323,6 +326,25 @@ static void steer(VirtioDriver *driver, const Action *action)
 	virtio_ring_describe(ring, 1, gpa + sizeof(command), 1, RING_WRITE, 0);
 	virtio_ring_offer(ring, 0);
 	virtio_driver_kick(driver, 4);
+}
+
+/* Begin or end a round of hints, once the device has begun one: by what it asked, or nearly. */
+static void hint(VirtioDriver *driver, const Action *action)
+{
+	const uint64_t gpa = 0x3f0000;
+	uint32_t id;
+
+	if (virtio_driver_read_config(driver, 8, 4) <= 1) {
+		g_usleep(1000); /* the shortest time from one to the next */
+		fake_machine_iterate(driver->fake);
+	}
+	id = virtio_driver_read_config(driver, 8, 4) + (action->b & 1);
+	memcpy(driver->fake->ram + gpa, &id, sizeof(id));
+	virtio_ring_describe(&driver->rings[3], 0, gpa, sizeof(id), RING_NEXT, 1);
+	virtio_ring_describe(&driver->rings[3], 1, action->a & 0x3ff000, action->b & 0x3fffff,
+			     RING_WRITE, 0);
+	virtio_ring_offer(&driver->rings[3], 0);
+	virtio_driver_kick(driver, 3);
 }
 
 static void restart(VirtioDriver *driver, Device *device)
@@ -381,10 +403,16 @@ static void act(VirtioDriver *driver, Device *device, const Action *action)
 		break;
 	case ACT_SETTLE:
 		virtio_driver_settle(loop);
+		fake_machine_iterate(driver->fake);
 		break;
 	case ACT_STEER:
 		if (device->type == &virtio_net_type.pci.device)
 			steer(driver, action);
+		break;
+	case ACT_HINT:
+		if (device->type == &virtio_balloon_type.pci.device &&
+		    (((VirtioDevice *)device)->offered & VIRTIO_FEATURE(3)))
+			hint(driver, action);
 		break;
 	}
 }

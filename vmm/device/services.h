@@ -53,6 +53,14 @@ struct DeviceServices {
 	/* Whether vCPUs run now (false: paused). Any thread. */
 	bool (*is_running)(DeviceServices *services);
 
+	/*
+	 * Call @func(@data) while no vCPU runs and no device touches guest memory. To the guest it
+	 * is as if the host had been busy for a moment: its state stays, and its clocks go on. False,
+	 * with no call, where it is paused. Main thread, no device's lock held.
+	 */
+	bool (*with_quiet_guest)(DeviceServices *services, void (*func)(gpointer data),
+				 gpointer data);
+
 	/* Look up a back end by its id; NULL when there is none. Main thread. */
 	BlockNode *(*find_block_node)(DeviceServices *services, const char *node_name);
 	Netdev *(*find_netdev)(DeviceServices *services, const char *id);

@@ -80,6 +80,14 @@ static bool service_is_running(DeviceServices *services)
 	return machine_is_running(machine_of(services));
 }
 
+static bool service_with_quiet_guest(DeviceServices *services, void (*func)(gpointer data),
+				     gpointer data)
+{
+	Machine *machine = machine_of(services);
+
+	return machine_is_running(machine) && machine_with_quiet_guest(machine, func, data);
+}
+
 static BlockNode *service_find_block_node(DeviceServices *services, const char *node_name)
 {
 	return block_nodes_find(machine_of(services)->block_nodes, node_name);
@@ -200,6 +208,7 @@ static void machine_init_services(Machine *machine)
 		.n_nodes = machine->config->numa ? machine->config->numa->n_nodes : 1,
 		.request = service_request,
 		.is_running = service_is_running,
+		.with_quiet_guest = service_with_quiet_guest,
 		.find_block_node = service_find_block_node,
 		.find_netdev = service_find_netdev,
 		.find_chardev = service_find_chardev,

@@ -127,6 +127,11 @@ void machine_unquiesce(Machine *machine);
  * on. Main thread.
  */
 void machine_with_parked_cpus(Machine *machine, void (*func)(Machine *, gpointer), gpointer data);
+/*
+ * Call @func while vCPUs and devices are at rest, but the guest's clocks go on. False, with no
+ * call, where they were stopped already. Main thread.
+ */
+bool machine_with_quiet_guest(Machine *machine, void (*func)(gpointer), gpointer data);
 
 /* run_state.c */
 /* Ask the main thread for @request (RunRequest or MACHINE_REQUEST_*). Any thread. */

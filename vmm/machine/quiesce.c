@@ -40,13 +40,18 @@ static void park_cpus(Machine *machine)
 	g_mutex_unlock(&machine->cpu_lock);
 }
 
+static void come_to_rest(Machine *machine)
+{
+	park_cpus(machine);
+	kvm_drain_coalesced(machine->kvm);
+	device_tree_pause(machine->devices);
+}
+
 void machine_quiesce(Machine *machine)
 {
 	if (!machine->cpus_may_run)
 		return;
-	park_cpus(machine);
-	kvm_drain_coalesced(machine->kvm);
-	device_tree_pause(machine->devices);
+	come_to_rest(machine);
 	kvm_pause_clock(machine->kvm);
 }
 
@@ -70,6 +75,17 @@ void machine_with_parked_cpus(Machine *machine, void (*func)(Machine *, gpointer
 	func(machine, data);
 	if (were_running)
 		unpark_cpus(machine);
+}
+
+bool machine_with_quiet_guest(Machine *machine, void (*func)(gpointer), gpointer data)
+{
+	if (!machine->cpus_may_run)
+		return false;
+	come_to_rest(machine);
+	func(data);
+	device_tree_resume(machine->devices);
+	unpark_cpus(machine);
+	return true;
 }
 
 void machine_unquiesce(Machine *machine)

@@ -285,6 +285,11 @@ void guest_memory_keep(GuestMemory *memory)
 	memory->keeps = true;
 }
 
+bool guest_memory_keeps(const GuestMemory *memory)
+{
+	return memory->keeps;
+}
+
 /* Whether the host's pages behind @region are the same as long as it is there. */
 static bool keeps_pages(const GuestMemory *memory, const GuestMemoryRegion *region)
 {

@@ -57,6 +57,9 @@ bool guest_memory_add(GuestMemory *memory, const GuestMemoryRegion *region, GErr
  */
 void guest_memory_keep(GuestMemory *memory);
 
+/* Whether it does. Any thread. */
+bool guest_memory_keeps(const GuestMemory *memory);
+
 /*
  * The parts of RAM that keep their pages: struct iovec, of host addresses, in no order; for
  * g_array_unref(). None without guest_memory_keep(). Any thread.

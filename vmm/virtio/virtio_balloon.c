@@ -9,9 +9,7 @@
  * able to say. Memory that keeps its pages (guest_memory_keep()) does so whatever the driver hands
  * us; the balloon is then but a number.
  *
- * Free page hints (§5.5.6.5) are for migration and not offered: a driver may use a hinted page
- * again before the device has even seen the hint, so they mean something only to who knows which
- * pages were written to since it asked, by the vCPUs and by devices.
+ * Free page hints (§5.5.6.5) have a file of their own, virtio_balloon_hints.c.
  *
  * Statistics: the driver's chain stays with us until we want fresh ones; giving it back is the
  * question, its next chain the answer.
@@ -26,6 +24,7 @@
 
 #include "qapi-events.h"
 #include "vmm/base/error.h"
+#include "vmm/virtio/virtio_balloon_hints.h"
 #include "vmm/virtio/virtio_balloon_parts.h"
 #include "vmm/virtio/virtio_pci.h"
 
@@ -45,7 +44,7 @@
 #define PAGE_SIZE    4096u
 #define PFNS_AT_ONCE 256u
 
-enum { QUEUE_INFLATE, QUEUE_DEFLATE, QUEUE_STATS, QUEUE_REPORTING };
+enum { QUEUE_INFLATE, QUEUE_DEFLATE, QUEUE_STATS, QUEUE_HINTS, QUEUE_REPORTING };
 
 /* §5.5.6.3: by tag; the names are QEMU's. */
 static const char *const stat_names[] = {
@@ -61,7 +60,7 @@ static const char *const stat_names[] = {
 typedef struct BalloonConfig {
 	uint32_t num_pages; /* wanted in the balloon */
 	uint32_t actual;    /* what the driver says is */
-	uint32_t hint_id;   /* of free page hints: 0, they are not offered */
+	uint32_t hint_id;   /* of free page hints: the command */
 	uint32_t poison;    /* what the driver expects in pages that it reported */
 } BalloonConfig;
 
@@ -76,6 +75,7 @@ typedef struct VirtioBalloon {
 	uint32_t actual;    /* atomic */
 	uint32_t poison;    /* atomic */
 	GSource *timer;	    /* NULL without polling */
+	BalloonHints hints;
 
 	/* Loop thread. */
 	BalloonParts *parts;
@@ -187,6 +187,26 @@ static bool handle_reported(VirtioQueue *queue, VirtqueueElement *element)
 	return true;
 }
 
+static bool handle_hints(VirtioQueue *queue, VirtqueueElement *element)
+{
+	balloon_hints_take(&virtio_balloon(queue->device)->hints, element);
+	/* The pages are only named: to push them as buffers would mark them as written. */
+	element->n_in = 0;
+	virtqueue_push(&queue->ring, element, 0);
+	return true;
+}
+
+/*
+ * Hints are of no use to a driver that reports free pages anyway, or that wants something else in
+ * them than zeroes (§5.5.6.6), nor where RAM keeps its pages.
+ */
+static bool wants_hints(VirtioDevice *device)
+{
+	return !guest_memory_keeps(virtio_device_services(device)->memory) &&
+	       !virtio_device_has_feature(device, F_PAGE_REPORTING) &&
+	       __atomic_load_n(&virtio_balloon(device)->poison, __ATOMIC_RELAXED) == 0;
+}
+
 /* Statistics */
 
 static void store_stats(VirtioBalloon *balloon, const VirtqueueElement *element)
@@ -284,20 +304,44 @@ static json_object *get_guest_stats(Device *device)
 	return value;
 }
 
+static json_object *get_hint_counters(Device *device)
+{
+	BalloonHintCounters counters = balloon_hints_counters(&((VirtioBalloon *)device)->hints);
+	json_object *value = json_object_new_object();
+
+	json_object_object_add(value, "rounds", json_object_new_uint64(counters.rounds));
+	json_object_object_add(value, "given-up", json_object_new_uint64(counters.given_up));
+	json_object_object_add(value, "hinted-bytes", json_object_new_uint64(counters.hinted));
+	json_object_object_add(value, "discarded-bytes",
+			       json_object_new_uint64(counters.discarded));
+	return value;
+}
+
 /* Life */
+
+/* Drivers number the queues of what they negotiated; without a feature its queue is missing. */
+static unsigned queue_role(const VirtioDevice *device, unsigned index)
+{
+	if (index >= QUEUE_STATS && !virtio_device_has_feature(device, F_STATS_VQ))
+		index++;
+	if (index >= QUEUE_HINTS &&
+	    !virtio_device_has_feature(device, VIRTIO_BALLOON_F_FREE_PAGE_HINT))
+		index++;
+	return index;
+}
 
 static void balloon_queue_ready(VirtioDevice *device, VirtioQueue *queue)
 {
-	bool has_stats = virtio_device_has_feature(device, F_STATS_VQ);
-
-	/* Drivers number the queues of what they negotiated; without statistics one is missing. */
-	switch (queue->ring.index + (queue->ring.index >= QUEUE_STATS && !has_stats ? 1 : 0)) {
+	switch (queue_role(device, queue->ring.index)) {
 	case QUEUE_INFLATE:
 	case QUEUE_DEFLATE:
 		virtio_queue_process(queue, handle_pages);
 		break;
 	case QUEUE_STATS:
 		virtio_queue_process(queue, handle_stats);
+		break;
+	case QUEUE_HINTS:
+		virtio_queue_process(queue, handle_hints);
 		break;
 	case QUEUE_REPORTING:
 		if (virtio_device_has_feature(device, F_PAGE_REPORTING))
@@ -333,6 +377,7 @@ static void balloon_reset(VirtioDevice *device)
 	__atomic_store_n(&balloon->poison, 0, __ATOMIC_RELAXED);
 	balloon_parts_clear(balloon->parts);
 	balloon->stats_wanted = false;
+	balloon_hints_reset(&balloon->hints);
 	forget_stats(balloon);
 }
 
@@ -342,6 +387,7 @@ static void balloon_read_config(VirtioDevice *device, uint8_t *bytes)
 	BalloonConfig config = {
 		.num_pages = balloon->num_pages,
 		.actual = __atomic_load_n(&balloon->actual, __ATOMIC_RELAXED),
+		.hint_id = balloon->hints.command,
 		.poison = __atomic_load_n(&balloon->poison, __ATOMIC_RELAXED),
 	};
 
@@ -389,12 +435,15 @@ static bool balloon_setup(VirtioDevice *device, GError **error)
 {
 	VirtioBalloon *balloon = virtio_balloon(device);
 
-	if (!virtio_device_add_queues(device, balloon->free_page_reporting ? 4 : 3, QUEUE_SIZE,
-				      error))
+	if (!virtio_device_add_queues(device,
+				      3 + balloon->hints.enabled + balloon->free_page_reporting,
+				      QUEUE_SIZE, error))
 		return false;
 	device->offered |= VIRTIO_FEATURE(F_STATS_VQ);
 	if (balloon->deflate_on_oom)
 		device->offered |= VIRTIO_FEATURE(F_DEFLATE_ON_OOM);
+	if (balloon->hints.enabled)
+		device->offered |= VIRTIO_FEATURE(VIRTIO_BALLOON_F_FREE_PAGE_HINT);
 	if (balloon->page_poison)
 		device->offered |= VIRTIO_FEATURE(F_PAGE_POISON);
 	if (balloon->free_page_reporting)
@@ -403,6 +452,7 @@ static bool balloon_setup(VirtioDevice *device, GError **error)
 	g_mutex_init(&balloon->stats_lock);
 	forget_stats(balloon);
 	start_polling(balloon);
+	balloon_hints_init(&balloon->hints, device, wants_hints);
 	return true;
 }
 
@@ -411,6 +461,7 @@ static void balloon_teardown(VirtioDevice *device)
 	VirtioBalloon *balloon = virtio_balloon(device);
 
 	stop_polling(balloon);
+	balloon_hints_finish(&balloon->hints);
 	g_mutex_clear(&balloon->stats_lock);
 	g_clear_pointer(&balloon->parts, balloon_parts_free);
 }
@@ -420,6 +471,8 @@ static const StateField balloon_fields[] = {
 	STATE_FIELD(VirtioBalloon, num_pages, STATE_UINT32),
 	STATE_FIELD(VirtioBalloon, actual, STATE_UINT32),
 	STATE_FIELD(VirtioBalloon, poison, STATE_UINT32),
+	STATE_FIELD(VirtioBalloon, hints.command, STATE_UINT32),
+	STATE_FIELD(VirtioBalloon, hints.last_id, STATE_UINT32),
 	STATE_END,
 };
 
@@ -435,6 +488,24 @@ static const Property balloon_properties[] = {
 	  .kind = PROPERTY_BOOL,
 	  .offset = offsetof(VirtioBalloon, deflate_on_oom),
 	  .description = "let the guest take pages back before it runs out of memory" },
+	{ .name = "free-page-hint",
+	  .kind = PROPERTY_BOOL,
+	  .offset = offsetof(VirtioBalloon, hints.enabled),
+	  .description = "now and then ask a guest without free page reporting for what is free" },
+	{ .name = "x-vireo-free-page-hint-interval",
+	  .kind = PROPERTY_UINT32,
+	  .offset = offsetof(VirtioBalloon, hints.interval),
+	  .initial = 60000,
+	  .minimum = 1,
+	  .maximum = G_MAXUINT32,
+	  .description = "milliseconds between such rounds" },
+	{ .name = "x-vireo-free-page-hint-timeout",
+	  .kind = PROPERTY_UINT32,
+	  .offset = offsetof(VirtioBalloon, hints.timeout),
+	  .initial = 10000,
+	  .minimum = 1,
+	  .maximum = G_MAXUINT32,
+	  .description = "milliseconds that the guest has for its answer" },
 	{ .name = "free-page-reporting",
 	  .kind = PROPERTY_BOOL,
 	  .initial = true,
@@ -466,6 +537,9 @@ static bool set_polling_interval(Device *device, json_object *value, GError **er
 
 static const DeviceAttribute balloon_attributes[] = {
 	{ .name = "guest-stats", .type = "guest statistics", .get = get_guest_stats },
+	{ .name = "x-vireo-free-page-hints",
+	  .type = "free page hint counters",
+	  .get = get_hint_counters },
 	{ .name = POLLING_INTERVAL, .type = "int", .set = set_polling_interval },
 	{ .name = NULL },
 };
