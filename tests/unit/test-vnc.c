@@ -162,6 +162,30 @@ static void test_no_descriptor(Fixture *fixture, G_GNUC_UNUSED gconstpointer dat
 	close(next);
 }
 
+/* Who connects and goes again and again has to wait in between. */
+static void test_rest(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+	const VncServer *server = fixture->server;
+	int late = new_client();
+
+	for (unsigned i = 0; i < VNC_ACCEPTED_MAX; i++) {
+		int client = new_client();
+
+		g_assert_false(server->rests);
+		connect_client(fixture, client);
+		while (server->n_accepted == i)
+			g_main_context_iteration(NULL, TRUE);
+		close(client);
+	}
+	g_assert_true(server->rests);
+	/* It is not turned away. */
+	connect_client(fixture, late);
+	while (server->rests || server->n_accepted == 0)
+		g_main_context_iteration(NULL, TRUE);
+	g_assert_false(is_hung_up(late));
+	close(late);
+}
+
 /* An accept that finds nobody any more returns. */
 static void test_nobody(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
@@ -188,6 +212,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add("/vnc/turns", Fixture, NULL, set_up, test_turns, tear_down);
 	g_test_add("/vnc/no-descriptor", Fixture, NULL, set_up, test_no_descriptor, tear_down);
+	g_test_add("/vnc/rest", Fixture, NULL, set_up, test_rest, tear_down);
 	g_test_add("/vnc/nobody", Fixture, NULL, set_up, test_nobody, tear_down);
 	g_test_add("/vnc/path", Fixture, NULL, set_up, test_path, tear_down);
 	return g_test_run();

@@ -31,6 +31,8 @@
 #define REFRESH_SLOWEST 500u
 /* How often at most the guest is told of a window's size, ms. */
 #define SIZE_DELAY 300u
+/* How long a rest from new clients is, ms. */
+#define REST 1000u
 /* Connections at once, also those that have not passed yet. */
 #define CONNECTIONS_MAX 32u
 /* How many of them may not have passed. */
@@ -426,6 +428,23 @@ static bool admit(VncServer *server, int fd, bool authenticate, GError **error)
 	return true;
 }
 
+static gboolean accept_client(int fd, GIOCondition condition, gpointer data);
+
+static gboolean listen_again(gpointer data)
+{
+	VncServer *server = data;
+
+	server->rests = false;
+	server->n_accepted = 0;
+	server->accept_source = g_unix_fd_add(server->listen_fd, G_IO_IN, accept_client, server);
+	return G_SOURCE_REMOVE;
+}
+
+/*
+ * Each client is a thread and some events, before it has shown that it may come. Who comes and goes
+ * all the time must not keep the machine and its monitors busy with that: every so often there is
+ * a rest, which no user notices.
+ */
 static gboolean accept_client(int fd, GIOCondition condition, gpointer data)
 {
 	VncServer *server = data;
@@ -440,7 +459,11 @@ static gboolean accept_client(int fd, GIOCondition condition, gpointer data)
 	if (error && !server->turns_away)
 		g_message("-vnc: a client was turned away: %s", error->message);
 	server->turns_away = error || (server->turns_away && !admitted);
-	return G_SOURCE_CONTINUE;
+	if (client < 0 || ++server->n_accepted < VNC_ACCEPTED_MAX)
+		return G_SOURCE_CONTINUE;
+	server->rests = true;
+	server->accept_source = g_timeout_add(REST, listen_again, server);
+	return G_SOURCE_REMOVE;
 }
 
 /* Load the credentials that are called for. */
@@ -486,7 +509,7 @@ VncServer *vnc_server_new(json_object *options, Display *display, Clipboard *cli
 	server->listen_fd = vnc_listen(&server->options, error);
 	if (server->listen_fd < 0 || !fd_set_nonblocking(server->listen_fd, true, error))
 		return NULL;
-	server->accept_source = g_unix_fd_add(server->listen_fd, G_IO_IN, accept_client, server);
+	listen_again(server);
 	return g_steal_pointer(&server);
 }
 

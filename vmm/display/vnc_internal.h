@@ -9,6 +9,9 @@
 #include "vmm/display/vnc.h"
 #include "vmm/display/vnc_module.h"
 
+/* After so many clients nobody is accepted for a second. */
+#define VNC_ACCEPTED_MAX 32u
+
 /* Actions of one client that wait for the main thread. */
 #define VNC_ACTIONS 128u
 
@@ -87,6 +90,8 @@ struct VncServer {
 	const QmpEventSink *events;
 	int listen_fd, spare_fd; /* socket_accept()'s */
 	bool turns_away;	 /* whom it did not admit last, and the log has it */
+	unsigned n_accepted;	 /* since it last rested */
+	bool rests;		 /* accepts nobody until accept_source, a timer, is over */
 	guint accept_source, timer;
 	unsigned interval; /* of the timer, ms */
 	DisplaySurface *surface;
