@@ -169,7 +169,8 @@ vireoMonitorReportError(const char *name,
     else
         virReportError(VIR_ERR_OPERATION_FAILED, _("the monitor refused '%s': %s"), name,
                        error->message);
-    return -1;
+
+    return g_error_matches(error, QMP_CLIENT_ERROR, QMP_CLIENT_ERROR_CLOSED) ? VIREO_MONITOR_GONE : -1;
 }
 
 /* Takes @args over. */

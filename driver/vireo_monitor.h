@@ -63,8 +63,11 @@ vireoMonitorClose(vireoMonitor *mon);
  * @result: what it returns; NULL if it is of no interest
  *
  * Sends a command and waits for its reply. Returns 0, or -1 with an error
- * reported: VIR_ERR_OPERATION_FAILED with the monitor's own words.
+ * reported: VIR_ERR_OPERATION_FAILED with the monitor's own words; or
+ * VIREO_MONITOR_GONE, with one reported as well, if the connection ended first: nobody
+ * knows whether the command has been carried out.
  */
+#define VIREO_MONITOR_GONE (-2)
 int
 vireoMonitorCommand(vireoMonitor *mon,
                     const char *name,

@@ -221,6 +221,7 @@ vireoSnapshotSwitch(virDomainObj *vm,
                     size_t n)
 {
     size_t i;
+    int rc = -1;
 
     for (i = 0; i < n; i++) {
         if (!works[i].taken)
@@ -229,8 +230,14 @@ vireoSnapshotSwitch(virDomainObj *vm,
             break;
         works[i].switched = true;
     }
-    if (i == n && vireoSnapshotSwitchServed(vm, works, n) == 0)
+    if (i == n && (rc = vireoSnapshotSwitchServed(vm, works, n)) == 0)
         return 0;
+    /* The guest may have written to the new images, which show the old ones if it has not. The next storage
+     * daemon serves them. */
+    if (rc == VIREO_MONITOR_GONE && virDomainObjIsActive(vm)) {
+        virResetLastError();
+        return 0;
+    }
 
     vireoSnapshotSwitchBack(vm, works, n);
     return -1;

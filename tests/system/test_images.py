@@ -16,7 +16,7 @@ from lib.daemon import daemon
 from lib.guest import URI, Lab, disk_xml, domain_xml, monitor_pid, refused, virsh, wait_for_state
 from lib.harness import check, command, test, wait_for
 from lib.held_storage import HeldStorage
-from lib.images import MIB, chain, create, holds, qcow2_xml, storage_daemon
+from lib.images import MIB, another_daemon, chain, create, holds, qcow2_xml, storage_daemon
 from lib.servers import https_server
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "cli"))
@@ -208,6 +208,18 @@ def interrupted_pivots() -> None:
             virsh(*copy("6", "--wait", "--pivot"))
             check(chain(domain) == [f"{lab.directory}/6"], f"jobs go on as ever: {chain(domain)}")
 
+            # The storage daemon alone, when it has put an image on top and not said so.
+            storage.at("after \"transaction\"")
+            snapshot = subprocess.Popen(["virsh", "-c", URI, "snapshot-create-as", name, "--disk-only", "--no-metadata",
+                                         "--diskspec", f"vda,file={lab.directory}/8"])
+            wait_for("that moment", storage.is_held)
+            pid = storage_daemon(domain)
+            os.kill(pid, signal.SIGKILL)
+            storage.at(None)
+            check(snapshot.wait() == 0, "a snapshot")
+            another_daemon(domain, pid)
+            check(chain(domain) == [f"{lab.directory}/{image}" for image in (8, 6)], f"it is there: {chain(domain)}")
+
             # The guest ends with both, in the middle of a copy.
             virsh(*copy("7"))
             check("block job already" in virsh("detach-disk", name, "vda", "--live", fails=True), "the job needs its disk")
@@ -219,7 +231,7 @@ def interrupted_pivots() -> None:
             domain = lab.connection.lookupByName(name)
             wait_for_state(domain, libvirt.VIR_DOMAIN_SHUTOFF)
             check(not os.path.exists(f"/proc/{pids[0]}/exe"), "the storage daemon does not outlive its guest")
-            check(not any(os.stat(f"{lab.directory}/{image}").st_uid for image in (3, 6, 7)), "images are given back")
+            check(not any(os.stat(f"{lab.directory}/{image}").st_uid for image in (3, 7, 8)), "images are given back")
             check(holds(f"{lab.directory}/6", 0x11, "1M"), "nothing is lost")
         finally:
             daemon.restart()
