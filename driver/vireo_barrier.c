@@ -21,6 +21,10 @@ VIR_LOG_INIT("vireo.vireo_barrier");
 /* What libvirt's filters are made of, too, so it is there where one is. Each has these before its own. */
 #define VIREO_BARRIER_TOOL "ebtables"
 
+/* It fails when another process changes the same table at that moment, and says no more than that. */
+#define VIREO_BARRIER_TRIES 10
+#define VIREO_BARRIER_WAIT_US (10 * 1000)
+
 static const struct {
     const char *chain;
     const char *option;
@@ -35,12 +39,22 @@ vireoBarrierRule(size_t rule,
                  const char *action,
                  const char *ifname)
 {
-    g_autoptr(virCommand) cmd = virCommandNewArgList(VIREO_BARRIER_TOOL, "--concurrent", "-t", "nat",
-                                                     action, vireoBarrierRules[rule].chain,
-                                                     vireoBarrierRules[rule].option, ifname,
-                                                     "-j", "DROP", NULL);
+    size_t tries;
 
-    return virCommandRun(cmd, NULL);
+    for (tries = 0; tries < VIREO_BARRIER_TRIES; tries++) {
+        g_autoptr(virCommand) cmd = virCommandNewArgList(VIREO_BARRIER_TOOL, "--concurrent", "-t", "nat",
+                                                         action, vireoBarrierRules[rule].chain,
+                                                         vireoBarrierRules[rule].option, ifname,
+                                                         "-j", "DROP", NULL);
+
+        if (virCommandRun(cmd, NULL) == 0) {
+            virResetLastError();
+            return 0;
+        }
+        g_usleep(VIREO_BARRIER_WAIT_US);
+    }
+
+    return -1;
 }
 
 bool
