@@ -161,8 +161,8 @@ x-vireo-free-page-hint-interval=3000'/>
 def hint_counters(domain: libvirt.virDomain) -> "dict[str, int]":
     query = {"execute": "qom-get",
              "arguments": {"path": "/machine/peripheral/hinting", "property": "x-vireo-free-page-hints"}}
-    reply = json.loads(virsh("qemu-monitor-command", domain.name(), json.dumps(query)))
-    return reply["return"]  # type: ignore[no-any-return]
+    counters: "dict[str, int]" = json.loads(virsh("qemu-monitor-command", domain.name(), json.dumps(query)))["return"]
+    return counters
 
 
 def wait_for_rounds(domain: libvirt.virDomain, number: int) -> None:
