@@ -108,6 +108,10 @@ class Widget:
         return "\n".join(f"{widget.node.get_role_name()} {widget.name()!r}" for widget in self._walk())
 
 
+# An application that is busy answers late.
+Atspi.set_timeout(int(5000 * PATIENCE), int(15000 * PATIENCE))
+
+
 class Application(Widget):
     """A running program; ended at the end of the with statement."""
 

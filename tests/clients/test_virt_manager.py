@@ -198,7 +198,7 @@ def check_made(lab: Lab, app: Application, name: str, disk: str) -> "tuple[libvi
     """The guest that the wizard was told of runs, and its screen and keyboard work."""
     wait_for("the new guest", lambda: name in [domain.name() for domain in lab.connection.listAllDomains()], 90, 1)
     domain = lab.connection.lookupByName(name)
-    check(domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING, "it runs")
+    wait_for_state(domain, libvirt.VIR_DOMAIN_RUNNING)
     tree = ET.fromstring(domain.XMLDesc())
     say(ET.tostring(tree, encoding="unicode"))
     check(domain.maxMemory() == 384 << 10, "the memory that was asked for")
