@@ -699,7 +699,8 @@ static void stdio_child(int terminal)
 	while (front_end.room > 0)
 		g_main_context_iteration(NULL, TRUE);
 	chardev_write(chardev, (uint8_t *)front_end.received->str, 4);
-	/* exit() alone puts the terminal back. */
+	/* exit() alone puts the terminal back; nothing else is cleaned up. */
+	g_clear_pointer(&config, chardev_config_free);
 	exit(0);
 }
 
