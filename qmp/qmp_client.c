@@ -408,7 +408,7 @@ static void finish_command(QmpClient *client, Command *command, json_object *mes
 
 static void take_reply(QmpClient *client, json_object *message)
 {
-	json_object *id_object;
+	json_object *id_object, *failure;
 	Command *command = NULL;
 	uint64_t id;
 
@@ -416,10 +416,13 @@ static void take_reply(QmpClient *client, json_object *message)
 	    json_object_is_type(id_object, json_type_int)) {
 		id = json_object_get_uint64(id_object);
 		g_hash_table_steal_extended(client->sent, &id, NULL, (gpointer *)&command);
-	} else if (json_object_object_get_ex(message, "error", NULL)) {
-		/* About bytes it did not understand: which command they were cannot be told. */
-		end_with(client, QMP_CLIENT_ERROR_PROTOCOL,
-			 "the peer did not understand a command");
+	} else if (json_object_object_get_ex(message, "error", &failure)) {
+		g_autoptr(GError) cause = error_of(failure);
+		g_autofree char *text =
+			g_strdup_printf("the peer did not understand a command: %s", cause->message);
+
+		/* Which one it was cannot be told. */
+		end_with(client, QMP_CLIENT_ERROR_PROTOCOL, text);
 	}
 	/* Nobody waits any longer for a reply without a command. */
 	if (command)

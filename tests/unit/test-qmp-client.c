@@ -383,6 +383,28 @@ static void test_hostile_peers(void)
 }
 
 /* Oddities that hurt nobody are passed over. */
+static void keep_message(QmpClient *client, json_object *reply, const GError *error, void *opaque)
+{
+	char **message = opaque;
+
+	(void)client;
+	(void)reply;
+	*message = g_strdup(error->message);
+}
+
+/* What a peer has against a command is in the error, although it does not say which one it was. */
+static void test_not_understood(Hostile *hostile, gconstpointer data)
+{
+	g_autofree char *message = NULL;
+
+	(void)data;
+	qmp_client_send(hostile->client, "query-version", NULL, -1, keep_message, &message);
+	say(hostile, GREETING "{\"return\":{},\"id\":0}");
+	say(hostile, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"JSON parse error\"}}");
+	g_assert_cmpuint(hostile->seen.n_closed, ==, 1);
+	g_assert_nonnull(strstr(message, "did not understand a command: JSON parse error"));
+}
+
 static void test_odd_peer(Hostile *hostile, gconstpointer data)
 {
 	unsigned counts[2] = { 0, 0 };
@@ -522,6 +544,7 @@ int main(int argc, char **argv)
 	ADD_BOTH("close", test_close);
 	ADD_BOTH("server-goes", test_server_goes);
 	g_test_add_func("/qmp/client/hostile-peers", test_hostile_peers);
+	ADD_HOSTILE("not-understood", test_not_understood);
 	ADD_HOSTILE("odd-peer", test_odd_peer);
 	ADD_HOSTILE("timeout", test_timeout);
 	ADD_HOSTILE("peer-goes", test_peer_goes);
