@@ -123,21 +123,22 @@ vireoBarriersFormat(virBuffer *buf,
     virXMLFormatElement(buf, "barriers", NULL, &children);
 }
 
+static int
+vireoBarrierParse(xmlNodePtr node,
+                  void *opaque)
+{
+    char *ifname = virXMLPropStringRequired(node, "dev");
+
+    if (!ifname)
+        return -1;
+    g_hash_table_add(opaque, ifname);
+
+    return 0;
+}
+
 int
 vireoBarriersParse(xmlXPathContextPtr ctxt,
                    GHashTable *barriers)
 {
-    g_autofree xmlNodePtr *nodes = NULL;
-    int n = virXPathNodeSet("./barriers/barrier", ctxt, &nodes);
-    int i;
-
-    for (i = 0; i < n; i++) {
-        char *ifname = virXMLPropStringRequired(nodes[i], "dev");
-
-        if (!ifname)
-            return -1;
-        g_hash_table_add(barriers, ifname);
-    }
-
-    return n < 0 ? -1 : 0;
+    return vireoDomainParseNodes(ctxt, "./barriers/barrier", vireoBarrierParse, barriers);
 }

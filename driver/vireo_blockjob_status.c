@@ -50,13 +50,15 @@ vireoBlockJobsFormat(virBuffer *buf,
 
 static int
 vireoBlockJobParse(xmlNodePtr node,
-                   vireoBlockJob *job)
+                   void *opaque)
 {
+    g_autofree char *disk = virXMLPropStringRequired(node, "disk");
+    g_autofree vireoBlockJob *job = g_new0(vireoBlockJob, 1);
     virTristateBool deleteImages = VIR_TRISTATE_BOOL_ABSENT;
     virTristateBool existing = VIR_TRISTATE_BOOL_ABSENT;
     virTristateBool pivoting = VIR_TRISTATE_BOOL_ABSENT;
 
-    if (!(job->disk = virXMLPropStringRequired(node, "disk")) ||
+    if (!disk ||
         virXMLPropInt(node, "type", 10, VIR_XML_PROP_REQUIRED, &job->type, 0) < 0 ||
         virXMLPropUInt(node, "top", 10, VIR_XML_PROP_REQUIRED, &job->top) < 0 ||
         virXMLPropUInt(node, "base", 10, VIR_XML_PROP_REQUIRED, &job->base) < 0 ||
@@ -64,9 +66,12 @@ vireoBlockJobParse(xmlNodePtr node,
         virXMLPropTristateBool(node, "existing", VIR_XML_PROP_NONE, &existing) < 0 ||
         virXMLPropTristateBool(node, "pivoting", VIR_XML_PROP_NONE, &pivoting) < 0)
         return -1;
+    job->disk = g_steal_pointer(&disk);
     job->deleteImages = deleteImages == VIR_TRISTATE_BOOL_YES;
     job->existing = existing == VIR_TRISTATE_BOOL_YES;
     job->pivoting = pivoting == VIR_TRISTATE_BOOL_YES;
+    g_hash_table_replace(opaque, job->disk, job);
+    job = NULL;
 
     return 0;
 }
@@ -75,19 +80,5 @@ int
 vireoBlockJobsParse(xmlXPathContextPtr ctxt,
                     GHashTable *jobs)
 {
-    g_autofree xmlNodePtr *nodes = NULL;
-    int n = virXPathNodeSet("./blockjobs/job", ctxt, &nodes);
-    int i;
-
-    for (i = 0; i < n; i++) {
-        vireoBlockJob *job = g_new0(vireoBlockJob, 1);
-
-        if (vireoBlockJobParse(nodes[i], job) < 0) {
-            vireoBlockJobFree(job);
-            return -1;
-        }
-        g_hash_table_replace(jobs, job->disk, job);
-    }
-
-    return n < 0 ? -1 : 0;
+    return vireoDomainParseNodes(ctxt, "./blockjobs/job", vireoBlockJobParse, jobs);
 }

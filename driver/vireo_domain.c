@@ -115,15 +115,47 @@ vireoDomainObjPrivateFormat(virBuffer *buf,
     return 0;
 }
 
+int
+vireoDomainParseNodes(xmlXPathContextPtr ctxt,
+                      const char *path,
+                      vireoDomainParseNode parse,
+                      void *opaque)
+{
+    g_autofree xmlNodePtr *nodes = NULL;
+    int n = virXPathNodeSet(path, ctxt, &nodes);
+    int i;
+
+    for (i = 0; i < n; i++) {
+        if (parse(nodes[i], opaque) < 0)
+            return -1;
+    }
+
+    return n < 0 ? -1 : 0;
+}
+
+static int
+vireoDomainParseVcpu(xmlNodePtr node,
+                     void *opaque)
+{
+    vireoDomainObjPrivate *priv = opaque;
+    unsigned int id;
+    int pid;
+
+    if (virXMLPropUInt(node, "id", 10, VIR_XML_PROP_REQUIRED, &id) < 0 ||
+        virXMLPropInt(node, "pid", 10, VIR_XML_PROP_REQUIRED, &pid, 0) < 0)
+        return -1;
+    if (id < priv->nvcpuThreads)
+        priv->vcpuThreads[id] = pid;
+
+    return 0;
+}
+
 static int
 vireoDomainObjPrivateParse(xmlXPathContextPtr ctxt,
                            virDomainObj *vm,
                            virDomainDefParserConfig *config G_GNUC_UNUSED)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
-    g_autofree xmlNodePtr *nodes = NULL;
-    int n;
-    int i;
 
     if (!(priv->dir = virXPathString("string(./runtime/@dir)", ctxt))) {
         virReportError(VIR_ERR_XML_ERROR, "%s", _("the domain's status has no run-time directory"));
@@ -142,23 +174,10 @@ vireoDomainObjPrivateParse(xmlXPathContextPtr ctxt,
         vireoBarriersParse(ctxt, priv->barriers) < 0 || vireoNumaParse(ctxt, priv) < 0)
         return -1;
 
-    if ((n = virXPathNodeSet("./vcpus/vcpu", ctxt, &nodes)) < 0)
-        return -1;
-
     priv->nvcpuThreads = virDomainDefGetVcpusMax(vm->def);
     priv->vcpuThreads = g_new0(pid_t, priv->nvcpuThreads);
-    for (i = 0; i < n; i++) {
-        unsigned int id;
-        int pid;
 
-        if (virXMLPropUInt(nodes[i], "id", 10, VIR_XML_PROP_REQUIRED, &id) < 0 ||
-            virXMLPropInt(nodes[i], "pid", 10, VIR_XML_PROP_REQUIRED, &pid, 0) < 0)
-            return -1;
-        if (id < priv->nvcpuThreads)
-            priv->vcpuThreads[id] = pid;
-    }
-
-    return 0;
+    return vireoDomainParseNodes(ctxt, "./vcpus/vcpu", vireoDomainParseVcpu, priv);
 }
 
 static virDomainXMLPrivateDataCallbacks vireoPrivateDataCallbacks = {
@@ -373,13 +392,18 @@ vireoDomainXMLOptionNew(vireoDriver *driver)
     return xmlopt;
 }
 
-void
-vireoDomainSaveStatus(virDomainObj *vm)
+int
+vireoDomainWriteStatus(virDomainObj *vm)
 {
     vireoDomainObjPrivate *priv = vm->privateData;
 
-    if (virDomainObjIsActive(vm) &&
-        virDomainObjSave(vm, priv->driver->xmlopt, priv->driver->config->stateDir) < 0)
+    return virDomainObjSave(vm, priv->driver->xmlopt, priv->driver->config->stateDir);
+}
+
+void
+vireoDomainSaveStatus(virDomainObj *vm)
+{
+    if (virDomainObjIsActive(vm) && vireoDomainWriteStatus(vm) < 0)
         VIR_WARN("the running state of domain %s could not be saved: %s",
                  vm->def->name, virGetLastErrorMessage());
 }

@@ -84,12 +84,36 @@ struct _vireoDomainObjPrivate {
 virDomainXMLOption *
 vireoDomainXMLOptionNew(vireoDriver *driver);
 
+/* Takes one node of a domain's status. Returns 0, or -1 with an error reported. */
+typedef int (*vireoDomainParseNode)(xmlNodePtr node, void *opaque);
+
+/**
+ * vireoDomainParseNodes:
+ * @path: XPath of nodes of a domain's status
+ *
+ * Has @parse take them, one after the other. Returns 0, or -1 with an error reported; those behind the
+ * one that failed are not taken.
+ */
+int
+vireoDomainParseNodes(xmlXPathContextPtr ctxt,
+                      const char *path,
+                      vireoDomainParseNode parse,
+                      void *opaque);
+
+/**
+ * vireoDomainWriteStatus:
+ * @vm: a domain that is active, or about to be, locked
+ *
+ * Writes the running state, so that a restarted daemon finds it. Returns 0, or -1 with an error reported.
+ */
+int
+vireoDomainWriteStatus(virDomainObj *vm);
+
 /**
  * vireoDomainSaveStatus:
  * @vm: an active domain, locked
  *
- * Writes the running state, so that a restarted daemon finds it. Failure is
- * logged: the domain runs on.
+ * The same for a domain that runs on without it: failure is logged.
  */
 void
 vireoDomainSaveStatus(virDomainObj *vm);

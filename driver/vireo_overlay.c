@@ -154,10 +154,13 @@ vireoOverlaysFormat(virBuffer *buf,
 
 static int
 vireoOverlayParse(xmlNodePtr node,
-                  vireoOverlay *overlay)
+                  void *opaque)
 {
+    vireoDomainObjPrivate *priv = opaque;
+    vireoOverlay *overlay = g_new0(vireoOverlay, 1);
     virTristateBool made = VIR_TRISTATE_BOOL_ABSENT;
 
+    g_ptr_array_add(priv->overlays, overlay);
     if (!(overlay->disk = virXMLPropStringRequired(node, "disk")) ||
         !(overlay->path = virXMLPropStringRequired(node, "path")) ||
         virXMLPropTristateBool(node, "made", VIR_XML_PROP_NONE, &made) < 0)
@@ -171,18 +174,7 @@ int
 vireoOverlaysParse(xmlXPathContextPtr ctxt,
                    vireoDomainObjPrivate *priv)
 {
-    g_autofree xmlNodePtr *nodes = NULL;
-    int n = virXPathNodeSet("./overlays/overlay", ctxt, &nodes);
-    int i;
-
     priv->overlaysSwitching = virXPathBoolean("boolean(./overlays[@switching='yes'])", ctxt) == 1;
-    for (i = 0; i < n; i++) {
-        vireoOverlay *overlay = g_new0(vireoOverlay, 1);
 
-        g_ptr_array_add(priv->overlays, overlay);
-        if (vireoOverlayParse(nodes[i], overlay) < 0)
-            return -1;
-    }
-
-    return n < 0 ? -1 : 0;
+    return vireoDomainParseNodes(ctxt, "./overlays/overlay", vireoOverlayParse, priv);
 }

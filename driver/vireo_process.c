@@ -110,14 +110,6 @@ vireoProcessPrepareChannels(virDomainObj *vm)
 }
 
 static int
-vireoProcessSave(virDomainObj *vm)
-{
-    vireoDomainObjPrivate *priv = vm->privateData;
-
-    return virDomainObjSave(vm, priv->driver->xmlopt, priv->driver->config->stateDir);
-}
-
-static int
 vireoProcessPrepare(virDomainObj *vm,
                     unsigned int flags)
 {
@@ -143,7 +135,7 @@ vireoProcessPrepare(virDomainObj *vm,
     vireoVcpuPrepare(vm->def);
     /* A daemon that finds it so removes what is there by then. */
     virDomainObjSetState(vm, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_STARTING_UP);
-    if (vireoProcessSave(vm) < 0 ||
+    if (vireoDomainWriteStatus(vm) < 0 ||
         vireoNumaPrepare(vm) < 0 ||
         vireoCPUPrepare(driver->cpuHost, vm->def->cpu) < 0 ||
         vireoProcessCheckBoot(&vm->def->os) < 0 ||
@@ -392,7 +384,7 @@ vireoProcessRunMonitor(virDomainObj *vm,
         return -1;
     }
     /* The back ends have their names by now. */
-    if (vireoProcessSave(vm) < 0 ||
+    if (vireoDomainWriteStatus(vm) < 0 ||
         (logFD = vireoLogOpen(vm, &start)) < 0 ||
         vireoProcessLaunch(vm, cmd, logFD) < 0)
         return -1;
@@ -480,7 +472,7 @@ vireoProcessFinishStart(virDomainObj *vm,
             return -1;
     }
 
-    return vireoProcessSave(vm);
+    return vireoDomainWriteStatus(vm);
 }
 
 int
