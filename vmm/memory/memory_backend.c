@@ -53,29 +53,13 @@ static bool memory_backend_check_host(const MemoryBackend *backend, GError **err
 	return true;
 }
 
-static bool memory_backend_is_whole(const MemoryBackend *backend, GError **error)
-{
-	return backend->config.size % backend->page_size == 0 ||
-	       error_fail(error,
-			  "memory backend '%s': size is no multiple of the page size (%" PRIu64
-			  " KiB)",
-			  backend->config.id, backend->page_size >> 10);
-}
-
 static bool memory_backend_open_memfd(MemoryBackend *backend, GError **error)
 {
 	unsigned flags = 0;
 
-	if (backend->config.hugetlb_size) {
-		if (backend->config.hugetlb_size & (backend->config.hugetlb_size - 1))
-			return error_fail(error, "memory backend '%s': hugetlbsize is no power of two",
-					  backend->config.id);
+	if (backend->config.hugetlb_size)
 		flags |= MFD_HUGETLB |
 			 (unsigned)__builtin_ctzll(backend->config.hugetlb_size) << MFD_HUGE_SHIFT;
-		backend->page_size = backend->config.hugetlb_size;
-	}
-	if (!memory_backend_is_whole(backend, error))
-		return false;
 	backend->fd = fd_new_memory(backend->config.id, flags, backend->config.size);
 	if (backend->fd < 0)
 		return memory_backend_fail_errno(backend, errno, "memfd_create", error);
@@ -274,13 +258,21 @@ static bool memory_backend_open(MemoryBackend *backend, GError **error)
 		return error_fail(error, "memory backend '%s': size must not be 0", config->id);
 	if (config->size > (uint64_t)INT64_MAX - MEMORY_BACKEND_ALIGNMENT)
 		return error_fail(error, "memory backend '%s': size is too large", config->id);
+	if (config->hugetlb_size & (config->hugetlb_size - 1))
+		return error_fail(error, "memory backend '%s': hugetlbsize is no power of two",
+				  config->id);
+	if (config->hugetlb_size)
+		backend->page_size = config->hugetlb_size;
 	if (from_host && !memory_backend_check_host(backend, error))
-		return false;
-	if (config->kind == MEMORY_BACKEND_MEMFD && !memory_backend_open_memfd(backend, error))
 		return false;
 	if (config->kind == MEMORY_BACKEND_FILE && !memory_backend_open_file(backend, error))
 		return false;
-	if (!memory_backend_is_whole(backend, error))
+	if (config->size % backend->page_size)
+		return error_fail(error,
+				  "memory backend '%s': size is no multiple of the page size (%" PRIu64
+				  " KiB)",
+				  config->id, backend->page_size >> 10);
+	if (config->kind == MEMORY_BACKEND_MEMFD && !memory_backend_open_memfd(backend, error))
 		return false;
 	if (!memory_backend_map(backend, error))
 		return false;

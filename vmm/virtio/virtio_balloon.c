@@ -3,11 +3,11 @@
  *
  * The driver hands us pages of 4 KiB (inflates) until as many are in the balloon as we ask for;
  * they go back to the host. Where the host's pages are larger, one goes when all of its parts are
- * in the balloon (virtio_balloon_parts.h). Taking pages back (deflating) needs nothing of us: the host gives new
- * ones at the first touch. Free page reporting is the same without the driver's giving up the
- * pages; it finds zeroes in them, which a driver that wants something else there (poison) must be
- * able to say. Memory that keeps its pages (guest_memory_keep()) does so whatever the driver hands
- * us; the balloon is then but a number.
+ * in the balloon (virtio_balloon_parts.h). Taking pages back (deflating) needs nothing of us: the
+ * host gives new ones at the first touch. Free page reporting is the same without the driver's
+ * giving up the pages; it finds zeroes in them, which a driver that wants something else there
+ * (poison) must be able to say. Memory that keeps its pages (guest_memory_keep()) does so whatever
+ * the driver hands us; the balloon is then but a number.
  *
  * Free page hints (§5.5.6.5) have a file of their own, virtio_balloon_hints.c.
  *
@@ -94,7 +94,7 @@ static VirtioBalloon *virtio_balloon(VirtioDevice *device)
 
 /* Pages */
 
-/* Parts of host pages from @hva to @hva + @size, of @page_size bytes each, are in the balloon or not. */
+/* Parts, from @hva to @hva + @size, of host pages of @page_size bytes are in the balloon or not. */
 static void change_parts(VirtioBalloon *balloon, bool inflate, uint8_t *hva, uint64_t size,
 			 uint64_t page_size)
 {
